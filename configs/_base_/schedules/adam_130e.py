@@ -1,0 +1,10 @@
+# The authors' release: Adam, 10 epochs of linear warm-up, halved six times, 130 epochs.
+# (The paper: halved every 20 epochs, no word on warm-up.)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=130, val_interval=10)
+val_cfg = dict()
+test_cfg = dict()
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1.75e-4, weight_decay=5e-4))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=True, begin=0, end=10),
+    dict(type='MultiStepLR', by_epoch=True, milestones=[30, 50, 70, 90, 110, 130], gamma=0.5),
+]

@@ -1,0 +1,352 @@
+"""The part cache: boxes of parts for every image, from one pass of the detector, served for any D.
+
+Needs numpy only. A cache is a folder of few files, memory-mapped and never pickled::
+
+    CACHE/
+    ├── manifest.json    schema, detector, classes, checksums, failed images; written last
+    ├── parts.npy        one record an image: boxes, scores, labels, count, image size
+    ├── names.npy        the images' paths, UTF-8, one after the other
+    ├── offsets.npy      where each path starts in names.npy
+    └── table.npy        hash table from path to record
+
+`detector.cache_writer` writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SCHEMA = 1
+MANIFEST, PLAN = "manifest.json", "extraction.json"
+FILES = ("parts.npy", "names.npy", "offsets.npy", "table.npy")
+FAILED = -1  # the count of an image that could not be read
+COMMAND = "python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG"
+
+
+class CacheError(ValueError):
+    """A part cache that is missing, unfinished, damaged, or not the one that is needed."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts found in one image, most confident first; ties keep the detector's order.
+
+    Attributes:
+        boxes: (n, 4) float32 ``x1 y1 x2 y2``, pixels of the upright image, right and bottom
+            exclusive.
+        scores: (n,) float32 confidence.
+        labels: (n,) int64 index into the cache's classes.
+        image_size: Height and width of the image in pixels.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    image_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def overlap_masks(
+    boxes: Any, image_size: tuple[float, float], cell_rows: Any, cell_cols: Any
+) -> Any:
+    """Turn boxes into masks over the cells of a feature map: 1 iff box and cell overlap.
+
+    Works alike on numpy arrays and torch tensors, on any device.
+
+    Args:
+        boxes: (..., 4) float ``x1 y1 x2 y2`` in pixels of the image, right and bottom exclusive.
+        image_size: Height and width of the image in the same pixels.
+        cell_rows: ``arange(h)`` for a map of h rows, of the boxes' library and device.
+        cell_cols: ``arange(w)`` for a map of w columns.
+
+    Returns:
+        (..., h, w) bool. A box of positive area inside the image covers at least one cell at any
+        resolution; a box of zero or negative area, as in an empty slot, covers none.
+    """
+    height, width = image_size
+    x1, y1, x2, y2 = (boxes[..., i, None] for i in range(4))
+    rows = _overlap(y1, y2, height, cell_rows)
+    cols = _overlap(x1, x2, width, cell_cols)
+    return rows[..., :, None] & cols[..., None, :]
+
+
+def _overlap(low: Any, high: Any, length: float, cells: Any) -> Any:
+    """Which of the cells, each ``length / n`` long, the interval [low, high) overlaps."""
+    count = cells.shape[0]
+    # Scaled so that cell c is [c, c + 1) * length: whole numbers, compared without a division.
+    start, end = low * count, high * count
+    starts_before_end = (start < (cells + 1) * length) | (cells == count - 1)
+    # `start >= ...` keeps the first cell when rounding has made start equal to end.
+    ends_after_start = (end > cells * length) | (start >= cells * length)
+    return starts_before_end & ends_after_start & (low < high) & (low < length) & (high > 0)
+
+
+def record_dtype(max_parts: int) -> np.dtype:
+    """The layout of one image in parts.npy: little-endian, packed, empty slots zero."""
+    return np.dtype(
+        [
+            ("boxes", "<f4", (max_parts, 4)),
+            ("scores", "<f4", (max_parts,)),
+            ("labels", "<i2", (max_parts,)),
+            ("count", "<i2"),
+            ("size", "<i4", (2,)),
+        ]
+    )
+
+
+def encode_name(name: str) -> bytes:
+    """An image's path as bytes; file names that are no UTF-8 survive the round trip."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def decode_name(data: bytes) -> str:
+    """The path that `encode_name` encoded."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def name_slots(name: bytes, table_size: int) -> Iterable[int]:
+    """The slots of the hash table at which a name may stand, in the order to try them."""
+    first = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
+    return ((first + step) % table_size for step in range(table_size))
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one of the cache's JSON files.
+
+    Raises:
+        CacheError: It is damaged, or of another schema.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(path.parent, f"{path.name}: {error}") from None
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise CacheError(
+            f"{path} has schema {schema}, this version reads {SCHEMA}: "
+            "extract again into a new folder"
+        )
+    return content
+
+
+class PartCache:
+    """A finished part cache, open for reading. Cheap to open, to pickle and to share by processes.
+
+    Attributes:
+        path (Path): The folder.
+        manifest (dict): All that is known of how it was made.
+        classes (tuple[str, ...]): Names of the labels.
+        max_parts (int): Boxes kept of one image at most.
+        failed (dict[str, str]): Images that could not be read, and why.
+
+    >>> cache = PartCache.open("caches/veri776")                                  # doctest: +SKIP
+    >>> cache.masks("image_train/0001_c001_00016450_0.jpg", 8, (14, 14)).shape    # doctest: +SKIP
+    (8, 14, 14)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], manifest: dict[str, Any]) -> None:
+        self.path = Path(path)
+        self.manifest = manifest
+        self.classes = tuple(manifest["identity"]["classes"])
+        self.max_parts = int(manifest["identity"]["max_parts"])
+        self.failed: dict[str, str] = dict(manifest["failed"])
+        self._map_files()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> PartCache:
+        """Open a finished cache.
+
+        Raises:
+            CacheError: There is none at `path`, its extraction has not finished, or files are
+                missing, cut short or of another schema. Content is checked by `verify`.
+        """
+        folder = Path(path)
+        if (folder / MANIFEST).is_file():
+            manifest = read_json(folder / MANIFEST)
+            for name, fact in manifest["files"].items():
+                file = folder / name
+                if not file.is_file() or file.stat().st_size != fact["bytes"]:
+                    state = "cut short or changed" if file.is_file() else "missing"
+                    raise _damaged(folder, f"{name} is {state}")
+            return cls(folder, manifest)
+        if (folder / PLAN).is_file():
+            raise CacheError(
+                f"the extraction into {folder} has not finished: run the same "
+                "`python tools/extract_parts.py ...` command again, it goes on where it stopped"
+            )
+        state = "is not a part cache" if folder.exists() else "does not exist"
+        raise CacheError(f"{folder} {state}: make one with `{COMMAND} --out {folder}`")
+
+    def _map_files(self) -> None:
+        try:
+            maps = [np.load(self.path / name, mmap_mode="r", allow_pickle=False) for name in FILES]
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path, str(error)) from None
+        self._records, self._names, self._offsets, self._table = maps
+        agree = len(self) == len(self._offsets) - 1 == self.manifest["num_images"]
+        if self._records.dtype != record_dtype(self.max_parts) or not agree:
+            raise _damaged(self.path, "its files disagree")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "manifest": self.manifest}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, image: object) -> bool:
+        return isinstance(image, str) and self._find(image) is not None
+
+    def __repr__(self) -> str:
+        return f"PartCache({str(self.path)!r}, images={len(self)}, max_parts={self.max_parts})"
+
+    def images(self) -> Iterable[str]:
+        """The images' paths, in the cache's order (sorted)."""
+        return (self._name(i) for i in range(len(self)))
+
+    def _name(self, index: int) -> str:
+        return decode_name(self._names[self._offsets[index] : self._offsets[index + 1]].tobytes())
+
+    def _find(self, image: str) -> int | None:
+        """Index of an image's record, None if it was never extracted."""
+        for slot in name_slots(encode_name(image), len(self._table)):
+            index = int(self._table[slot])
+            if index < 0:
+                return None
+            if self._name(index) == image:
+                return index
+        return None
+
+    def parts(self, image: str, num_parts: int | None = None) -> Parts:
+        """The most confident parts of an image.
+
+        Args:
+            image: Path relative to the data root, with forward slashes.
+            num_parts: D, at most `max_parts`; None for all that are cached.
+
+        Returns:
+            At most `num_parts` parts; none at all is a valid answer.
+
+        Raises:
+            CacheError: The image was never extracted, could not be read then, or too many parts
+                are asked for.
+        """
+        num_parts = self.max_parts if num_parts is None else self._checked(num_parts)
+        index = self._find(image)
+        if index is None:
+            raise CacheError(f"{image} is not in {self.path}: {self._mend()}")
+        record = self._records[index]
+        if record["count"] == FAILED:
+            raise CacheError(f"{image} could not be read when extracted: {self.failed.get(image)}")
+        count = min(int(record["count"]), num_parts)
+        return Parts(
+            np.array(record["boxes"][:count]),
+            np.array(record["scores"][:count]),
+            record["labels"][:count].astype(np.int64),
+            (int(record["size"][0]), int(record["size"][1])),
+        )
+
+    def masks(self, image: str, num_parts: int, size: tuple[int, int]) -> np.ndarray:
+        """The parts of an image as masks over a feature map.
+
+        Args:
+            image: Path relative to the data root, with forward slashes.
+            num_parts: D, at most `max_parts`.
+            size: Rows h and columns w of the feature map.
+
+        Returns:
+            (num_parts, h, w) bool, most confident first; slots without a part are all False.
+
+        Raises:
+            CacheError: As `parts`.
+        """
+        parts = self.parts(image, num_parts)
+        boxes = np.zeros((num_parts, 4), np.float32)
+        boxes[: len(parts)] = parts.boxes
+        return overlap_masks(boxes, parts.image_size, np.arange(size[0]), np.arange(size[1]))
+
+    def verify(self) -> None:
+        """Compare every file with its checksum in the manifest.
+
+        Raises:
+            CacheError: A file has changed since it was written.
+        """
+        for name, fact in self.manifest["files"].items():
+            if file_sha256(self.path / name) != fact["sha256"]:
+                raise _damaged(
+                    self.path, f"{name} has changed since it was written, by its checksum"
+                )
+
+    def check(self, images: Iterable[str], num_parts: int) -> None:
+        """Make sure, before training, that the cache holds all that a run will ask of it.
+
+        'No part found' passes; 'could not be read' and 'never extracted' do not.
+
+        Args:
+            images: Paths relative to the data root.
+            num_parts: D.
+
+        Raises:
+            CacheError: Says what is missing and what to run.
+        """
+        self._checked(num_parts)
+        self.verify()
+        images = list(images)
+        missing = [image for image in images if image not in self]
+        if missing:
+            raise CacheError(
+                f"{_some(missing)} of {len(images)} not in the part cache {self.path}: "
+                f"{self._mend()}"
+            )
+        failed = [image for image in images if image in self.failed]
+        if failed:
+            raise CacheError(
+                f"{_some(failed)} of {len(images)} could not be read when {self.path} was "
+                f"extracted ({self.failed[failed[0]]}): leave them out of the data set, or mend the "
+                f"files and {self._mend()}"
+            )
+
+    def _checked(self, num_parts: int) -> int:
+        if num_parts < 1:
+            raise CacheError(f"num_parts must be at least 1, not {num_parts}")
+        if num_parts > self.max_parts:
+            raise CacheError(
+                f"{self.path} holds up to {self.max_parts} parts an image, {num_parts} are asked "
+                f"for: ask for at most {self.max_parts}, or run `{COMMAND} --out NEW_FOLDER "
+                f"--max-parts {num_parts}`"
+            )
+        return num_parts
+
+    def _mend(self) -> str:
+        return f"run `{COMMAND} --out NEW_FOLDER --max-parts {self.max_parts}`"
+
+
+def _some(images: Sequence[str]) -> str:
+    if len(images) == 1:
+        return f"1 image ({images[0]})"
+    return f"{len(images)} images (first: {images[0]})"
+
+
+def _damaged(folder: Path, reason: str) -> CacheError:
+    return CacheError(f"{folder} is damaged ({reason}): delete it and extract again")

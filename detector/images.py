@@ -1,0 +1,77 @@
+"""The one place where image files are read: colour order, EXIF orientation, corrupt bytes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
+
+
+class ImageError(ValueError):
+    """An image file that cannot be read.
+
+    Attributes:
+        path (str): The file.
+        reason (str): What is wrong with it, in words.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(os.fspath(path), reason)
+        self.path = os.fspath(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read an image file upright, in RGB.
+
+    Args:
+        path: File of any format that OpenCV decodes.
+
+    Returns:
+        (H, W, 3) uint8 RGB, after the EXIF orientation was applied. Grey, palette, 16-bit and
+        transparent images are converted.
+
+    Raises:
+        ImageError: The file is missing, empty, truncated or no image.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(path, error.strerror or str(error)) from error
+    if not data:
+        raise ImageError(path, "the file is empty")
+    if _is_cut_off(data):
+        raise ImageError(path, "the file is cut off: the JPEG has no end")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ImageError(path, f"cannot be decoded ({error.err})") from error
+    if image is None:
+        raise ImageError(path, "is not an image, or is damaged")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """Whether a JPEG stops before its end marker: decoders fill the missing rows with grey."""
+    if not data.startswith(_JPEG_START):
+        return False
+    position = len(_JPEG_START)
+    # The end marker cannot occur inside compressed data, but a thumbnail before it has its own.
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == _JPEG_SCAN:
+            return data.find(_JPEG_END, position) < 0
+        if marker == 0xFF:
+            position += 1
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return True

@@ -1,0 +1,92 @@
+"""The few calls a program needs: read a config, train, test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from pgan.engine.checkpoint import latest_checkpoint
+from pgan.registry import DATASETS
+
+_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+# Written once at the top of a config, and handed to each of its data sets.
+_SHARED = ("data_root", "part_cache", "num_parts")
+
+
+class ConfigError(ValueError):
+    """A config cannot be used; the message names the file or key and the mend."""
+
+
+def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
+    """Read a config of either stage, override keys, and complete it.
+
+    The keys ``data_root``, ``part_cache`` and ``num_parts`` at the top of a re-identification config
+    are handed to each of its data sets, so that ``--cfg-options num_parts=4`` changes D everywhere.
+
+    Args:
+        path: Config file.
+        options: Dotted keys and their values, as ``--cfg-options`` gives them.
+
+    Raises:
+        ConfigError: The file is missing or is not a config.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"{path}: no such config file: see configs/ for those there are")
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(options or {})
+    except (SyntaxError, KeyError, TypeError, OSError, AttributeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a config: {error}") from error
+    for loader in filter(None, map(cfg.get, _LOADERS)):
+        for key in _SHARED:
+            if key in cfg:
+                loader.dataset[key] = cfg[key]
+    return cfg
+
+
+def build_runner(
+    cfg: Config,
+    work_dir: str,
+    checkpoint: str | None = None,
+    resume: bool = False,
+    amp: bool = False,
+    launcher: str = "none",
+) -> Runner:
+    """Build mmengine's runner for training or testing.
+
+    The number of training vehicles is read off the data set where the config leaves it out.
+
+    Args:
+        cfg: Of :func:`load_config`.
+        work_dir: Where logs and checkpoints go.
+        checkpoint: Weights to start from, or to test.
+        resume: Go on from the newest checkpoint in ``work_dir``; without one, start anew.
+        amp: Train with automatic mixed precision (``AmpOptimWrapper``).
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+
+    Raises:
+        DatasetError, CacheError, CheckpointError: See there; raised before training starts.
+    """
+    cfg.work_dir, cfg.launcher = work_dir, launcher
+    cfg.load_from = checkpoint
+    if resume and (newest := latest_checkpoint(work_dir)):
+        cfg.load_from, cfg.resume = str(newest), True
+    if amp and "optim_wrapper" in cfg:
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    init_default_scope(cfg.get("default_scope", "pgan"))
+    if "num_vehicles" in cfg.model and cfg.model.num_vehicles is None:
+        cfg.model.num_vehicles = count_training_vehicles(cfg)
+    return Runner.from_cfg(cfg)
+
+
+def count_training_vehicles(cfg: Config) -> int | None:
+    """Count the identities of the training split, or return None if the config trains on nothing."""
+    if not cfg.get("train_dataloader"):
+        return None
+    dataset = ConfigDict(cfg.train_dataloader.dataset, part_cache=None, num_parts=0, pipeline=[])
+    return DATASETS.build(dataset).num_vehicles

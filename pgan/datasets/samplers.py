@@ -1,0 +1,91 @@
+"""PK sampling: P identities, K images of each, per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from pgan.datasets.reid_dataset import DatasetError, ReIDDataset
+from pgan.registry import DATA_SAMPLERS
+
+
+@DATA_SAMPLERS.register_module()
+class PKSampler(Sampler):
+    """Draw batches of ``identities`` x ``images`` for batch-hard triplets (Hermans et al., 2017).
+
+    An epoch is as many whole batches as the data set has images for. Identities come in random order,
+    each once before any comes again; so do the images of an identity, which repeat within a batch only
+    where it has fewer than ``images``. The draw depends on seed and epoch alone, and each process gets
+    its own batches.
+
+    Args:
+        dataset: Training split.
+        identities: P, identities per batch.
+        images: K, images per identity; the loader's batch size must be P·K.
+        seed: Random seed; None takes mmengine's, the same on every process.
+
+    Raises:
+        DatasetError: The data set has fewer than P identities.
+    """
+
+    def __init__(
+        self,
+        dataset: ReIDDataset,
+        identities: int = 16,
+        images: int = 4,
+        seed: int | None = None,
+        **_: Any,
+    ) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.seed = sync_random_seed() if seed is None else seed
+        self.identities, self.images, self.epoch = identities, images, 0
+        labels = dataset.vehicle_labels
+        self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if len(self.members) < identities:
+            raise DatasetError(
+                f"{dataset.data_root}: {len(self.members)} training vehicles are too few for batches of "
+                f"{identities} identities: set train_dataloader.sampler.identities lower"
+            )
+        self.num_batches = max(1, len(labels) // (identities * images) // self.world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        identities = _cycle(np.arange(len(self.members)), rng)
+        images = [_cycle(members, rng) for members in self.members]
+        for number in range(self.num_batches * self.world_size):
+            batch = [
+                index
+                for identity in _distinct(identities, self.identities)
+                for index in _take(images[identity], self.images)
+            ]
+            if number % self.world_size == self.rank:
+                yield from batch
+
+    def __len__(self) -> int:
+        return self.num_batches * self.identities * self.images
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, and so the draw."""
+        self.epoch = epoch
+
+
+def _cycle(values: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
+    """Yield the values in random order for ever, each once before any comes again."""
+    while True:
+        yield from rng.permutation(values).tolist()
+
+
+def _take(stream: Iterator[int], count: int) -> list[int]:
+    return [next(stream) for _ in range(count)]
+
+
+def _distinct(stream: Iterator[int], count: int) -> list[int]:
+    """Take ``count`` different values: a new permutation may begin with one that is in the batch."""
+    taken: dict[int, None] = {}
+    while len(taken) < count:
+        taken[next(stream)] = None
+    return list(taken)

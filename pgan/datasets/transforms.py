@@ -1,0 +1,91 @@
+"""From a file on disk to the network's input, with the part boxes kept true.
+
+The geometry is torchvision's (``transforms.v2``): it moves image and boxes together. Its classes are
+registered as ``torchvision/Resize``, ``torchvision/RandomHorizontalFlip`` and so on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from detector.images import read_image
+from pgan.registry import TRANSFORMS
+from pgan.structures import ReIDSample
+
+for _name in (
+    "ColorJitter",
+    "Normalize",
+    "Pad",
+    "RandomAffine",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomGrayscale",
+    "RandomHorizontalFlip",
+    "Resize",
+):
+    TRANSFORMS.register_module(name=f"torchvision/{_name}", module=getattr(v2, _name))
+
+# RandomErasing warns that it leaves boxes alone: that is what we want of it.
+warnings.filterwarnings("ignore", message=r".*passing through inputs of type tv_tensors.BoundingBoxes")
+
+
+@TRANSFORMS.register_module()
+class LoadReIDImage:
+    """Read the image and give it and its part boxes torchvision's types.
+
+    Adds ``image``, (3, H, W) uint8 RGB; turns ``part_boxes`` (D, 4) into bounding boxes of that image.
+    """
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read ``results['image_file']``; raises ImageError if it cannot be read."""
+        pixels = torch.from_numpy(read_image(results["image_file"])).permute(2, 0, 1)
+        results["image"] = tv_tensors.Image(pixels)
+        if "part_boxes" in results:
+            results["part_boxes"] = tv_tensors.BoundingBoxes(
+                torch.from_numpy(results["part_boxes"]),
+                format="XYXY",
+                canvas_size=tuple(pixels.shape[-2:]),
+            )
+        return results
+
+
+@TRANSFORMS.register_module()
+class ToFloat:
+    """Scale a uint8 image to float32 in [0, 1]."""
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Convert ``results['image']``."""
+        results["image"] = v2.functional.to_dtype(results["image"], torch.float32, scale=True)
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackReID:
+    """Clip the boxes to the image and pack everything as the model takes it.
+
+    Returns ``inputs`` (3, H, W) float32 and ``data_samples``, a :class:`ReIDSample`. A box that the crop
+    left outside becomes an empty slot.
+    """
+
+    _FIELDS = ("img_path", "role", "vehicle_id", "camera_id", "vehicle_label")
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Pack one sample."""
+        fields = {name: results[name] for name in self._FIELDS if name in results}
+        if "part_boxes" in results:
+            boxes = v2.functional.clamp_bounding_boxes(results["part_boxes"]).as_subclass(
+                torch.Tensor
+            )
+            empty = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+            fields["part_boxes"] = boxes.masked_fill(empty[:, None], 0)
+            fields["part_labels"] = torch.from_numpy(results["part_labels"]).masked_fill(empty, -1)
+            fields["part_scores"] = torch.from_numpy(results["part_scores"]).masked_fill(empty, 0)
+        sample = ReIDSample()
+        for name, value in fields.items():
+            sample.set_field(value, name)
+        return {"inputs": results["image"].as_subclass(torch.Tensor), "data_samples": sample}

@@ -1,0 +1,18 @@
+"""What our training runs add to mmengine's runner: safe checkpoints and reproducible epochs."""
+
+from pgan.engine.checkpoint import (
+    AtomicCheckpointHook,
+    CheckpointError,
+    latest_checkpoint,
+    load_plain,
+)
+from pgan.engine.seeding import EpochSeedHook, seed_worker
+
+__all__ = [
+    "AtomicCheckpointHook",
+    "CheckpointError",
+    "EpochSeedHook",
+    "latest_checkpoint",
+    "load_plain",
+    "seed_worker",
+]

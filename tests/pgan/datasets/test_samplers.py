@@ -1,0 +1,64 @@
+"""PK sampling."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pgan.datasets import DatasetError, PKSampler
+
+
+def make(counts: list[int], **kwargs) -> PKSampler:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return PKSampler(SimpleNamespace(vehicle_labels=labels, data_root="here"), **kwargs), labels
+
+
+def test_each_batch_holds_p_identities_with_k_images_each() -> None:
+    sampler, labels = make([3, 9, 4, 5, 12, 7, 1], identities=3, images=4, seed=1)
+    indices = list(sampler)
+    assert len(indices) == len(sampler) == 41 // 12 * 12
+    for batch in np.array(indices).reshape(-1, 12):
+        found, counts = np.unique(labels[batch], return_counts=True)
+        assert (len(found), set(counts)) == (3, {4})
+
+
+def test_images_repeat_only_where_an_identity_has_too_few() -> None:
+    sampler, labels = make([4, 4, 2], identities=3, images=4, seed=0)
+    batch = list(sampler)
+    for label, distinct in ((0, 4), (1, 4), (2, 2)):
+        assert len({i for i in batch if labels[i] == label}) == distinct
+
+
+def test_every_identity_comes_before_any_comes_again() -> None:
+    sampler, labels = make([8] * 6, identities=2, images=4, seed=3)
+    order = labels[list(sampler)].reshape(-1, 4)[:, 0]
+    assert sorted(order[:6]) == list(range(6))
+    assert sorted(order[6:12]) == list(range(6))
+
+
+def test_the_draw_depends_on_seed_and_epoch_alone() -> None:
+    first, _ = make([5] * 8, identities=4, images=2, seed=7)
+    again, _ = make([5] * 8, identities=4, images=2, seed=7)
+    start = list(first)
+    assert start == list(again) == list(first)
+    first.set_epoch(1)
+    assert list(first) != start
+
+
+def test_processes_share_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(make([6] * 8, identities=2, images=2, seed=5)[0])
+    halves = []
+    for rank in range(2):
+        monkeypatch.setattr("pgan.datasets.samplers.get_dist_info", lambda rank=rank: (rank, 2))
+        halves.append(
+            np.array(list(make([6] * 8, identities=2, images=2, seed=5)[0])).reshape(-1, 4)
+        )
+    mixed = np.stack(halves, axis=1).reshape(-1)
+    assert mixed.tolist() == whole
+
+
+def test_too_few_identities_are_refused() -> None:
+    with pytest.raises(DatasetError, match=r"3 training vehicles are too few .*identities lower"):
+        make([5, 5, 5], identities=4)

@@ -1,0 +1,100 @@
+"""Boxes stay true through every transform, and leave as the model takes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import Compose
+
+import pgan.datasets  # noqa: F401  (registers the transforms)
+from pgan.registry import TRANSFORMS
+
+BOX = (10, 4, 18, 12)  # a white square in a black 40 x 24 image
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> dict:
+    image = np.zeros((24, 40, 3), np.uint8)
+    image[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    return {
+        "image_file": str(tmp_path / "a.png"),
+        "img_path": "a.png",
+        "role": "train",
+        "vehicle_id": 3,
+        "camera_id": 1,
+        "vehicle_label": 0,
+        "part_boxes": np.array([BOX, (0, 0, 0, 0)], np.float32),
+        "part_labels": np.array([5, -1]),
+        "part_scores": np.array([0.5, 0], np.float32),
+    }
+
+
+def run(record: dict, *steps: dict) -> tuple[torch.Tensor, object]:
+    pipeline = [{"type": "LoadReIDImage"}, *steps, {"type": "ToFloat"}, {"type": "PackReID"}]
+    packed = Compose([TRANSFORMS.build(step) for step in pipeline])(record)
+    return packed["inputs"], packed["data_samples"]
+
+
+def white_extent(image: torch.Tensor) -> list[float]:
+    rows, cols = torch.nonzero(image[0] > 0.5, as_tuple=True)
+    return [cols.min(), rows.min(), cols.max() + 1, rows.max() + 1]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"type": "torchvision/Resize", "size": (48, 80)},
+        {"type": "torchvision/RandomHorizontalFlip", "p": 1.0},
+        {"type": "torchvision/Pad", "padding": [3, 5, 2, 1]},
+    ],
+)
+def test_geometry_moves_boxes_with_the_image(record: dict, step: dict) -> None:
+    image, sample = run(record, step)
+    assert torch.allclose(sample.part_boxes[0], torch.tensor(white_extent(image)).float(), atol=1)
+    assert sample.part_boxes[1].tolist() == [0, 0, 0, 0]
+    assert sample.part_labels.tolist() == [5, -1]
+
+
+def test_a_crop_clips_boxes_and_empties_those_left_outside(record: dict) -> None:
+    seen = set()
+    for seed in range(30):
+        torch.manual_seed(seed)
+        image, sample = run(dict(record), {"type": "torchvision/RandomCrop", "size": (10, 12)})
+        if (image[0] > 0.5).any():
+            assert sample.part_boxes[0].tolist() == white_extent(image)
+        else:
+            assert sample.part_boxes[0].tolist() == [0, 0, 0, 0]
+            assert (sample.part_labels[0], sample.part_scores[0]) == (-1, 0)
+        seen.add(bool((image[0] > 0.5).any()))
+    assert seen == {True, False}
+
+
+def test_random_erasing_leaves_boxes_alone(record: dict) -> None:
+    step = {
+        "type": "torchvision/RandomErasing",
+        "p": 1.0,
+        "scale": (0.3, 0.5),
+        "value": [0.1, 0.2, 0.3],
+    }
+    pipeline = [{"type": "LoadReIDImage"}, {"type": "ToFloat"}, step, {"type": "PackReID"}]
+    packed = Compose([TRANSFORMS.build(part) for part in pipeline])(record)
+    erased = torch.isclose(packed["inputs"][1], torch.tensor(0.2))
+    assert 0.25 < erased.float().mean() < 0.55
+    assert packed["data_samples"].part_boxes[0].tolist() == list(BOX)
+
+
+def test_packs_rgb_and_the_sample_fields(record: dict, tmp_path: Path) -> None:
+    blue = np.zeros((24, 40, 3), np.uint8)
+    blue[..., 0] = 255  # OpenCV writes BGR
+    cv2.imwrite(record["image_file"], blue)
+    image, sample = run(record)
+    assert image.shape == (3, 24, 40)
+    assert image[:, 0, 0].tolist() == [0, 0, 1]
+    assert (sample.img_path, sample.vehicle_id, sample.camera_id) == ("a.png", 3, 1)
+    assert type(image) is torch.Tensor
+    assert type(sample.part_boxes) is torch.Tensor

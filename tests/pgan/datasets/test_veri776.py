@@ -1,0 +1,130 @@
+"""The VeRi-776 reader, on small files in the formats of the real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pgan.datasets import DatasetError, VeRi776
+from pgan.datasets.veri776 import read_labels
+
+GB2312 = '<?xml version="1.0" encoding="gb2312"?>\r\n'
+ITEM = '<Item imageName="{0}" vehicleID="{1}" cameraID="{2}" colorID="1" typeID="4" />\r\n'
+
+
+def write_xml(path: Path, names: list[str], declaration: str = GB2312) -> None:
+    items = "".join(ITEM.format(n, n.split("_")[0], n.split("_")[1]) for n in names)
+    text = f'{declaration}<TrainingImages Version="1.0"><!-- 车辆 --><Items number="{len(names)}">'
+    path.write_bytes(f"{text}\r\n{items}</Items></TrainingImages>".encode("gb2312"))
+
+
+def make_veri(root: Path, newline: str = "\r\n") -> Path:
+    """Write four vehicles: two to train on, two to find again."""
+    names = {
+        "train": [
+            "0001_c001_00000001_0.jpg",
+            "0001_c002_00000002_0.jpg",
+            "0003_c001_00000003_0.jpg",
+        ],
+        "test": [
+            "0002_c002_00000004_0.jpg",
+            "0002_c003_00000005_0.jpg",
+            "0004_c001_00000006_0.jpg",
+        ],
+        "query": ["0002_c002_00000004_0.jpg"],
+    }
+    for split, listed in names.items():
+        (root / f"image_{split}").mkdir(parents=True)
+        (root / f"name_{split}.txt").write_bytes((newline.join(listed) + newline).encode())
+        for name in listed:
+            cv2.imwrite(str(root / f"image_{split}" / name), np.full((20, 30, 3), 127, np.uint8))
+    write_xml(root / "train_label.xml", names["train"])
+    write_xml(root / "test_label.xml", names["test"])
+    return root
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_reads_the_release_with_gb2312_and_either_line_end(tmp_path: Path, newline: str) -> None:
+    dataset = VeRi776(str(make_veri(tmp_path, newline)), split="test")
+    records = [dataset.get_data_info(i) for i in range(len(dataset))]
+    assert [r["role"] for r in records] == ["query", "gallery", "gallery", "gallery"]
+    assert records[0]["img_path"] == "image_query/0002_c002_00000004_0.jpg"
+    assert [(r["vehicle_id"], r["camera_id"]) for r in records[1:]] == [(2, 2), (2, 3), (4, 1)]
+
+
+def test_training_identities_are_numbered_in_order(tmp_path: Path) -> None:
+    dataset = VeRi776(str(make_veri(tmp_path)), split="train")
+    assert dataset.num_vehicles == 2
+    assert dataset.vehicle_labels.tolist() == [0, 0, 1]
+
+
+def test_names_alone_suffice(tmp_path: Path) -> None:
+    make_veri(tmp_path)
+    (tmp_path / "test_label.xml").unlink()
+    info = VeRi776(str(tmp_path), split="test").get_data_info(2)
+    assert (info["vehicle_id"], info["camera_id"]) == (2, 3)
+
+
+def test_relatives_camid_and_missing_declaration(tmp_path: Path) -> None:
+    path = tmp_path / "labels.xml"
+    path.write_text(
+        '<TestingImages><Items><Item imageName="a.jpg" vehicleID="7" camID="c011"/></Items></TestingImages>'
+    )
+    assert read_labels(path) == {"a.jpg": (7, 11)}
+
+
+def test_name_and_xml_that_disagree_are_refused(tmp_path: Path) -> None:
+    make_veri(tmp_path)
+    xml = tmp_path / "train_label.xml"
+    xml.write_bytes(xml.read_bytes().replace(b'vehicleID="0003"', b'vehicleID="0009"'))
+    with pytest.raises(DatasetError, match=r"name_train.txt:3: 0003_c001.*\(3, 1\).*\(9, 1\)"):
+        VeRi776(str(tmp_path)).full_init()
+
+
+def test_entities_are_not_expanded(tmp_path: Path) -> None:
+    path = tmp_path / "evil.xml"
+    path.write_text('<!DOCTYPE a [<!ENTITY x "y">]><TrainingImages>&x;</TrainingImages>')
+    with pytest.raises(DatasetError, match="not safe"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["../up_c001_1_0.jpg", "/0001_c001_1_0.jpg", "C:\\0001_c001_1_0.jpg"]
+)
+def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+    make_veri(tmp_path)
+    (tmp_path / "train_label.xml").unlink()
+    (tmp_path / "name_train.txt").write_text(f"0001_c001_00000001_0.jpg\n{name}\n")
+    with pytest.raises(DatasetError, match="name_train.txt:2"):
+        VeRi776(str(tmp_path)).full_init()
+
+
+def test_a_missing_image_an_empty_split_and_a_wrong_root_are_named(tmp_path: Path) -> None:
+    make_veri(tmp_path)
+    (tmp_path / "image_train" / "0003_c001_00000003_0.jpg").unlink()
+    with pytest.raises(
+        DatasetError, match=r"0003_c001_00000003_0.jpg: listed but not there \(1 of 3"
+    ):
+        VeRi776(str(tmp_path)).full_init()
+    (tmp_path / "name_query.txt").write_text("\r\n")
+    with pytest.raises(DatasetError, match="query split lists no image"):
+        VeRi776(str(tmp_path), split="test").full_init()
+    with pytest.raises(DatasetError, match="not a folder"):
+        VeRi776(str(tmp_path / "nowhere"))
+
+
+def test_a_line_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    make_veri(tmp_path)
+    names = tmp_path / "name_train.txt"
+    names.write_bytes(names.read_bytes() + b"0001_c001_00000001_0.jpg\r\n")
+    with pytest.raises(DatasetError, match=r"name_train.txt:4: .*listed before, at .*:1"):
+        VeRi776(str(tmp_path)).full_init()
+
+
+def test_the_users_folder_is_left_as_it_was(tmp_path: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in make_veri(tmp_path).rglob("*")}
+    VeRi776(str(tmp_path), split="test").full_init()
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before

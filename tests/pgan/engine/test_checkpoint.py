@@ -1,0 +1,175 @@
+"""Checkpoints: whole or absent, plain, and resumable to the same result."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+
+from pgan.engine import CheckpointError, latest_checkpoint, load_plain
+from pgan.engine.checkpoint import AtomicBackend, to_plain
+
+
+class Noisy(BaseModel):
+    """A model whose training depends on random numbers, on the order of data, and on momentum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 1)
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def forward(self, inputs, labels, mode="tensor"):
+        out = self.layer(self.dropout(torch.stack(inputs) if isinstance(inputs, list) else inputs))
+        return {"loss": ((out[:, 0] - labels) ** 2).mean()} if mode == "loss" else out
+
+
+class Numbers(torch.utils.data.Dataset):
+    """Six numbered vectors with noise drawn in the loader."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> dict:
+        noise = torch.randn(3) + np.random.randn()
+        return {"inputs": noise + index, "labels": torch.tensor(float(index))}
+
+
+class KillAfterTwoEpochs(Hook):
+    """The user's Ctrl-C, in the middle of the third epoch."""
+
+    def after_train_iter(self, runner, *args, **kwargs) -> None:
+        if runner.epoch == 2:
+            raise KeyboardInterrupt
+
+
+def make_runner(work_dir: Path, epochs: int, **kwargs) -> Runner:
+    torch.manual_seed(0)
+    return Runner(
+        model=Noisy(),
+        work_dir=str(work_dir),
+        train_dataloader={
+            "dataset": Numbers(),
+            "batch_size": 2,
+            "num_workers": 2,
+            "sampler": {"type": "DefaultSampler", "shuffle": True},
+            "collate_fn": {"type": "default_collate"},
+            "worker_init_fn": {"type": "pgan.seed_worker"},
+        },
+        optim_wrapper={"optimizer": {"type": "Adam", "lr": 0.1}},
+        param_scheduler={"type": "ExponentialLR", "gamma": 0.9},
+        train_cfg={"by_epoch": True, "max_epochs": epochs},
+        default_hooks={
+            "checkpoint": {"type": "pgan.AtomicCheckpointHook", "interval": 1, "max_keep_ckpts": 1}
+        },
+        custom_hooks=[{"type": "pgan.EpochSeedHook"}],
+        randomness={"seed": 3},
+        default_scope="mmengine",
+        experiment_name=work_dir.name,
+        log_level="WARNING",
+        **kwargs,
+    )
+
+
+def test_an_interrupted_and_resumed_run_is_the_run_that_was_not(tmp_path: Path) -> None:
+    whole = make_runner(tmp_path / "whole", 4)
+    whole.train()
+    cut_off = make_runner(tmp_path / "halves", 4)
+    cut_off.register_hook(KillAfterTwoEpochs())
+    with pytest.raises(KeyboardInterrupt):
+        cut_off.train()
+    newest = latest_checkpoint(tmp_path / "halves")
+    resumed = make_runner(tmp_path / "halves", 4, load_from=str(newest), resume=True)
+    resumed.train()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    histories = [r.message_hub.log_scalars["train/loss"].data[0] for r in (whole, resumed)]
+    assert np.array_equal(*histories)
+
+
+def test_checkpoints_load_without_unpickling_and_old_ones_go(tmp_path: Path) -> None:
+    make_runner(tmp_path / "run", 3).train()
+    assert [p.name for p in (tmp_path / "run").glob("*.pth")] == ["epoch_3.pth"]
+    checkpoint = torch.load(tmp_path / "run" / "epoch_3.pth", weights_only=True)
+    assert {"state_dict", "optimizer", "message_hub", "param_schedulers"} <= set(checkpoint)
+
+
+def test_a_kill_while_writing_leaves_the_former_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = make_runner(tmp_path / "run", 3)
+    replace, calls = os.replace, []
+
+    def killed(source: str, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr("pgan.engine.checkpoint.os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    assert latest_checkpoint(tmp_path / "run").name == "epoch_1.pth"
+    assert load_plain(str(tmp_path / "run" / "epoch_1.pth"))["meta"]["epoch"] == 1
+    assert not list((tmp_path / "run").glob(".*.pth.*"))
+
+
+def test_atomic_backend_replaces_whole_files(tmp_path: Path) -> None:
+    backend = AtomicBackend()
+    backend.put(b"old", tmp_path / "folder" / "file")
+    backend.put(b"new", tmp_path / "folder" / "file")
+    assert (tmp_path / "folder" / "file").read_bytes() == b"new"
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["file"]
+
+
+def test_the_number_in_the_name_decides_which_is_newest(tmp_path: Path) -> None:
+    for name in ("epoch_9.pth", "epoch_10.pth", "best_reid_mAP_epoch_11.pth", "last_checkpoint"):
+        (tmp_path / name).touch()
+    assert latest_checkpoint(tmp_path).name == "epoch_10.pth"
+    assert latest_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_to_plain_keeps_values_and_refuses_objects() -> None:
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    plain = to_plain({"a": np.float64(2), "b": (1, deque([np.int32(3)])), "c": history})
+    assert plain["a"] == 2.0
+    assert plain["b"] == (1, [3])
+    assert type(plain["a"]) is float
+    assert plain["c"]["_history_buffer"][0].tolist() == [1.0, 2.0]
+    with pytest.raises(TypeError, match="Path has no plain form|PosixPath has no plain form"):
+        to_plain({"x": Path("a")})
+
+
+class Evil:
+    """Unpickling this would make a folder."""
+
+    def __reduce__(self):
+        return os.mkdir, ("made-by-a-checkpoint",)
+
+
+def test_nothing_in_a_checkpoint_is_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    torch.save({"state_dict": {}, "x": Evil()}, tmp_path / "evil2.pth")
+    for name in ("evil.pth", "evil2.pth"):
+        with pytest.raises(CheckpointError, match=f"{name}: not a checkpoint of tensors"):
+            load_plain(name)
+    assert not (tmp_path / "made-by-a-checkpoint").exists()
+
+
+def test_a_missing_and_a_broken_checkpoint_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere.pth: no such checkpoint"):
+        load_plain(str(tmp_path / "nowhere.pth"))
+    (tmp_path / "torn.pth").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(CheckpointError, match="torn.pth: not a checkpoint"):
+        load_plain(str(tmp_path / "torn.pth"))

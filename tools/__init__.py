@@ -1,0 +1,1 @@
+"""The command line: each tool parses arguments, calls a package and prints."""

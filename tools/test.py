@@ -1,0 +1,49 @@
+"""Test a part detector or a re-identification model: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from pgan.apis import build_runner, load_config
+from pgan.engine import load_plain
+from pgan.tools.cli import report_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file, of the detector or of re-identification")
+    parser.add_argument("checkpoint", help="weights to test")
+    parser.add_argument("--work-dir", help="log and results (work_dirs/CONFIG's name)")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    parser.add_argument(
+        "--dump", help="write features, ids and cameras to this .npz (re-identification)"
+    )
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help="override config keys, e.g. num_parts=4"
+    )
+    return parser.parse_args()
+
+
+@report_errors
+def main() -> int:
+    """Test as the config says; the metrics go to the log and to a JSON file in the work dir."""
+    args = parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    cfg = load_config(args.config, args.cfg_options)
+    load_plain(args.checkpoint)
+    if args.dump:
+        cfg.test_evaluator["dump"] = args.dump
+    work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    build_runner(cfg, work_dir, args.checkpoint, launcher=args.launcher).test()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
