@@ -294,9 +294,7 @@ class PartCache:
         """
         for name, fact in self.manifest["files"].items():
             if file_sha256(self.path / name) != fact["sha256"]:
-                raise _damaged(
-                    self.path, f"{name} has changed since it was written, by its checksum"
-                )
+                raise _damaged(self.path, f"{name} has changed since it was written")
 
     def check(self, images: Iterable[str], num_parts: int) -> None:
         """Make sure, before training, that the cache holds all that a run will ask of it.
@@ -323,8 +321,8 @@ class PartCache:
         if failed:
             raise CacheError(
                 f"{_some(failed)} of {len(images)} could not be read when {self.path} was "
-                f"extracted ({self.failed[failed[0]]}): leave them out of the data set, or mend the "
-                f"files and {self._mend()}"
+                f"extracted ({self.failed[failed[0]]}): leave them out of the data set, or mend "
+                f"the files and {self._mend()}"
             )
 
     def _checked(self, num_parts: int) -> int:

@@ -4,23 +4,39 @@ A config with ``default_scope = 'pgan'`` finds our classes here and everything e
 schedulers, hooks) in mmengine.
 """
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
-DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="pgan", locations=["pgan.datasets"])
-TRANSFORMS = Registry(
-    "transform", parent=MMENGINE_TRANSFORMS, scope="pgan", locations=["pgan.datasets"]
-)
-DATA_SAMPLERS = Registry(
-    "data sampler", parent=MMENGINE_DATA_SAMPLERS, scope="pgan", locations=["pgan.datasets"]
-)
-MODELS = Registry("model", parent=MMENGINE_MODELS, scope="pgan", locations=["pgan.models"])
-METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="pgan", locations=["pgan.evaluation"])
-HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="pgan", locations=["pgan.engine"])
-FUNCTIONS = Registry("function", parent=MMENGINE_FUNCTIONS, scope="pgan", locations=["pgan.engine"])
+
+def _child(name: str, *locations: str) -> Registry:
+    parent = getattr(mmengine_registry, name)
+    return Registry(parent.name, parent=parent, scope="pgan", locations=list(locations))
+
+
+DATASETS = _child("DATASETS", "pgan.datasets")
+TRANSFORMS = _child("TRANSFORMS", "pgan.datasets")
+DATA_SAMPLERS = _child("DATA_SAMPLERS", "pgan.datasets")
+MODELS = _child("MODELS", "pgan.models")
+METRICS = _child("METRICS", "pgan.evaluation")
+HOOKS = _child("HOOKS", "pgan.engine")
+FUNCTIONS = _child("FUNCTIONS", "pgan.engine")
+
+# Nothing of ours is in these; without them mmengine warns that the scope has no such registry.
+for _name in (
+    "EVALUATOR",
+    "INFERENCERS",
+    "LOG_PROCESSORS",
+    "LOOPS",
+    "MODEL_WRAPPERS",
+    "OPTIMIZERS",
+    "OPTIM_WRAPPERS",
+    "OPTIM_WRAPPER_CONSTRUCTORS",
+    "PARAM_SCHEDULERS",
+    "RUNNERS",
+    "RUNNER_CONSTRUCTORS",
+    "TASK_UTILS",
+    "VISBACKENDS",
+    "VISUALIZERS",
+    "WEIGHT_INITIALIZERS",
+):
+    _child(_name)

@@ -72,9 +72,15 @@ class ReIDDataset(BaseDataset):
             raise DatasetError(f"data_root={data_root!r} is not a folder: set it to the data set's")
         if num_parts < 0:
             raise DatasetError(f"num_parts={num_parts} is negative: use 0 or more")
+        if num_parts and not part_cache:
+            raise DatasetError(
+                f"num_parts={num_parts} needs part_cache: set it to the folder that "
+                "tools/extract_parts.py wrote"
+            )
         self.split = split
+        self.with_parts = bool(part_cache)
         self.num_parts = num_parts
-        self.part_cache = PartCache.open(part_cache) if part_cache and num_parts else None
+        self.part_cache = PartCache.open(part_cache) if num_parts else None
         # Built here, from our own registry, so that no default scope is needed.
         transforms = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline
@@ -144,7 +150,7 @@ class ReIDDataset(BaseDataset):
         """Return one record, with the file's full path and its part boxes added."""
         info = super().get_data_info(idx)
         info["image_file"] = str(Path(self.data_root) / info["img_path"])
-        if self.num_parts:
+        if self.with_parts:
             info.update(self._part_slots(info["img_path"]))
         return info
 

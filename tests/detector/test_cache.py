@@ -60,8 +60,10 @@ def finished(tmp_path: Path) -> tuple[Path, dict[str, Parts | str]]:
 def test_everything_written_is_read_back(finished: tuple) -> None:
     path, results = finished
     cache = PartCache.open(path)
-    assert len(cache) == 30 and list(cache.images()) == sorted(results)
-    assert cache.classes == ("wheel", "plate", "logo") and cache.max_parts == 4
+    assert len(cache) == 30
+    assert list(cache.images()) == sorted(results)
+    assert cache.classes == ("wheel", "plate", "logo")
+    assert cache.max_parts == 4
     for image, result in results.items():
         assert image in cache
         if isinstance(result, str):
@@ -91,10 +93,12 @@ def test_manifest_states_what_was_done(finished: tuple) -> None:
     path, results = finished
     manifest = PartCache.open(path).manifest
     found = [r for r in results.values() if isinstance(r, Parts)]
-    assert manifest["num_images"] == 30 and manifest["num_failed"] == 1
+    assert manifest["num_images"] == 30
+    assert manifest["num_failed"] == 1
     assert manifest["num_without_parts"] == sum(len(r) == 0 for r in found)
     assert manifest["num_parts"] == sum(min(4, len(r)) for r in found)
-    assert manifest["identity"] == IDENTITY and manifest["config"] == "x"
+    assert manifest["identity"] == IDENTITY
+    assert manifest["config"] == "x"
 
 
 def test_equal_scores_keep_the_order_of_the_detector(tmp_path: Path) -> None:
@@ -156,7 +160,8 @@ def test_masks_equal_the_overlap_of_every_cell(h: int, w: int) -> None:
     boxes = corners.astype(np.float32)
     boxes[:10] = 0
     masks = overlap_masks(boxes, size, np.arange(h), np.arange(w))
-    assert masks.shape == (300, h, w) and masks.dtype == bool
+    assert masks.shape == (300, h, w)
+    assert masks.dtype == bool
     for box, mask in zip(boxes, masks):
         np.testing.assert_array_equal(mask, literal_mask(box, size, h, w))
     assert not masks[:10].any()
@@ -167,7 +172,8 @@ def test_masks_are_the_same_in_torch_with_leading_dimensions() -> None:
     boxes = rng.random((5, 40, 4)).astype(np.float32) * 224
     ours = overlap_masks(boxes, (224, 224), np.arange(14), np.arange(14))
     theirs = overlap_masks(torch.from_numpy(boxes), (224, 224), torch.arange(14), torch.arange(14))
-    assert theirs.dtype == torch.bool and theirs.shape == (5, 40, 14, 14)
+    assert theirs.dtype == torch.bool
+    assert theirs.shape == (5, 40, 14, 14)
     np.testing.assert_array_equal(ours, theirs.numpy())
 
 
@@ -183,7 +189,8 @@ def test_the_thinnest_box_covers_a_cell_at_any_resolution() -> None:
     for n in range(1, 70):
         masks = overlap_masks(boxes, size, np.arange(n), np.arange(n))
         covered = masks.sum((1, 2))
-        assert covered.min() >= 1 and covered.max() <= 4
+        assert covered.min() >= 1
+        assert covered.max() <= 4
 
 
 def test_a_box_outside_the_image_covers_nothing() -> None:
@@ -216,7 +223,7 @@ def test_check_tells_missing_from_failed_from_nothing_found(finished: tuple) -> 
     assert len(cache.parts(nothing)) == 0
     with pytest.raises(CacheError, match=r"2 images \(first: x.jpg\) of 3 not in .*extract_parts"):
         cache.check(["x.jpg", names[0], "y.jpg"], 4)
-    with pytest.raises(CacheError, match="could not be read when .*is not an image"):
+    with pytest.raises(CacheError, match=r"could not be read when .*is not an image"):
         cache.check(names, 4)
     with pytest.raises(CacheError, match="could not be read"):
         cache.parts(failed)
@@ -235,7 +242,7 @@ def test_more_parts_than_cached_are_refused_with_the_command(
 
 
 def test_no_cache_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match="does not exist: make one with .*extract_parts"):
+    with pytest.raises(CacheError, match=r"does not exist: make one with .*extract_parts"):
         PartCache.open(tmp_path / "nothing")
     with pytest.raises(CacheError, match="is not a part cache"):
         PartCache.open(tmp_path)
@@ -291,7 +298,8 @@ def test_shards_left_by_a_kill_after_the_manifest_are_removed(finished: tuple) -
     (path / "shard-00000.npy").write_bytes(b"left over")
     PartCache.open(path)
     writer = fill(path, results)
-    assert writer.finished and writer.pending() == []
+    assert writer.finished
+    assert writer.pending() == []
     writer.finish()
     assert not list(path.glob("shard-*"))
 

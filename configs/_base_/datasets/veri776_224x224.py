@@ -29,7 +29,7 @@ train_dataloader = dict(
     num_workers=4,
     drop_last=True,
     sampler=dict(type='PKSampler', identities=16, images=4),
-    worker_init_fn=dict(type='seed_worker'),
+    worker_init_fn=dict(type='pgan.seed_worker'),
     dataset=dict(type='VeRi776', split='train', pipeline=train_pipeline))
 test_dataloader = dict(
     batch_size=64,

@@ -1,0 +1,12 @@
+# PGAN's global branch alone, at the same dimension.
+model = dict(
+    type='Baseline',
+    backbone=dict(
+        type='TorchvisionBackbone',
+        name='resnet50',
+        last_stride=1,
+        weights='IMAGENET1K_V1'),
+    feature_dim=512,
+    num_vehicles=None,  # counted in the training split
+    loss_weights=dict(loss_id=2.0, loss_global=1.0),
+    margin=0.3)

@@ -1,0 +1,156 @@
+"""Solids in the vehicle's frame: x forward, y to the left, z up, metres, ground at z = 0.
+
+A vehicle is a handful of lofts: stacks of rounded rectangles between a floor and a deck line. Their quads
+are drawn back to front with the hidden faces culled; windows, lamps and all the parts are patches on a
+loft's faces, found with the same functions that make the mesh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+_END_STEPS = (-0.92, -0.72, -0.4, 0.0, 0.4, 0.72, 0.92)
+_SIDE_STEPS = np.linspace(-0.97, 0.97, 17)
+_TOP_STEPS = (-1.0, -0.6, 0.0, 0.6, 1.0)
+
+
+@dataclass(frozen=True)
+class Loft:
+    """A closed solid, lofted through rounded rectangles.
+
+    Attributes:
+        sections: Rows ``(t, x_rear, x_front, half_width)`` by rising height fraction t, from 0 to 1.
+        floor: Height of t = 0, in metres.
+        deck: Rows ``(x, z)`` by rising x: the height of t = 1 along the vehicle.
+        roundness: Exponent of the superellipse in plan; 2 is an ellipse, large is a box.
+        crown: Rise of the deck's middle over its edges, in metres.
+    """
+
+    sections: tuple[tuple[float, float, float, float], ...]
+    floor: float
+    deck: tuple[tuple[float, float], ...]
+    roundness: float = 6.0
+    crown: float = 0.03
+
+    def point(self, nx: np.ndarray, ny: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Points of the solid.
+
+        Args:
+            nx: Position along the vehicle as a fraction of half the length there, -1 rear to 1 front.
+            ny: Position across as a fraction of the half width there, -1 right to 1 left.
+            t: Height fraction, 0 floor to 1 deck.
+
+        Returns:
+            (..., 3) float64 array, metres.
+        """
+        nx, ny, t = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (nx, ny, t)))
+        rows = np.asarray(self.sections)
+        rear, front, half_width = (np.interp(t, rows[:, 0], rows[:, i]) for i in (1, 2, 3))
+        x = (front + rear) / 2 + (front - rear) / 2 * nx
+        top = np.interp(x, [p[0] for p in self.deck], [p[1] for p in self.deck])
+        return np.stack([x, half_width * ny, self.floor + t * (top - self.floor)], axis=-1)
+
+    def _other(self, n: np.ndarray) -> np.ndarray:
+        return (1 - np.minimum(np.abs(n), 1) ** self.roundness) ** (1 / self.roundness)
+
+    def end(self, side: int, u: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Points on the front (side 1) or rear (side -1) at fractions u across and t up: (..., 3)."""
+        u = np.asarray(u, dtype=np.float64)
+        return self.point(side * self._other(u), u, t)
+
+    def flank(self, side: int, a: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Points on the left (side 1) or right (side -1) at a, 0 rear to 1 front, and t up: (..., 3)."""
+        nx = 2 * np.asarray(a, dtype=np.float64) - 1
+        return self.point(nx, side * self._other(nx), t)
+
+    def top(self, nx: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Points on the deck at fractions nx along and v across: (..., 3)."""
+        v = np.asarray(v, dtype=np.float64)
+        points = self.point(nx, self._other(np.asarray(nx)) * v, 1.0)
+        points[..., 2] += self.crown * (1 - v**2)
+        return points
+
+    @cached_property
+    def quads(self) -> np.ndarray:
+        """The mesh: (F, 4, 3) float64, corners counter-clockwise seen from outside."""
+        ends, sides = np.asarray(_END_STEPS), _SIDE_STEPS
+        nx = np.concatenate([self._other(ends), sides[::-1], -self._other(ends), sides])
+        ny = np.concatenate([ends, self._other(sides), ends[::-1], -self._other(sides)])
+        t = np.asarray([row[0] for row in self.sections])
+        rings = self.point(nx, ny, t[:, None])
+        after = np.roll(rings, -1, axis=1)
+        walls = np.stack([rings[:-1], after[:-1], after[1:], rings[1:]], axis=2).reshape(-1, 4, 3)
+        along = np.concatenate([[-1.0], sides, [1.0]])
+        deck = self.top(along[:, None], np.asarray(_TOP_STEPS))
+        tops = np.stack([deck[:-1, :-1], deck[1:, :-1], deck[1:, 1:], deck[:-1, 1:]], axis=2)
+        return np.concatenate([walls, tops.reshape(-1, 4, 3)])
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """Outward unit normals of `quads`: (F, 3) float64, zeros for a degenerate quad."""
+        q = self.quads
+        return unit(np.cross(q[:, 2] - q[:, 0], q[:, 3] - q[:, 1]))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) scaled to length 1; null vectors stay null."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.maximum(length, 1e-12)
+
+
+def normal_of(polygon: np.ndarray) -> np.ndarray:
+    """Unit normal (3,) of a polygon (n, 3), by Newell's method; counter-clockwise faces the viewer."""
+    return unit(np.cross(polygon, np.roll(polygon, -1, axis=0)).sum(axis=0))
+
+
+def patch(surface, side: int, first: tuple[float, float], second: tuple[float, float], steps: int = 5):
+    """Outline of a rectangle in a surface's own coordinates, following its curve.
+
+    Args:
+        surface: `Loft.end` or `Loft.flank` of some loft.
+        side: 1 or -1, as the surface takes it.
+        first: Range of the surface's first coordinate.
+        second: Range of its second coordinate, t.
+        steps: Points along each of the two curved edges.
+
+    Returns:
+        (2 * steps, 3) float64 outline.
+    """
+    run = np.linspace(*first, steps)
+    return outline(surface, side, [*((u, second[0]) for u in run), *((u, second[1]) for u in run[::-1])])
+
+
+def outline(surface, side: int, points) -> np.ndarray:
+    """Points given as (first, second) pairs in a surface's coordinates: (n, 3) float64."""
+    a, t = np.asarray(points, dtype=np.float64).T
+    return surface(side, a, t)
+
+
+def box_quads(centre: tuple[float, float, float], size: tuple[float, float, float]) -> np.ndarray:
+    """The six faces of an upright box: (6, 4, 3) float64, outward, order +x -x +y -y +z -z."""
+    faces = []
+    for axis in range(3):
+        b, c = (axis + 1) % 3, (axis + 2) % 3
+        for sign in (1, -1):
+            corners = np.zeros((4, 3))
+            corners[:, axis] = sign
+            corners[:, b] = np.array([-1, 1, 1, -1]) * sign
+            corners[:, c] = [-1, -1, 1, 1]
+            faces.append(np.asarray(centre) + corners * np.asarray(size) / 2)
+    return np.stack(faces)
+
+
+def disc(centre: np.ndarray, radius: float, side: int, steps: int = 28) -> np.ndarray:
+    """A circle in the plane y = centre's, facing `side`: (steps, 3) float64, counter-clockwise seen."""
+    angle = np.arange(steps) * (2 * np.pi / steps)
+    return on_wheel(centre, radius * np.cos(angle), radius * np.sin(angle), side)
+
+
+def on_wheel(centre: np.ndarray, a: np.ndarray, b: np.ndarray, side: int) -> np.ndarray:
+    """Points (a, b) of a wheel's own plane, b up, put at its place and side: (n, 3) float64."""
+    a = np.asarray(a, dtype=np.float64)
+    offset = np.stack([-side * a, np.zeros_like(a), np.asarray(b, dtype=np.float64)], axis=-1)
+    return np.asarray(centre) + offset

@@ -1,0 +1,294 @@
+"""Images in, part cache out: the detector run over many images, resumable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from detector.attributes import ATTRIBUTES
+from detector.cache import PartCache, Parts, file_sha256
+from detector.cache_writer import PartCacheWriter
+from detector.errors import DetectorError
+from detector.images import IMAGE_SUFFIXES, ImageError
+
+_ANNOTATION_STEPS = ("LoadAnnotations", "mmdet.LoadAnnotations")
+
+
+@dataclass(frozen=True)
+class PartDetector:
+    """A trained detector, ready to predict.
+
+    Attributes:
+        model: mmdet's model on its device, in evaluation mode.
+        pipeline: The config's test pipeline without the annotations.
+        classes: Names of the labels.
+        identity: What its boxes depend on, as JSON values.
+        config: The resolved config as text.
+        device: Where it runs.
+        amp: Whether it runs in half precision.
+    """
+
+    model: torch.nn.Module
+    pipeline: list[dict[str, Any]]
+    classes: tuple[str, ...]
+    identity: dict[str, Any]
+    config: str
+    device: torch.device
+    amp: bool
+
+    def detect(self, batch: Sequence[dict[str, Any]]) -> list[Parts]:
+        """Find the parts of images that the pipeline has prepared.
+
+        Returns:
+            For each image its parts in pixels of the stored image, clipped to it.
+        """
+        precision = torch.autocast(self.device.type) if self.amp else nullcontext()
+        data = {key: [item[key] for item in batch] for key in ("inputs", "data_samples")}
+        with torch.inference_mode(), precision:
+            samples = self.model.test_step(data)
+        return [_parts(sample) for sample in samples]
+
+
+def load_detector(
+    config: Config,
+    checkpoint: str | os.PathLike[str],
+    max_parts: int,
+    score_threshold: float = 0.0,
+    device: str | None = None,
+    amp: bool | None = None,
+) -> PartDetector:
+    """Build a detector and load its weights.
+
+    Args:
+        config: Detector config.
+        checkpoint: File of tensors and plain values.
+        max_parts: Most confident boxes kept of an image, whatever their label.
+        score_threshold: Boxes that are not above it are dropped; 0 keeps all, as the paper does.
+        device: 'cpu', 'cuda', 'cuda:1'; None for a GPU where there is one.
+        amp: Half precision; None for yes on a GPU.
+
+    Raises:
+        DetectorError: The checkpoint cannot be read or is of another model.
+    """
+    if max_parts < 1:
+        raise DetectorError(f"max_parts must be at least 1, not {max_parts}")
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise DetectorError(f"there is no GPU for device {device!r}: use 'cpu'")
+    if amp and target.type == "cpu":
+        raise DetectorError("half precision needs a GPU: leave --amp out")
+    amp = target.type == "cuda" if amp is None else amp
+    text = config.pretty_text
+    init_default_scope(config.get("default_scope", "mmdet"))
+    settings = config.model.to_dict()
+    test_cfg = settings.get("test_cfg") or {}
+    settings["test_cfg"] = test_cfg | {"score_thr": score_threshold, "max_per_img": max_parts}
+    pipeline = [
+        step
+        for step in config.test_dataloader.dataset.to_dict()["pipeline"]
+        if step["type"] not in _ANNOTATION_STEPS
+    ]
+    model = MODELS.build(settings)
+    weights = _read_checkpoint(Path(checkpoint))
+    _load_weights(model, weights.get("state_dict", weights), checkpoint)
+    classes = _classes(config, weights, model)
+    model.to(target, memory_format=torch.channels_last).eval()
+    identity = {
+        "weights_sha256": file_sha256(checkpoint),
+        "classes": list(classes),
+        "max_parts": max_parts,
+        "score_threshold": score_threshold,
+        "precision": "half" if amp else "single",
+        "pipeline": pipeline,
+        "model": settings,
+    }
+    return PartDetector(model, pipeline, classes, identity, text, target, amp)
+
+
+def extract(
+    detector: PartDetector,
+    root: str | os.PathLike[str],
+    images: Sequence[str],
+    out: str | os.PathLike[str],
+    batch_size: int | None = None,
+    workers: int = 2,
+    shard_size: int = 1024,
+    progress: bool = True,
+) -> PartCache:
+    """Find the parts of all images and write them as a part cache; goes on where it was stopped.
+
+    Args:
+        detector: Of `load_detector`.
+        root: Folder that the images' paths are relative to.
+        images: Paths with forward slashes.
+        out: Folder of the cache.
+        batch_size: Images at once; None for 4 on a CPU, where larger ones are slower, and 64 on a
+            GPU.
+        workers: Processes that read and resize images.
+        shard_size: Images between two points from which a stopped extraction goes on.
+        progress: Show a bar.
+
+    Raises:
+        CacheError: `out` holds something else, or was begun with another detector or other images.
+    """
+    batch_size = batch_size or (4 if detector.device.type == "cpu" else 64)
+    if batch_size < 1 or shard_size < 1 or workers < 0:
+        raise DetectorError("batch size and shard size are at least 1, workers at least 0")
+    facts = {"config": detector.config}
+    writer = PartCacheWriter(out, images, detector.identity, facts, shard_size)
+    pending = writer.pending()
+    todo = sum(len(writer.shard(index)) for index in pending)
+    bar = tqdm(
+        total=len(writer.images),
+        initial=0 if not pending else len(writer.images) - todo,
+        unit="image",
+        desc="parts",
+        disable=not progress or not pending,
+    )
+    gathered: list[Parts | str] = []
+    with bar, closing(_detect_all(detector, root, writer, pending, batch_size, workers)) as batches:
+        for shard, results, last in batches:
+            gathered += results
+            bar.update(len(results))
+            if last:
+                writer.write(shard, gathered)
+                gathered = []
+    return writer.finish()
+
+
+def _detect_all(
+    detector: PartDetector,
+    root: str | os.PathLike[str],
+    writer: PartCacheWriter,
+    pending: list[int],
+    batch_size: int,
+    workers: int,
+) -> Iterator[tuple[int, list[Parts | str], bool]]:
+    """Yield (shard, results of one batch, whether it is the shard's last)."""
+    # Batches begin anew with each shard: a resumed run makes up the same ones.
+    plan = [
+        (shard, names[start : start + batch_size], start + batch_size >= len(names))
+        for shard in pending
+        for names in [writer.shard(shard)]
+        for start in range(0, len(names), batch_size)
+    ]
+    loader = DataLoader(
+        _Images(Path(root), detector.pipeline),
+        batch_sampler=[names for _, names, _ in plan],
+        num_workers=workers,
+        collate_fn=list,
+        pin_memory=False,
+        prefetch_factor=4 if workers else None,
+    )
+    for (shard, _, last), items in zip(plan, loader):
+        readable = [item for item in items if not isinstance(item, str)]
+        found = iter(detector.detect(readable) if readable else [])
+        yield shard, [item if isinstance(item, str) else next(found) for item in items], last
+
+
+class _Images(Dataset):
+    """Images by path, prepared for the network; a reason in words for one that cannot be read."""
+
+    def __init__(self, root: Path, pipeline: list[dict[str, Any]]) -> None:
+        self.root = root
+        self.prepare = Compose(pipeline)
+
+    def __getitem__(self, image: str) -> dict[str, Any] | str:
+        try:
+            return self.prepare({"img_path": str(self.root / image), "img_id": 0})
+        except ImageError as error:
+            return error.reason
+
+
+def _parts(sample: Any) -> Parts:
+    """The boxes of mmdet's answer for one image, clipped to it; empty ones go."""
+    found = sample.pred_instances
+    height, width = (int(length) for length in sample.ori_shape)
+    boxes = found.bboxes.float().cpu().numpy()
+    boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+    real = (boxes[:, :2] < boxes[:, 2:]).all(1)
+    scores, labels = found.scores.float().cpu().numpy(), found.labels.cpu().numpy()
+    return Parts(boxes[real], scores[real], labels[real].astype(np.int64), (height, width))
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DetectorError(f"{path}: no such checkpoint; check the path, or train one first")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken file
+        raise DetectorError(
+            f"{path} is not a checkpoint of tensors and plain values "
+            f"({str(error).splitlines()[0]}). Other objects are not opened, since that would run "
+            "their code: save the state_dict alone"
+        ) from None
+    if not isinstance(content, dict):
+        raise DetectorError(f"{path} holds a {type(content).__name__}, not a state_dict")
+    return content
+
+
+def _load_weights(model: torch.nn.Module, weights: Any, checkpoint: Any) -> None:
+    expected = model.state_dict()
+    weights = {key.removeprefix("module."): value for key, value in weights.items()}
+    missing = sorted(expected.keys() - weights.keys())
+    other = sorted(
+        key for key in expected.keys() & weights.keys() if expected[key].shape != weights[key].shape
+    )
+    surplus = sorted(weights.keys() - expected.keys())
+    faults = [
+        f"{len(keys)} tensors {what} (first: {keys[0]})"
+        for keys, what in [(missing, "missing"), (other, "of other shapes"), (surplus, "too many")]
+        if keys
+    ]
+    if faults:
+        raise DetectorError(
+            f"{checkpoint} is of another model than the config: {', '.join(faults)}. Give the config "
+            "that it was trained with"
+        )
+    model.load_state_dict(weights)
+
+
+def _classes(config: Config, weights: dict[str, Any], model: torch.nn.Module) -> tuple[str, ...]:
+    """Names of the labels: the checkpoint's, else the config's, else Table I's."""
+    stated = (weights.get("meta") or {}).get("dataset_meta") or {}
+    metainfo = config.test_dataloader.dataset.get("metainfo") or {}
+    classes = tuple(stated.get("classes") or metainfo.get("classes") or ATTRIBUTES)
+    number = getattr(getattr(model, "bbox_head", None), "num_classes", len(classes))
+    if number != len(classes):
+        raise DetectorError(
+            f"the model tells {number} classes apart, the data set has {len(classes)}: set "
+            "model.bbox_head.num_classes to that number, and train again"
+        )
+    return classes
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[str]:
+    """All images in a folder and its subfolders: sorted paths relative to it.
+
+    Raises:
+        DetectorError: There is no such folder, or no image in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DetectorError(f"{root}: no such folder")
+    images = [
+        file.relative_to(root).as_posix()
+        for file in root.rglob("*")
+        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+    ]
+    if not images:
+        raise DetectorError(f"{root} has no images ({' '.join(IMAGE_SUFFIXES)})")
+    return sorted(images)

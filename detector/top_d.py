@@ -1,0 +1,89 @@
+"""The D most confident boxes of every image of a batch, exactly.
+
+Per-class greedy non-maximum suppression keeps a box or not by the more confident boxes alone. So the D
+best survivors are found among the most confident candidates: if the first k of them leave D survivors,
+the others cannot matter; if not, take more. Candidates are in one stated order: descending score, ties
+by ascending index (level, then place, then class), which is the order of a stable sort.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import nms
+
+_NONE = -1  # key of what is no candidate
+
+
+def order_keys(scores: Tensor, threshold: float) -> Tensor:
+    """Integers whose descending order is the order of candidates; no two are equal.
+
+    Args:
+        scores: (B, N) float32, not negative.
+        threshold: Scores that are not above it are no candidates.
+
+    Returns:
+        (B, N) int64, -1 for what is no candidate.
+    """
+    # Floats that are not negative are ordered as their bit patterns are.
+    bits = scores.contiguous().view(torch.int32).long()
+    reverse = torch.arange(scores.shape[1] - 1, -1, -1, device=scores.device)
+    return torch.where(scores > threshold, (bits << 32) | reverse, _NONE)
+
+
+def select_candidates(
+    scores: list[Tensor], threshold: float, per_level: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The candidates of each level, joined and in order.
+
+    Args:
+        scores: For each level (B, N_l * C) float32.
+        threshold: Scores that are not above it are no candidates.
+        per_level: Candidates of one level at most.
+
+    Returns:
+        scores (B, M) float32, index (B, M) int64 into the joined levels, and valid (B, M) bool:
+        the candidates come first.
+    """
+    kept_scores, kept_index, kept_keys = [], [], []
+    start = 0
+    for level in scores:
+        count = level.shape[1]
+        keys, index = order_keys(level, threshold).topk(min(per_level, count))
+        kept_scores.append(level.gather(1, index))
+        kept_index.append(index + start)
+        kept_keys.append(keys)
+        start += count
+    joined_scores, index = torch.cat(kept_scores, 1), torch.cat(kept_index, 1)
+    joined = torch.where(torch.cat(kept_keys, 1) == _NONE, -1.0, joined_scores)
+    # Levels and their candidates are joined in order, so a stable sort keeps the order of ties.
+    ordered, order = joined.sort(dim=1, descending=True, stable=True)
+    return joined_scores.gather(1, order), index.gather(1, order), ordered >= 0
+
+
+def top_survivors(boxes: Tensor, labels: Tensor, iou_threshold: float, number: int) -> Tensor:
+    """The first survivors of per-class non-maximum suppression.
+
+    Args:
+        boxes: (M, 4) float32 ``x1 y1 x2 y2`` in the order of candidates.
+        labels: (M,) int64.
+        iou_threshold: Of two boxes of a class that overlap more, the later goes.
+        number: D.
+
+    Returns:
+        (at most D,) int64 indices, ascending.
+    """
+    if not len(boxes):
+        return labels
+    # Classes are moved apart as mmcv does it, for the same rounding.
+    apart = boxes + (labels.to(boxes) * (boxes.max() + 1))[:, None]
+    # mmcv compares in float32, torchvision with a double.
+    threshold = float(np.float32(iou_threshold))
+    ranks = torch.arange(len(boxes), 0, -1, device=boxes.device, dtype=boxes.dtype)
+    tried = 4 * number
+    while True:
+        kept = nms(apart[:tried], ranks[:tried], threshold)
+        if len(kept) >= number or tried >= len(boxes):
+            return kept[:number]
+        tried *= 4

@@ -1,0 +1,161 @@
+"""The features of a test set with their labels: kept, read back, scored and searched."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgan.evaluation.distances import CHUNK_SIZE
+from pgan.evaluation.files import write_atomically
+from pgan.evaluation.ranking import (
+    Labels,
+    RankingError,
+    RankingResult,
+    SearchResult,
+    evaluate_features,
+    search,
+)
+
+_SCHEMA = 1
+
+
+class FeatureSetError(ValueError):
+    """A feature file that cannot be read, or samples that make no feature set."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """What a model made of a test set, an image per row, query and gallery together.
+
+    Attributes:
+        features: (N, C) float32.
+        vehicle_ids: (N,) int64.
+        camera_ids: (N,) int64, -1 where unknown.
+        roles: (N,) str, ``'query'`` or ``'gallery'``.
+        img_paths: (N,) str, relative to the data root.
+        part_weights: (N, D) float32, the weight of each part in the cache's order; None for a model
+            without part attention.
+    """
+
+    features: np.ndarray
+    vehicle_ids: np.ndarray
+    camera_ids: np.ndarray
+    roles: np.ndarray
+    img_paths: np.ndarray
+    part_weights: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def subset(self, role: str) -> FeatureSet:
+        """The rows of one role, in order."""
+        rows = self.roles == role
+        return replace(
+            self,
+            **{f.name: v[rows] for f in fields(self) if (v := getattr(self, f.name)) is not None},
+        )
+
+    def query_and_gallery(self) -> tuple[FeatureSet, FeatureSet]:
+        """Both sides.
+
+        Raises:
+            RankingError: One of them is empty.
+        """
+        query, gallery = self.subset("query"), self.subset("gallery")
+        for role, part in (("query", query), ("gallery", gallery)):
+            if len(part) == 0:
+                raise RankingError(
+                    f"none of the {len(self)} images has the role '{role}': test on query and gallery"
+                )
+        return query, gallery
+
+    def labels(self) -> Labels:
+        """Who is who, for the junk rule."""
+        query, gallery = self.query_and_gallery()
+        return Labels(query.vehicle_ids, gallery.vehicle_ids, query.camera_ids, gallery.camera_ids)
+
+    def evaluate(self, chunk_size: int = CHUNK_SIZE) -> RankingResult:
+        """Score it; see :func:`pgan.evaluation.ranking.evaluate_features`."""
+        query, gallery = self.query_and_gallery()
+        return evaluate_features(
+            query.features,
+            gallery.features,
+            query.vehicle_ids,
+            gallery.vehicle_ids,
+            query.camera_ids,
+            gallery.camera_ids,
+            chunk_size,
+        )
+
+    def search(self, k: int) -> SearchResult:
+        """The first k of each query's ranking, junk left out; indices are rows of the gallery."""
+        query, gallery = self.query_and_gallery()
+        return search(query.features, gallery.features, k, self.labels())
+
+    @classmethod
+    def from_records(cls, records: list[dict[str, Any]]) -> FeatureSet:
+        """Stack one dict per image, with the attributes' names in the singular.
+
+        Raises:
+            FeatureSetError: No record at all, or features or part weights of different lengths.
+        """
+        if not records:
+            raise FeatureSetError("no image was tested: the test set is empty")
+        weights = [record["part_weights"] for record in records]
+        with_weights = all(w is not None for w in weights)
+        try:
+            return cls(
+                features=np.stack([record["feature"] for record in records]),
+                vehicle_ids=np.array([record["vehicle_id"] for record in records], np.int64),
+                camera_ids=np.array([record["camera_id"] for record in records], np.int64),
+                roles=np.array([record["role"] for record in records], np.str_),
+                img_paths=np.array([record["img_path"] for record in records], np.str_),
+                part_weights=np.stack(weights) if with_weights else None,
+            )
+        except ValueError as error:
+            raise FeatureSetError(f"features or part weights differ in length: {error}") from error
+
+
+def save_features(path: str | os.PathLike[str], features: FeatureSet) -> Path:
+    """Write a feature set as an ``.npz``, atomically, nothing pickled.
+
+    Raises:
+        FeatureSetError: The name does not end in ``.npz``.
+    """
+    if Path(path).suffix != ".npz":
+        raise FeatureSetError(f"{path}: a feature file's name ends in .npz")
+    arrays = {f.name: getattr(features, f.name) for f in fields(features)}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    return write_atomically(path, lambda file: np.savez(file, schema=np.int64(_SCHEMA), **arrays))
+
+
+def load_features(path: str | os.PathLike[str]) -> FeatureSet:
+    """Read what :func:`save_features` wrote.
+
+    Raises:
+        FeatureSetError: Missing, damaged, or no feature file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise FeatureSetError(f"{path}: no such file; test with dump={path} makes it") from error
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise FeatureSetError(f"{path}: not a feature file, or damaged ({error})") from error
+    if int(arrays.pop("schema", -1)) != _SCHEMA:
+        raise FeatureSetError(
+            f"{path}: not a feature file of schema {_SCHEMA}; test again to make one"
+        )
+    try:
+        features = FeatureSet(**arrays)
+    except TypeError as error:
+        raise FeatureSetError(f"{path}: its arrays are not a feature set's ({error})") from error
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        raise FeatureSetError(f"{path}: its arrays differ in length: {lengths}")
+    return features

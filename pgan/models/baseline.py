@@ -1,0 +1,37 @@
+"""The baseline: PGAN's global branch alone."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pgan.models.heads import global_average_pool
+from pgan.models.refine import Refine
+from pgan.models.reid_model import Extracted, ReIDModel
+from pgan.registry import MODELS
+
+
+@MODELS.register_module()
+class Baseline(ReIDModel):
+    """Backbone -> refine -> global average pooling -> BNNeck, without parts.
+
+    Losses: ``loss_id`` (cross-entropy) and ``loss_global`` (triplet). Arguments as in `ReIDModel`.
+    """
+
+    default_loss_weights: ClassVar[dict[str, float]] = {"loss_id": 2.0, "loss_global": 1.0}
+
+    def __init__(self, backbone: dict, feature_dim: int = 512, **kwargs: object) -> None:
+        super().__init__(backbone, feature_dim, **kwargs)
+        self.refine_global = Refine(self.backbone.out_channels, feature_dim)
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def extract(
+        self, features: Tensor, image_size: tuple[int, int], part_boxes: Tensor | None, train: bool
+    ) -> Extracted:
+        """See `ReIDModel.extract`."""
+        feature = global_average_pool(self.refine_global(features))
+        branches = {"loss_global": feature} if train and self.is_on("loss_global") else {}
+        return Extracted(feature, branches)

@@ -1,0 +1,40 @@
+"""Part boxes as masks over the cells of a feature map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from detector.cache import overlap_masks
+
+
+def part_masks(boxes: Tensor, image_size: tuple[int, int], mask_size: tuple[int, int]) -> Tensor:
+    """Masks of part boxes at the size of a feature map (PGAN, Eq. 1).
+
+    Args:
+        boxes: (..., 4) float ``x1 y1 x2 y2`` in pixels of the network's input, right and bottom
+            exclusive. An empty slot is all zeros.
+        image_size: Height and width of the network's input in pixels.
+        mask_size: Height h and width w of the feature map in cells.
+
+    Returns:
+        (..., h, w) bool on the boxes' device: true where box and cell overlap. An empty slot covers
+        no cell.
+    """
+    rows, cols = (torch.arange(n, device=boxes.device) for n in mask_size)
+    # Half precision cannot tell neighbouring pixels of a large input apart.
+    return overlap_masks(boxes.float(), image_size, rows, cols)
+
+
+def grid_masks(mask_size: tuple[int, int], device: torch.device | str | None = None) -> Tensor:
+    """Every cell as its own part, in reading order (PGAN, Table III, 'grid').
+
+    Args:
+        mask_size: Height h and width w of the feature map in cells.
+        device: Where to make them.
+
+    Returns:
+        (h * w, h, w) bool; mask i covers exactly cell ``(i // w, i % w)``.
+    """
+    height, width = mask_size
+    return torch.eye(height * width, dtype=torch.bool, device=device).view(-1, height, width)

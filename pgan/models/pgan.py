@@ -1,0 +1,102 @@
+"""PGAN: part-guided attention network."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pgan.models.errors import ModelError
+from pgan.models.heads import global_average_pool
+from pgan.models.part_attention import PartAttention, UniformAttention, guide_features
+from pgan.models.part_masks import grid_masks, part_masks
+from pgan.models.refine import Refine
+from pgan.models.reid_model import Extracted, ReIDModel
+from pgan.registry import MODELS
+
+ATTENTIONS = ("learned", "uniform", "grid")
+
+
+@MODELS.register_module()
+class PGAN(ReIDModel):
+    """Part-Guided Attention Network (Zhang et al., IEEE T-ITS 2020).
+
+    Structure of the authors' release: the global map F_g and the part-guided map F_p (Eq. 3) are
+    concatenated and refined into the fusion feature of ``feature_dim`` (2C') channels, which is tested;
+    F_p and F_g are refined, for training only, into features of C' channels with a triplet loss each.
+
+    Losses: ``loss_id`` (L_c), ``loss_fusion`` (L_f), ``loss_global`` (L_g), ``loss_part`` (L_p).
+
+    Args:
+        backbone: See `ReIDModel`, like all arguments that are not listed here.
+        feature_dim: 2C', a multiple of 8.
+        attention: ``'learned'``; ``'uniform'``, equal weights (Table III, without PAM); or ``'grid'``,
+            learned with every cell of the map its own part and no part boxes needed (Table III).
+        attention_channels: Channels between the two layers of the attention.
+        temperature: Temperature of its softmax.
+
+    Raises:
+        ModelError: ``attention`` is none of the three.
+    """
+
+    default_loss_weights: ClassVar[dict[str, float]] = {
+        "loss_id": 2.0,
+        "loss_fusion": 1.0,
+        "loss_global": 1.0,
+        "loss_part": 1.0,
+    }
+
+    def __init__(
+        self,
+        backbone: dict,
+        feature_dim: int = 512,
+        attention: str = "learned",
+        attention_channels: int = 512,
+        temperature: float = 10.0,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(backbone, feature_dim, **kwargs)
+        if attention not in ATTENTIONS:
+            raise ModelError(
+                f"model.attention={attention!r}: it is one of {', '.join(ATTENTIONS)}."
+            )
+        channels = self.backbone.out_channels
+        self.on_grid = attention == "grid"
+        self.attention = (
+            UniformAttention()
+            if attention == "uniform"
+            else PartAttention(channels, attention_channels, temperature)
+        )
+        self.refine_fusion = Refine(2 * channels, feature_dim)
+        if self.is_on("loss_part"):
+            self.refine_part = Refine(channels, feature_dim // 2)
+        if self.is_on("loss_global"):
+            self.refine_global = Refine(channels, feature_dim // 2)
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def needs_parts(self) -> bool:
+        """Whether ``extract`` is to be given part boxes."""
+        return not self.on_grid
+
+    def extract(
+        self, features: Tensor, image_size: tuple[int, int], part_boxes: Tensor | None, train: bool
+    ) -> Extracted:
+        """See `ReIDModel.extract`. On the grid the part weights are (B, H * W)."""
+        if self.on_grid:
+            masks = grid_masks(features.shape[2:], features.device)
+            masks = masks.expand(len(features), -1, -1, -1)
+        else:
+            masks = part_masks(part_boxes, image_size, features.shape[2:])
+        weights = self.attention(features, masks)
+        guided = guide_features(features, masks, weights)
+        fusion = global_average_pool(self.refine_fusion(torch.cat([features, guided], 1)))
+        branches = {}
+        if train and self.is_on("loss_fusion"):
+            branches["loss_fusion"] = fusion
+        if train and self.is_on("loss_global"):
+            branches["loss_global"] = global_average_pool(self.refine_global(features))
+        if train and self.is_on("loss_part"):
+            branches["loss_part"] = global_average_pool(self.refine_part(guided))
+        return Extracted(fusion, branches, weights)

@@ -1,0 +1,84 @@
+"""Refine block: squeeze-and-excitation, then a pre-activation bottleneck (authors' release)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SqueezeExcitation(nn.Module):
+    """Channel attention (Hu et al., 2018): average pool -> Linear -> ReLU -> Linear -> sigmoid.
+
+    Args:
+        channels: Channels of the map.
+        reduction: The hidden layer has ``channels // reduction`` units.
+    """
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(
+            nn.Linear(channels, channels // reduction, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Linear(channels // reduction, channels, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W), each channel scaled by its weight in (0, 1)."""
+        return x * self.fc(x.mean((2, 3)))[:, :, None, None]
+
+
+class PreActBottleneck(nn.Module):
+    """Pre-activation bottleneck (He et al., 2016); the shortcut is a 1x1 convolution.
+
+    Args:
+        in_channels: Channels in.
+        out_channels: Channels out; the inner width is a quarter of them.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        width = out_channels // 4
+        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.conv4 = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H, W)."""
+        x = F.relu(self.bn1(x), inplace=True)
+        residual = self.conv1(x)
+        residual = self.conv2(F.relu(self.bn2(residual), inplace=True))
+        residual = self.conv3(F.relu(self.bn3(residual), inplace=True))
+        return residual + self.conv4(x)
+
+
+class Refine(nn.Module):
+    """Squeeze-and-excitation followed by a pre-activation bottleneck.
+
+    Args:
+        in_channels: Channels in.
+        out_channels: Channels out, a multiple of 4.
+
+    Raises:
+        ValueError: ``out_channels`` is no positive multiple of 4.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        if out_channels < 4 or out_channels % 4:
+            raise ValueError(
+                f"A refined feature needs a multiple of 4 channels, not {out_channels}."
+            )
+        self.se = SqueezeExcitation(in_channels)
+        self.bottleneck = PreActBottleneck(in_channels, out_channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H, W)."""
+        return self.bottleneck(self.se(x))

@@ -1,0 +1,227 @@
+"""What PGAN and its baseline share: neck, classifier, losses and the three modes."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from pgan.models.errors import ModelError
+from pgan.models.heads import BNNeck, Classifier
+from pgan.models.losses import batch_hard_triplet_loss
+from pgan.registry import MODELS
+from pgan.structures import ReIDSample
+
+
+@dataclass
+class Extracted:
+    """What a model draws from a batch of B images.
+
+    Attributes:
+        feature: (B, feature_dim) float32, the feature before the neck.
+        branches: Name of a triplet loss -> (B, C) float32 feature it is taken on; training only.
+        part_weights: (B, D) float32 attention weights, None for a model without parts.
+    """
+
+    feature: Tensor
+    branches: dict[str, Tensor] = field(default_factory=dict)
+    part_weights: Tensor | None = None
+
+
+class ReIDModel(BaseModel):
+    """Base of the re-identification models: images in, one feature for each out.
+
+    The loss is the sum of ``loss_weights[name] * loss``; a loss of weight 0 is off, and what only it
+    would train is not built. A checkpoint whose classifier has another number of vehicles loads all but
+    its classifier, with a warning: testing needs none, and fine-tuning starts a new one.
+
+    Args:
+        backbone: Config of a module in our registry, or any other there with ``out_channels`` whose
+            forward gives a (B, C, H, W) map or a sequence that ends with one.
+        feature_dim: Dimension of the test feature, 2C' in the paper.
+        num_vehicles: Vehicles to train on; None builds a model for testing only.
+        loss_weights: Weights by name to change from ``default_loss_weights``.
+        margin: Margin of the triplet losses.
+        channels_last: Run in channels-last memory format, nearly twice as fast on a CPU.
+        data_preprocessor: Config, `ReIDDataPreprocessor` by default.
+
+    Raises:
+        ModelError: A loss of unknown name or negative weight.
+    """
+
+    default_loss_weights: ClassVar[dict[str, float]]
+
+    def __init__(
+        self,
+        backbone: dict,
+        feature_dim: int = 512,
+        num_vehicles: int | None = None,
+        loss_weights: dict[str, float] | None = None,
+        margin: float = 0.3,
+        channels_last: bool = False,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(MODELS.build(data_preprocessor or {"type": "ReIDDataPreprocessor"}))
+        self.loss_weights = self._checked({**self.default_loss_weights, **(loss_weights or {})})
+        self.margin = margin
+        self.channels_last = channels_last
+        self.backbone = MODELS.build(backbone)
+        self.neck = BNNeck(feature_dim)
+        self.classifier: nn.Module | None = None
+        if not self.is_on("loss_id"):
+            # The neck still gathers its statistics, but nothing would train its scale.
+            self.neck.weight.requires_grad_(False)
+        elif num_vehicles is not None:
+            self.classifier = Classifier(feature_dim, num_vehicles)
+        self._register_load_state_dict_pre_hook(self._drop_foreign_classifier)
+
+    def _checked(self, weights: dict[str, float]) -> dict[str, float]:
+        for name, weight in weights.items():
+            if name not in self.default_loss_weights:
+                known = ", ".join(self.default_loss_weights)
+                raise ModelError(
+                    f"model.loss_weights has no {name!r} in {type(self).__name__}: {known}."
+                )
+            if weight < 0:
+                raise ModelError(f"model.loss_weights.{name}={weight}: a weight is 0 or more.")
+        return weights
+
+    def is_on(self, loss: str) -> bool:
+        """Whether the loss of this name is trained."""
+        return self.loss_weights[loss] > 0
+
+    @abstractmethod
+    def extract(
+        self, features: Tensor, image_size: tuple[int, int], part_boxes: Tensor | None, train: bool
+    ) -> Extracted:
+        """Features of a batch.
+
+        Args:
+            features: (B, C, H, W) map of the backbone.
+            image_size: Height and width of the network's input in pixels.
+            part_boxes: (B, D, 4) float32 in those pixels; None for a model that needs none.
+            train: Whether to run the branches that only losses look at.
+        """
+
+    def needs_parts(self) -> bool:
+        """Whether ``extract`` is to be given part boxes."""
+        return False
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Sequence[ReIDSample] | None = None,
+        mode: str = "tensor",
+    ) -> dict[str, Tensor] | list[ReIDSample] | Tensor:
+        """Run the model.
+
+        Args:
+            inputs: (B, 3, H, W) float32 normalised images.
+            data_samples: B samples, with ``vehicle_label`` for losses and ``part_boxes`` for parts.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+
+        Returns:
+            ``'loss'``: weighted losses by name, and ``acc``, the classifier's accuracy in percent.
+            ``'predict'``: the samples with ``feature`` and, with parts, ``part_weights``: float32, CPU.
+            ``'tensor'``: (B, feature_dim) float32 L2-normalised features.
+
+        Raises:
+            ModelError: Unknown mode, or samples that lack what the mode needs.
+        """
+        if mode == "loss":
+            return self.loss(inputs, data_samples)
+        if mode == "predict":
+            return self.predict(inputs, data_samples)
+        if mode == "tensor":
+            return self._embed(self._run(inputs, data_samples, train=False))
+        raise ModelError(f"mode={mode!r}: it is 'loss', 'predict' or 'tensor'.")
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> dict[str, Tensor]:
+        """L = lambda L_c + L_f + L_g + L_p (PGAN, Eq. 5), as its weighted summands; see ``forward``."""
+        labels = self._labels(data_samples).to(inputs.device)
+        extracted = self._run(inputs, data_samples, train=True)
+        neck = self.neck(extracted.feature)
+        losses = {
+            name: self.loss_weights[name] * batch_hard_triplet_loss(feature, labels, self.margin)
+            for name, feature in extracted.branches.items()
+        }
+        if self.classifier is not None:
+            logits = self.classifier(neck)
+            losses["loss_id"] = self.loss_weights["loss_id"] * F.cross_entropy(logits, labels)
+            losses["acc"] = 100 * (logits.argmax(1) == labels).float().mean()
+        return losses
+
+    def predict(
+        self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None
+    ) -> list[ReIDSample]:
+        """Give each sample its feature; see ``forward``."""
+        extracted = self._run(inputs, data_samples, train=False)
+        samples = data_samples or [ReIDSample() for _ in inputs]
+        # Clones, since a row that is sent to another process would take its whole batch along.
+        for sample, feature in zip(samples, self._embed(extracted).cpu()):
+            sample.feature = feature.clone()
+        if extracted.part_weights is not None:
+            for sample, weights in zip(samples, extracted.part_weights.cpu()):
+                sample.part_weights = weights.clone()
+        return list(samples)
+
+    def _run(
+        self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None, train: bool
+    ) -> Extracted:
+        if self.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        boxes = self._part_boxes(data_samples).to(inputs.device) if self.needs_parts() else None
+        features = self.backbone(inputs)
+        features = features if isinstance(features, Tensor) else features[-1]
+        return self.extract(features, inputs.shape[2:], boxes, train)
+
+    def _embed(self, extracted: Extracted) -> Tensor:
+        return F.normalize(self.neck(extracted.feature).float())
+
+    def _labels(self, data_samples: Sequence[ReIDSample] | None) -> Tensor:
+        if self.is_on("loss_id") and self.classifier is None:
+            raise ModelError(
+                "Training needs model.num_vehicles, the number of vehicles in the training split."
+            )
+        if not data_samples or any("vehicle_label" not in sample for sample in data_samples):
+            raise ModelError("Training needs a vehicle_label in every sample.")
+        labels = [int(sample.vehicle_label) for sample in data_samples]
+        if self.classifier is not None and max(labels) >= self.classifier.out_features:
+            raise ModelError(
+                f"vehicle_label {max(labels)} does not fit model.num_vehicles="
+                f"{self.classifier.out_features}: set it to the number of training vehicles."
+            )
+        return torch.tensor(labels)
+
+    def _part_boxes(self, data_samples: Sequence[ReIDSample] | None) -> Tensor:
+        if not data_samples or any("part_boxes" not in sample for sample in data_samples):
+            raise ModelError(
+                f"{type(self).__name__} needs part_boxes in every sample: give the data set a part cache."
+            )
+        counts = sorted({len(sample.part_boxes) for sample in data_samples})
+        if len(counts) > 1:
+            raise ModelError(
+                f"The samples of a batch have {counts[0]} and {counts[1]} part slots: pad them to one D."
+            )
+        return torch.stack([sample.part_boxes for sample in data_samples])
+
+    def _drop_foreign_classifier(self, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+        key = f"{prefix}classifier.weight"
+        if key not in state:
+            return
+        if self.classifier is None:
+            del state[key]
+        elif state[key].shape != self.classifier.weight.shape:
+            warnings.warn(
+                f"The checkpoint's classifier has {len(state[key])} vehicles, the model "
+                f"{self.classifier.out_features}: the model keeps its own.",
+                stacklevel=2,
+            )
+            state[key] = self.classifier.weight.detach()

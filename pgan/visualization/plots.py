@@ -1,0 +1,143 @@
+"""Plots as SVG or PNG bytes, on a transparent ground, readable on a light page and a dark one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pgan.evaluation.ranking import RankingResult
+
+COLOURS = ("#e08a00", "#4f7fd9", "#2f9e6b", "#c2517f", "#8a6fd1", "#5f6b7a")
+_NEUTRAL = "#7d8590"
+_STYLE = {
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "text.color": _NEUTRAL,
+    "axes.labelcolor": _NEUTRAL,
+    "axes.edgecolor": _NEUTRAL,
+    "xtick.color": _NEUTRAL,
+    "ytick.color": _NEUTRAL,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _NEUTRAL,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "svg.hashsalt": "pgan",  # the same plot, the same bytes
+}
+
+
+def map_by_parts(
+    scores: Mapping[int, Sequence[float]], baseline: Sequence[float] = (), fmt: str = "svg"
+) -> bytes:
+    """MAP against D, the number of parts: the mean over seeds, with bars from the least to the greatest.
+
+    Args:
+        scores: D -> mAP in percent, one per seed.
+        baseline: mAP of a model without parts, one per seed, drawn as a line across.
+        fmt: ``'svg'`` or ``'png'``.
+
+    Raises:
+        ValueError: No score for some D.
+    """
+    _need(scores, "mAP by number of parts")
+    counts = sorted(scores)
+
+    def draw(axes: Axes) -> None:
+        means = np.array([np.mean(scores[d]) for d in counts])
+        bars = [
+            means - [min(scores[d]) for d in counts],
+            [max(scores[d]) for d in counts] - means,
+        ]
+        if baseline:
+            mean = float(np.mean(baseline))
+            axes.axhspan(min(baseline), max(baseline), color=COLOURS[1], alpha=0.15, lw=0)
+            axes.axhline(mean, color=COLOURS[1], ls="--", label=f"baseline, {mean:.1f}")
+        axes.errorbar(counts, means, bars, color=COLOURS[0], marker="o", capsize=3, label="PGAN")
+        for count, mean in zip(counts, means):
+            axes.annotate(
+                f"{mean:.1f}", (count, mean), (0, 8), textcoords="offset points", ha="center"
+            )
+        axes.set(xlabel="D, parts per image", ylabel="mAP, %", xticks=counts)
+        axes.margins(y=0.25)
+        axes.legend(loc="best")
+
+    return _render(draw, fmt)
+
+
+def attribute_bars(
+    precision: Mapping[str, float | None], xlabel: str = "AP, %", fmt: str = "svg"
+) -> bytes:
+    """A horizontal bar per attribute, the best on top; None ('never occurs') is said in words.
+
+    Args:
+        precision: Attribute -> average precision in percent, or None.
+        xlabel: What is measured.
+        fmt: ``'svg'`` or ``'png'``.
+
+    Raises:
+        ValueError: No attribute.
+    """
+    _need(precision, "average precision by attribute")
+    names = sorted(precision, key=lambda name: (precision[name] is not None, precision[name] or 0))
+    values = [precision[name] for name in names]
+
+    def draw(axes: Axes) -> None:
+        bars = axes.barh(names, [value or 0 for value in values], color=COLOURS[0], height=0.65)
+        texts = ["none to find" if value is None else f"{value:.1f}" for value in values]
+        axes.bar_label(bars, texts, padding=4, color=_NEUTRAL)
+        axes.set(xlabel=xlabel, xlim=(0, 108), ylim=(-0.6, len(names) - 0.4))
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+
+    return _render(draw, fmt, height=0.9 + 0.26 * len(names))
+
+
+def cmc_curves(results: Mapping[str, RankingResult], max_rank: int = 20, fmt: str = "svg") -> bytes:
+    """Rank-k of each method against k, in percent.
+
+    Args:
+        results: Method -> its ranking.
+        max_rank: The last k.
+        fmt: ``'svg'`` or ``'png'``.
+
+    Raises:
+        ValueError: No method.
+    """
+    _need(results, "CMC by method")
+    ranks = np.arange(1, max_rank + 1)
+
+    def draw(axes: Axes) -> None:
+        for index, (name, result) in enumerate(results.items()):
+            values = [100 * result.cmc(int(k)) for k in ranks]
+            colour = COLOURS[index % len(COLOURS)]
+            axes.plot(ranks, values, color=colour, marker="o", ms=3, label=name)
+        axes.set(xlabel="k", ylabel="Rank-k, %", xlim=(0.5, max_rank + 0.5))
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+        axes.legend(loc="lower right")
+
+    return _render(draw, fmt)
+
+
+def _render(draw, fmt: str, height: float = 3.6) -> bytes:
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, height), layout="constrained")  # no pyplot, no display
+        axes = figure.add_subplot()
+        axes.grid(True)
+        axes.set_axisbelow(True)
+        draw(axes)
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if fmt == "svg" else None
+        figure.savefig(buffer, format=fmt, transparent=True, dpi=160, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _need(values: Mapping, what: str) -> None:
+    empty = [key for key, value in values.items() if isinstance(value, Sequence) and not len(value)]
+    if not values or empty:
+        where = f" for {empty[0]}" if empty else ""
+        raise ValueError(f"there is nothing to plot{where}: {what}")

@@ -1,0 +1,123 @@
+"""Find the parts of many images and write them as a part cache, which can be stopped and resumed.
+
+For a re-identification data set, all images of its train, query and gallery lists::
+
+    python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG --out CACHE
+
+For a folder of your own images, with a picture of what was found::
+
+    python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --images FOLDER --out CACHE --draw 12
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from mmengine.config import ConfigDict, DictAction
+
+from detector.cache import PartCache
+from detector.drawing import draw_sheet
+from detector.errors import DetectorError
+from detector.extractor import extract, list_images, load_detector
+from pgan.apis import load_config
+from pgan.registry import DATASETS
+from pgan.tools.cli import report_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("config", help="config of the detector")
+    add("checkpoint", help="its weights")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dataset", metavar="REID_CONFIG", help="the images of this config")
+    source.add_argument("--images", metavar="FOLDER", help="all images below this folder")
+    add("--data-root", help="with --dataset: where its images are, if not where the config says")
+    add("--out", required=True, metavar="CACHE", help="folder of the part cache")
+    add("--max-parts", type=int, default=16, help="boxes kept of an image (%(default)s)")
+    add("--score-thr", type=float, default=0.0, help="drop boxes not above it (%(default)s)")
+    add("--batch-size", type=int, help="images at once (4 on a CPU, 64 on a GPU)")
+    add("--workers", type=int, default=min(4, max(1, (os.cpu_count() or 2) - 1)))
+    add("--shard-size", type=int, default=1024, help="images lost at most when it is stopped")
+    add("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
+    add("--amp", action=argparse.BooleanOptionalAction, help="half precision (on a GPU: yes)")
+    add("--draw", type=int, default=0, metavar="N", help="write a picture of N images' parts")
+    add("--cfg-options", nargs="+", action=DictAction, help="override keys of the detector config")
+    return parser.parse_args()
+
+
+def images_of_config(path: str, data_root: str | None) -> tuple[str, list[str]]:
+    """The data root and the images of a re-identification config: train, query and gallery.
+
+    Raises:
+        DetectorError: Its data sets lie in different folders.
+    """
+    cfg = load_config(path, {"data_root": data_root} if data_root else None)
+    roots, images = {}, {}
+    for name in ("train_dataloader", "test_dataloader"):
+        if name not in cfg:
+            raise DetectorError(f"{path} has no {name}: --dataset takes a re-identification config")
+        settings = ConfigDict(cfg[name].dataset, part_cache=None, num_parts=0, pipeline=[])
+        dataset = DATASETS.build(settings)
+        roots[dataset.data_root] = name
+        images |= dict.fromkeys(dataset.image_paths())
+    if len(roots) > 1:
+        raise DetectorError(f"{path}: its data sets have different roots, {' and '.join(roots)}")
+    return next(iter(roots)), list(images)
+
+
+def report(cache: PartCache, seconds: float, args: argparse.Namespace) -> None:
+    """Print what was found and what to do next."""
+    facts = cache.manifest
+    number, failed = facts["num_images"], facts["num_failed"]
+    read = max(1, number - failed)
+    print(f"{args.out}: {number} images, {facts['num_parts'] / read:.1f} parts each on average")
+    print(f"  without parts: {facts['num_without_parts']}, unreadable: {failed}")
+    for image, reason in list(cache.failed.items())[:5]:
+        print(f"    {image}: {reason}")
+    print(f"  {seconds:.0f} s, {number / max(seconds, 1e-9):.1f} images/s in this run or before it")
+    if args.dataset:
+        root = f" data_root={args.data_root}" if args.data_root else ""
+        print(
+            f"next: python tools/train.py {args.dataset} --cfg-options part_cache={args.out}{root}"
+        )
+    else:
+        print(f"next: detector.cache.PartCache.open({args.out!r}) serves boxes and masks")
+
+
+@report_errors
+def main() -> int:
+    """Extract the parts."""
+    args = parse_args()
+    config = load_config(args.config, args.cfg_options)
+    if "data_preprocessor" not in config.model or "test_dataloader" not in config:
+        raise DetectorError(f"{args.config} is not a detector config: see configs/detector")
+    if args.images:
+        root, images = args.images, list_images(args.images)
+    else:
+        root, images = images_of_config(args.dataset, args.data_root)
+    detector = load_detector(
+        config, args.checkpoint, args.max_parts, args.score_thr, args.device, args.amp
+    )
+    start = time.perf_counter()
+    cache = extract(
+        detector, root, images, args.out, args.batch_size, args.workers, args.shard_size
+    )
+    report(cache, time.perf_counter() - start, args)
+    if args.draw > 0:
+        drawable = [image for image in cache.images() if image not in cache.failed]
+        step = max(1, len(drawable) // args.draw)
+        sheet = draw_sheet(root, cache, drawable[::step][: args.draw], Path(args.out) / "parts.jpg")
+        print(f"picture: {sheet}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
