@@ -95,10 +95,13 @@ class PartCacheWriter:
         return plan
 
     def _refuse_other(self, found: dict[str, Any], plan: dict[str, Any]) -> None:
-        for what, old, new in _differences(found["identity"], plan["identity"]):
+        if differences := _differences(found["identity"], plan["identity"]):
+            named = "; ".join(
+                f"{what} is {old} there, {new} now" for what, old, new in differences[:4]
+            )
             raise CacheError(
-                f"{self.path} is being filled or was filled by another detector: {what} is {old} "
-                f"there and {new} now. Give another folder with --out"
+                f"{self.path} is of another detector or setting: {named}"
+                f"{'; ...' if len(differences) > 4 else ''}. Give another folder with --out"
             )
         if found["images_sha256"] != plan["images_sha256"]:
             raise CacheError(

@@ -38,9 +38,13 @@ def draw_parts(image: np.ndarray, cache: PartCache, name: str, num_parts: int = 
         colour = cv2.cvtColor(np.uint8([[[hue, 200, 255]]]), cv2.COLOR_HSV2RGB)[0, 0].tolist()
         cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), colour, 1)
         text = f"{cache.classes[label]} {score:.2f}"
-        place = (min(x1, _SIDE - 90), max(y1 - 2, 8))
-        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 2, cv2.LINE_AA)
-        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.33, colour, 1, cv2.LINE_AA)
+        (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.33, 1)
+        x = max(0, min(x1, canvas.shape[1] - text_width))
+        y = max(y1, text_height + 2)
+        cv2.rectangle(canvas, (x, y - text_height - 2), (x + text_width, y), colour, cv2.FILLED)
+        cv2.putText(
+            canvas, text, (x, y - 2), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA
+        )
     return canvas
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -60,6 +61,21 @@ class PartDetector:
         with torch.inference_mode(), precision:
             samples = self.model.test_step(data)
         return [_parts(sample) for sample in samples]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A finished extraction.
+
+    Attributes:
+        cache: What was written.
+        processed: Images that this run looked at; those before a stop are not counted.
+        seconds: What this run took.
+    """
+
+    cache: PartCache
+    processed: int
+    seconds: float
 
 
 def load_detector(
@@ -127,7 +143,7 @@ def extract(
     workers: int = 2,
     shard_size: int = 1024,
     progress: bool = True,
-) -> PartCache:
+) -> Extraction:
     """Find the parts of all images and write them as a part cache; goes on where it was stopped.
 
     Args:
@@ -144,6 +160,7 @@ def extract(
     Raises:
         CacheError: `out` holds something else, or was begun with another detector or other images.
     """
+    start = time.perf_counter()
     batch_size = batch_size or (4 if detector.device.type == "cpu" else 64)
     if batch_size < 1 or shard_size < 1 or workers < 0:
         raise DetectorError("batch size and shard size are at least 1, workers at least 0")
@@ -166,7 +183,7 @@ def extract(
             if last:
                 writer.write(shard, gathered)
                 gathered = []
-    return writer.finish()
+    return Extraction(writer.finish(), todo, time.perf_counter() - start)
 
 
 def _detect_all(

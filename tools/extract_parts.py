@@ -14,15 +14,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 
 from mmengine.config import ConfigDict, DictAction
 
-from detector.cache import PartCache
 from detector.drawing import draw_sheet
 from detector.errors import DetectorError
-from detector.extractor import extract, list_images, load_detector
+from detector.extractor import Extraction, extract, list_images, load_detector
 from pgan.apis import load_config
 from pgan.registry import DATASETS
 from pgan.tools.cli import report_errors
@@ -73,16 +71,20 @@ def images_of_config(path: str, data_root: str | None) -> tuple[str, list[str]]:
     return next(iter(roots)), list(images)
 
 
-def report(cache: PartCache, seconds: float, args: argparse.Namespace) -> None:
+def report(done: Extraction, args: argparse.Namespace) -> None:
     """Print what was found and what to do next."""
-    facts = cache.manifest
+    cache, facts = done.cache, done.cache.manifest
     number, failed = facts["num_images"], facts["num_failed"]
     read = max(1, number - failed)
     print(f"{args.out}: {number} images, {facts['num_parts'] / read:.1f} parts each on average")
     print(f"  without parts: {facts['num_without_parts']}, unreadable: {failed}")
     for image, reason in list(cache.failed.items())[:5]:
         print(f"    {image}: {reason}")
-    print(f"  {seconds:.0f} s, {number / max(seconds, 1e-9):.1f} images/s in this run or before it")
+    if done.processed:
+        rate = done.processed / done.seconds
+        print(f"  {done.processed} images in {done.seconds:.0f} s: {rate:.1f} images/s")
+    else:
+        print("  nothing was left to do")
     if args.dataset:
         root = f" data_root={args.data_root}" if args.data_root else ""
         print(
@@ -106,16 +108,13 @@ def main() -> int:
     detector = load_detector(
         config, args.checkpoint, args.max_parts, args.score_thr, args.device, args.amp
     )
-    start = time.perf_counter()
-    cache = extract(
-        detector, root, images, args.out, args.batch_size, args.workers, args.shard_size
-    )
-    report(cache, time.perf_counter() - start, args)
+    done = extract(detector, root, images, args.out, args.batch_size, args.workers, args.shard_size)
+    report(done, args)
     if args.draw > 0:
-        drawable = [image for image in cache.images() if image not in cache.failed]
-        step = max(1, len(drawable) // args.draw)
-        sheet = draw_sheet(root, cache, drawable[::step][: args.draw], Path(args.out) / "parts.jpg")
-        print(f"picture: {sheet}")
+        names = [image for image in done.cache.images() if image not in done.cache.failed]
+        chosen = names[:: max(1, len(names) // args.draw)][: args.draw]
+        picture = draw_sheet(root, done.cache, chosen, Path(args.out) / "parts.jpg")
+        print(f"picture: {picture}")
     return 0
 
 

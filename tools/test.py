@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 from mmengine.config import DictAction
+from mmengine.dist import is_main_process
 
-from pgan.apis import build_runner, load_config
+from pgan.apis import ConfigError, build_runner, load_config
 from pgan.engine import load_plain
+from pgan.files import write_json
 from pgan.tools.cli import report_errors
 
 
@@ -33,15 +35,21 @@ def parse_args() -> argparse.Namespace:
 
 @report_errors
 def main() -> int:
-    """Test as the config says; the metrics go to the log and to a JSON file in the work dir."""
+    """Test as the config says; the metrics go to the log and to results.json in the work dir."""
     args = parse_args()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     load_plain(args.checkpoint)
     if args.dump:
+        if cfg.test_evaluator.get("type") != "ReIDMetric":
+            raise ConfigError(f"{args.config}: --dump keeps features, and a detector has none")
         cfg.test_evaluator["dump"] = args.dump
     work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
-    build_runner(cfg, work_dir, args.checkpoint, launcher=args.launcher).test()
+    metrics = build_runner(cfg, work_dir, args.checkpoint, launcher=args.launcher).test()
+    if is_main_process():
+        results = {"config": args.config, "checkpoint": args.checkpoint, "metrics": metrics}
+        path = write_json(Path(work_dir) / "results.json", results)
+        print(f"results written to {path}")
     return 0
 
 

@@ -1,7 +1,7 @@
 # The demo's detector: learns the synthetic fleet's parts from nothing in some two minutes on 2 cores.
 _base_ = ['_base_/ssd300_vgg16.py', '_base_/parts_voc.py', '_base_/runtime.py']
 
-data_root = 'data/fleet_demo/parts_voc'
+data_root = 'data/demo_fleet/parts_voc'
 norm_cfg = dict(type='BN', momentum=0.1)
 model = dict(
     data_preprocessor=dict(std=[58.395, 57.12, 57.375]),

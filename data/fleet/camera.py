@@ -125,10 +125,10 @@ def draw_cameras(spec: FleetSpec) -> tuple[Camera, ...]:
                 distance=(near, near + 5),
                 roll=_between(rng, -3, 3),
                 sun=sun,
-                sunlight=_between(rng, 0.25, 0.6),
-                ambient=_between(rng, 0.50, 0.68),
+                sunlight=_between(rng, 0.3, 0.6),
+                ambient=_between(rng, 0.62, 0.8),
                 cast=(1 + warm, 1 + green, 1 - warm),
-                gamma=_between(rng, 0.85, 1.2),
+                gamma=_between(rng, 0.8, 1.1),
                 blur=_between(rng, 0.2, 0.9),
                 resolution=_between(rng, 1.0, 1.6),
                 noise=_between(rng, 1.0, 6.0),
@@ -141,7 +141,9 @@ def draw_cameras(spec: FleetSpec) -> tuple[Camera, ...]:
     return tuple(cameras)
 
 
-def draw_shot(spec: FleetSpec, camera: Camera, vehicle: int, image: int, track: tuple[float, float]):
+def draw_shot(
+    spec: FleetSpec, camera: Camera, vehicle: int, image: int, track: tuple[float, float]
+):
     """Draw one picture's viewpoint.
 
     Args:
@@ -231,7 +233,9 @@ def degrade(image: np.ndarray, shot: Shot) -> np.ndarray:
     if coarse < size:
         image = cv2.resize(image, (coarse, coarse), interpolation=cv2.INTER_AREA)
     # 12-bit integers: the sum rounds alike on every machine
-    noise = rng.integers(-64, 65, size=(*image.shape[:2], 2), dtype=np.int16).sum(axis=2, dtype=np.int16)
+    noise = rng.integers(-64, 65, size=(*image.shape[:2], 2), dtype=np.int16).sum(
+        axis=2, dtype=np.int16
+    )
     weight = round(camera.noise * 4.86)
     noise = (noise * np.int16(min(weight, 255))) >> 8
     image = np.clip(image.astype(np.int16) + noise[..., None], 0, 255).astype(np.uint8)

@@ -12,9 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-_END_STEPS = (-0.92, -0.72, -0.4, 0.0, 0.4, 0.72, 0.92)
-_SIDE_STEPS = np.linspace(-0.97, 0.97, 17)
-_TOP_STEPS = (-1.0, -0.6, 0.0, 0.6, 1.0)
+_END_STEPS = (-0.95, -0.88, -0.78, -0.6, -0.3, 0.0, 0.3, 0.6, 0.78, 0.88, 0.95)
+_SIDE_STEPS = 20
+_TOP_STEPS = (-1.0, -0.9, -0.7, -0.35, 0.0, 0.35, 0.7, 0.9, 1.0)
+_LEVELS = 11
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Loft:
         """
         nx, ny, t = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (nx, ny, t)))
         rows = np.asarray(self.sections)
-        rear, front, half_width = (np.interp(t, rows[:, 0], rows[:, i]) for i in (1, 2, 3))
+        rear, front, half_width = (_smooth(t, rows[:, 0], rows[:, i]) for i in (1, 2, 3))
         x = (front + rear) / 2 + (front - rear) / 2 * nx
         top = np.interp(x, [p[0] for p in self.deck], [p[1] for p in self.deck])
         return np.stack([x, half_width * ny, self.floor + t * (top - self.floor)], axis=-1)
@@ -68,22 +69,26 @@ class Loft:
 
     def top(self, nx: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Points on the deck at fractions nx along and v across: (..., 3)."""
-        v = np.asarray(v, dtype=np.float64)
-        points = self.point(nx, self._other(np.asarray(nx)) * v, 1.0)
-        points[..., 2] += self.crown * (1 - v**2)
+        nx, v = np.asarray(nx, dtype=np.float64), np.asarray(v, dtype=np.float64)
+        points = self.point(nx, self._other(nx) * v, 1.0)
+        points[..., 2] += self.crown * (1 - v**2) * (1 - nx**4)
         return points
 
     @cached_property
     def quads(self) -> np.ndarray:
         """The mesh: (F, 4, 3) float64, corners counter-clockwise seen from outside."""
-        ends, sides = np.asarray(_END_STEPS), _SIDE_STEPS
+        ends = np.asarray(_END_STEPS)
+        corner = float(self._other(ends[-1])) - 0.01
+        sides = np.linspace(-corner, corner, _SIDE_STEPS)
         nx = np.concatenate([self._other(ends), sides[::-1], -self._other(ends), sides])
         ny = np.concatenate([ends, self._other(sides), ends[::-1], -self._other(sides)])
-        t = np.asarray([row[0] for row in self.sections])
+        given = np.asarray([row[0] for row in self.sections])
+        t = np.interp(np.linspace(0, 1, _LEVELS), np.linspace(0, 1, len(given)), given)
         rings = self.point(nx, ny, t[:, None])
         after = np.roll(rings, -1, axis=1)
         walls = np.stack([rings[:-1], after[:-1], after[1:], rings[1:]], axis=2).reshape(-1, 4, 3)
-        along = np.concatenate([[-1.0], sides, [1.0]])
+        front = self._other(ends[len(ends) // 2 :])
+        along = np.concatenate([-front, sides, front[::-1]])
         deck = self.top(along[:, None], np.asarray(_TOP_STEPS))
         tops = np.stack([deck[:-1, :-1], deck[1:, :-1], deck[1:, 1:], deck[:-1, 1:]], axis=2)
         return np.concatenate([walls, tops.reshape(-1, 4, 3)])
@@ -93,6 +98,21 @@ class Loft:
         """Outward unit normals of `quads`: (F, 3) float64, zeros for a degenerate quad."""
         q = self.quads
         return unit(np.cross(q[:, 2] - q[:, 0], q[:, 3] - q[:, 1]))
+
+
+def _smooth(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Piecewise cubic interpolation without overshoot (harmonic-mean slopes, as Fritsch and Butland)."""
+    step = np.diff(x)
+    slope = np.diff(y) / step
+    product = slope[:-1] * slope[1:]
+    safe = np.where(product > 0, slope[:-1] + slope[1:], 1.0)
+    inner = np.where(product > 0, 2 * product / safe, 0.0)
+    tangent = np.concatenate([slope[:1], inner, slope[-1:]])
+    i = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(step) - 1)
+    h = step[i]
+    s = np.clip((at - x[i]) / h, 0, 1)
+    low = (1 + 2 * s) * (1 - s) ** 2 * y[i] + s * (1 - s) ** 2 * h * tangent[i]
+    return low + s * s * (3 - 2 * s) * y[i + 1] + s * s * (s - 1) * h * tangent[i + 1]
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -106,7 +126,9 @@ def normal_of(polygon: np.ndarray) -> np.ndarray:
     return unit(np.cross(polygon, np.roll(polygon, -1, axis=0)).sum(axis=0))
 
 
-def patch(surface, side: int, first: tuple[float, float], second: tuple[float, float], steps: int = 5):
+def patch(
+    surface, side: int, first: tuple[float, float], second: tuple[float, float], steps: int = 5
+):
     """Outline of a rectangle in a surface's own coordinates, following its curve.
 
     Args:
@@ -120,7 +142,9 @@ def patch(surface, side: int, first: tuple[float, float], second: tuple[float, f
         (2 * steps, 3) float64 outline.
     """
     run = np.linspace(*first, steps)
-    return outline(surface, side, [*((u, second[0]) for u in run), *((u, second[1]) for u in run[::-1])])
+    return outline(
+        surface, side, [*((u, second[0]) for u in run), *((u, second[1]) for u in run[::-1])]
+    )
 
 
 def outline(surface, side: int, points) -> np.ndarray:

@@ -5,14 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from .geometry import box_quads, patch
-from .patches import Decal, Patch, Rgb, Shape, faces, flat_patch, mix, ngon, outward_normal, rectangle
+from .patches import (
+    Decal,
+    Patch,
+    Rgb,
+    Shape,
+    faces,
+    flat_patch,
+    mix,
+    ngon,
+    outward_normal,
+    rectangle,
+)
 from .vehicle import COLOURS, Detail, Vehicle
 
 CABIN: Rgb = (30, 33, 38)
 SEAT: Rgb = (58, 58, 60)
 DASH: Rgb = (44, 45, 48)
 _DRIVER = 0.44  # the driver's place across, as a fraction of the glass; left-hand drive
-_PASSENGER_CORNER, _DRIVER_CORNER = -0.80, 0.74
+_PASSENGER_CORNER, _DRIVER_CORNER = -0.74, 0.66
 
 
 class _Behind:
@@ -82,9 +93,15 @@ def _cabin(behind: _Behind, pane: np.ndarray) -> list[Shape]:
         shapes.append(Shape(behind.billboard(rectangle(0.24, 0.16, 0, 0.46), y, seat_depth), SEAT))
     depth = _driver_depth(behind)
     shapes.append(Shape(behind.billboard(_TORSO, _DRIVER * width, depth), (66, 62, 60)))
-    shapes.append(Shape(behind.billboard(ngon(14, 0.105, 0, 0.36), _DRIVER * width, depth), (186, 146, 120)))
-    shelf = np.array([(0.15, -1.2), (0.15, 1.2), (-0.1 - 0.5 * rake, 1.2), (-0.1 - 0.5 * rake, -1.2)])
-    dash = np.column_stack([behind.base[0] + shelf[:, 0], shelf[:, 1] * width, np.full(4, behind.base[2] - 0.02)])
+    shapes.append(
+        Shape(behind.billboard(ngon(14, 0.105, 0, 0.36), _DRIVER * width, depth), (186, 146, 120))
+    )
+    shelf = np.array(
+        [(0.15, -1.2), (0.15, 1.2), (-0.1 - 0.5 * rake, 1.2), (-0.1 - 0.5 * rake, -1.2)]
+    )
+    dash = np.column_stack(
+        [behind.base[0] + shelf[:, 0], shelf[:, 1] * width, np.full(4, behind.base[2] - 0.02)]
+    )
     shapes.append(Shape(dash, DASH))
     wheel = behind.billboard(ngon(18, 0.17, 0, 0.02), _DRIVER * width, behind.under_glass(0.16))
     shapes.append(Shape(wheel, (18, 18, 20)))
@@ -106,7 +123,10 @@ def _safebelt(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patc
     place = _DRIVER * behind.width, _driver_depth(behind)
     shapes = [
         Shape(behind.billboard(_TORSO, *place), COLOURS[detail["seat"]]),
-        Shape(behind.billboard([(0.24, 0.2), (0.14, 0.26), (-0.26, -0.1), (-0.26, -0.2)], *place), COLOURS[detail["belt"]]),
+        Shape(
+            behind.billboard([(0.24, 0.2), (0.14, 0.26), (-0.26, -0.1), (-0.26, -0.2)], *place),
+            COLOURS[detail["belt"]],
+        ),
     ]
     return flat_patch(layer, shapes, "safebelt", facing=0.25)
 
@@ -126,11 +146,20 @@ def _layon(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
         x = behind.base[0] - 0.02
         corners = [(x, -0.24), (x, 0.24), (x - 0.3, 0.24), (x - 0.3, -0.24)]
         mat = np.array([(a, y + b * k, behind.base[2]) for a, b in corners])
-        shapes = [Shape(mat, colour), Shape(mat.mean(axis=0) + (mat - mat.mean(axis=0)) * 0.5, dark)]
+        shapes = [
+            Shape(mat, colour),
+            Shape(mat.mean(axis=0) + (mat - mat.mean(axis=0)) * 0.5, dark),
+        ]
     elif detail["kind"] == "ball":
-        shapes = [Shape(put(ngon(16, 0.11, 0, 0.1)), colour), Shape(put(ngon(12, 0.05, 0.02, 0.12)), dark)]
+        shapes = [
+            Shape(put(ngon(16, 0.11, 0, 0.1)), colour),
+            Shape(put(ngon(12, 0.05, 0.02, 0.12)), dark),
+        ]
     else:  # a toy animal
-        shapes = [Shape(put(rectangle(0.2, 0.14, 0, 0.07)), colour), Shape(put(ngon(12, 0.085, 0, 0.18)), colour)]
+        shapes = [
+            Shape(put(rectangle(0.2, 0.14, 0, 0.07)), colour),
+            Shape(put(ngon(12, 0.085, 0, 0.18)), colour),
+        ]
         shapes += [Shape(put(ngon(8, 0.04, a, 0.25)), dark) for a in (-0.07, 0.07)]
     item = flat_patch(layer, shapes, "layon", facing=0.0)
     item.normal = np.array([1.0, 0.0, 0.0])
@@ -160,15 +189,25 @@ def _hungs(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
 
     shapes = [Shape(put(rectangle(0.02, 0.1, 0, -0.05)), (230, 230, 225))]
     if detail["shape"] == "disc":
-        shapes += [Shape(put(ngon(16, 0.11, 0, -0.2)), colour), Shape(put(ngon(12, 0.05, 0, -0.2)), dark)]
+        shapes += [
+            Shape(put(ngon(16, 0.11, 0, -0.2)), colour),
+            Shape(put(ngon(12, 0.05, 0, -0.2)), dark),
+        ]
     elif detail["shape"] == "diamond":
         shapes.append(Shape(put([(0, -0.32), (0.11, -0.2), (0, -0.08), (-0.11, -0.2)]), colour))
-        shapes.append(Shape(put([(0, -0.25), (0.05, -0.2), (0, -0.15), (-0.05, -0.2)]), (244, 244, 240)))
+        shapes.append(
+            Shape(put([(0, -0.25), (0.05, -0.2), (0, -0.15), (-0.05, -0.2)]), (244, 244, 240))
+        )
     elif detail["shape"] == "tassel":
         shapes.append(Shape(put(ngon(10, 0.06, 0, -0.12)), dark))
-        shapes.append(Shape(put([(-0.04, -0.16), (-0.1, -0.38), (0.1, -0.38), (0.04, -0.16)]), colour))
+        shapes.append(
+            Shape(put([(-0.04, -0.16), (-0.1, -0.38), (0.1, -0.38), (0.04, -0.16)]), colour)
+        )
     else:
-        shapes += [Shape(put(ngon(10, 0.065, 0, b)), c) for b, c in ((-0.12, colour), (-0.24, dark), (-0.36, colour))]
+        shapes += [
+            Shape(put(ngon(10, 0.065, 0, b)), c)
+            for b, c in ((-0.12, colour), (-0.24, dark), (-0.36, colour))
+        ]
     item = flat_patch(layer, shapes, "hungs", facing=0.2)
     item.normal = np.array([1.0, 0.0, 0.0])
     return item
@@ -211,5 +250,3 @@ def _newersign(behind: _Behind, layer: str, detail: Detail, scale: float) -> Pat
         Shape(put(rectangle(0.05, 0.14)), (20, 20, 22)),
     ]
     return flat_patch(layer, shapes, "newersign", facing=0.25)
-
-

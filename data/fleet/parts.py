@@ -4,10 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bodywork import CHROME, GLASS, GLASS_SHINE, SEAL, TYRE, bodywork, half_width, lamp_outline, wheel_centre
+from .bodywork import (
+    CHROME,
+    GLASS,
+    GLASS_SHINE,
+    SEAL,
+    TYRE,
+    bodywork,
+    half_width,
+    lamp_outline,
+    wheel_centre,
+    wheel_layer,
+)
 from .geometry import box_quads, disc, on_wheel, outline, patch
 from .interior import windscreen
-from .patches import Decal, Patch, Rgb, Shape, faces, flat_patch, mix, ngon, outward_normal, rectangle, star
+from .patches import (
+    Decal,
+    Patch,
+    Rgb,
+    Shape,
+    faces,
+    flat_patch,
+    mix,
+    ngon,
+    outward_normal,
+    rectangle,
+    star,
+)
 from .vehicle import COLOURS, Detail, Vehicle
 
 RED_LENS: Rgb = (176, 22, 28)
@@ -34,17 +57,15 @@ def _shrunk(points, share: float) -> list[tuple[float, float]]:
 
 
 def _lights(vehicle: Vehicle) -> list[Patch]:
-    style, detail = vehicle.body_style, vehicle.details["carlight"]
-    if detail is None:
-        return []
-    tint = COLOURS[detail["tint"]]
+    style, tint = vehicle.body_style, COLOURS[vehicle.details["carlight"]["tint"]]
     face, body, found = style.solids[style.face], style.solids["body"], []
     for sign in (1, -1):
         corners = lamp_outline(vehicle.body_trim, style.lamps, sign)
         lens = mix((225, 230, 235), tint, 0.75)
         (u0, u1), (t0, t1) = style.lamps
         bulbs = [
-            Decal(face.end, 1, sign * (u0 + (u1 - u0) * k), t0 + (t1 - t0) * 0.52)(ngon(10, 0.048)) for k in (0.36, 0.7)
+            Decal(face.end, 1, sign * (u0 + (u1 - u0) * k), t0 + (t1 - t0) * 0.52)(ngon(10, 0.048))
+            for k in (0.36, 0.7)
         ]
         shape = outline(face.end, 1, corners)
         front = [Shape(shape, CHROME), Shape(outline(face.end, 1, _shrunk(corners, 0.9)), lens)]
@@ -55,8 +76,19 @@ def _lights(vehicle: Vehicle) -> list[Patch]:
         middle = t0 + (t1 - t0) * 0.45
         rear = [
             Shape(patch(body.end, -1, (sign * u0, sign * u1), (t0, t1)), RED_LENS),
-            Shape(patch(body.end, -1, (sign * (u0 + 0.03), sign * (u1 - 0.03)), (t0 + 0.03, middle)), tint),
-            Shape(patch(body.end, -1, (sign * (u0 + 0.04), sign * (u1 - 0.04)), (middle + 0.05, t1 - 0.05)), (236, 60, 56)),
+            Shape(
+                patch(body.end, -1, (sign * (u0 + 0.03), sign * (u1 - 0.03)), (t0 + 0.03, middle)),
+                tint,
+            ),
+            Shape(
+                patch(
+                    body.end,
+                    -1,
+                    (sign * (u0 + 0.04), sign * (u1 - 0.04)),
+                    (middle + 0.05, t1 - 0.05),
+                ),
+                (236, 60, 56),
+            ),
         ]
         found.append(flat_patch("body", rear, "carlight", plain=rear[:1], facing=0.15))
     return found
@@ -74,7 +106,10 @@ def _light_covers(vehicle: Vehicle) -> list[Patch]:
             hand = sign * side  # the outer side is to the viewer's right where this is 1
             shapes = [Shape(put(rectangle(0.36, 0.15)), colour)]
             if detail["shape"] == "ring":
-                shapes = [Shape(put(ngon(16, 0.115)), colour), Shape(put(ngon(16, 0.06)), (244, 244, 240))]
+                shapes = [
+                    Shape(put(ngon(16, 0.115)), colour),
+                    Shape(put(ngon(16, 0.06)), (244, 244, 240)),
+                ]
             elif detail["shape"] == "wedge":
                 tip = [(-0.19 * hand, -0.08), (0.17 * hand, -0.08), (0.17 * hand, 0.11)]
                 shapes = [Shape(put(tip), colour)]
@@ -102,7 +137,7 @@ def _logos(vehicle: Vehicle) -> list[Patch]:
     style, detail, found = vehicle.body_style, vehicle.details["logo"], []
     if detail is None:
         return []
-    size = 1.3 if style.name in ("bus", "truck") else 1.0
+    size = 1.3 if style.name in ("bus", "truck") else 0.9
     colour = COLOURS[detail["colour"]]
     dark = (28, 30, 34)
     places = ((1, style.face, style.front_logo), (-1, style.rear_details, style.rear_logo))
@@ -161,14 +196,17 @@ def _wheels(vehicle: Vehicle) -> list[Patch]:
             edge = Shape(disc(centre, r * 0.74, side), mix(colour, (60, 60, 60), 0.25))
             shapes = [rubber, edge, Shape(disc(centre, r * 0.66, side), (34, 35, 38))]
             shapes += [
-                Shape(on_wheel(centre, *piece.T, side), colour) for piece in rim_polygons(detail["design"], r * 0.68)
+                Shape(on_wheel(centre, *piece.T, side), colour)
+                for piece in rim_polygons(detail["design"], r * 0.68)
             ]
             if detail["design"] == "dish":
                 holes = [ngon(8, r * 0.085, *at) for at in ngon(6, r * 0.44)]
                 shapes += [Shape(on_wheel(centre, *hole.T, side), (34, 35, 38)) for hole in holes]
             shapes.append(Shape(disc(centre, r * 0.13, side, 12), mix(colour, (20, 20, 20), 0.4)))
             plain = [rubber, Shape(disc(centre, r * 0.68, side), (120, 122, 125))]
-            found.append(flat_patch("body", shapes, "wheel", plain=plain, facing=0.22))
+            found.append(
+                flat_patch(wheel_layer(style, x), shapes, "wheel", plain=plain, facing=0.22)
+            )
     return found
 
 
@@ -177,7 +215,10 @@ def _rear_glass(vehicle: Vehicle) -> list[Patch]:
     if glass is None:
         return []
     end, (t0, t1) = vehicle.body_style.solids[glass.solid].end, glass.t
-    seal = flat_patch(glass.solid, [Shape(patch(end, -1, (glass.u + 0.03, -glass.u - 0.03), (t0 - 0.04, t1 + 0.04), 9), SEAL)])
+    seal = flat_patch(
+        glass.solid,
+        [Shape(patch(end, -1, (glass.u + 0.03, -glass.u - 0.03), (t0 - 0.04, t1 + 0.04), 9), SEAL)],
+    )
     pane = Shape(patch(end, -1, (glass.u, -glass.u), (t0, t1), 9), GLASS)
     shine = [(-0.5 * glass.u, t0), (-0.1 * glass.u, t0), (0.4 * glass.u, t1), (-0.05 * glass.u, t1)]
     upper = patch(end, -1, (glass.u, -glass.u), (t0 + (t1 - t0) * 0.5, t1), 9)
@@ -191,7 +232,9 @@ def _rear_glass(vehicle: Vehicle) -> list[Patch]:
     if strip != "none":
         band = patch(end, -1, (glass.u, -glass.u), (t1 - (t1 - t0) * 0.28, t1), 9)
         own.insert(3, Shape(band, mix(COLOURS[strip], (20, 20, 20), 0.15)))
-    window = Patch(glass.solid, own, outward_normal(pane.polygon), "windglass", pane.polygon, common, 0.16)
+    window = Patch(
+        glass.solid, own, outward_normal(pane.polygon), "windglass", pane.polygon, common, 0.16
+    )
     return [seal, window]
 
 
@@ -200,7 +243,11 @@ def _roof(vehicle: Vehicle) -> list[Patch]:
     roof = style.solids[style.roof]
     detail = vehicle.details["cartopwindow"]
     if detail:
-        panels = {"single": [(0.12, 0.66)], "panorama": [(-0.7, 0.72)], "double": [(0.1, 0.66), (-0.62, -0.06)]}
+        panels = {
+            "single": [(0.12, 0.66)],
+            "panorama": [(-0.7, 0.72)],
+            "double": [(0.1, 0.66), (-0.62, -0.06)],
+        }
         tint = mix(GLASS, COLOURS[detail["tint"]], 0.6)
         shapes = []
         for nx0, nx1 in panels[detail["kind"]]:
@@ -208,7 +255,7 @@ def _roof(vehicle: Vehicle) -> list[Patch]:
             for share, rgb in ((1.0, SEAL), (0.88, tint), (0.4, mix(tint, GLASS_SHINE, 0.6))):
                 nx = (nx0 + nx1) / 2 + (xs - (nx0 + nx1) / 2) * min(1.0, share + 0.04)
                 left, right = roof.top(nx, -v * share), roof.top(nx, v * share)
-                shapes.append(Shape(np.concatenate([left, right[::-1]]) + [0, 0, 0.005], rgb))
+                shapes.append(Shape(np.concatenate([left, right[::-1]]), rgb))
         hull = np.concatenate([shape.polygon for shape in shapes])
         up = np.array([0.0, 0.0, 1.0])
         found.append(Patch(style.roof, shapes, up, "cartopwindow", hull, facing=0.17))
@@ -223,7 +270,9 @@ def _carrier(layer: str, roof, detail: Detail) -> Patch:
     x, length, colour = (x0 + x1) / 2, x1 - x0, COLOURS[detail["colour"]]
     boxes = [((x, side * y, z + 0.05), (length, 0.06, 0.07)) for side in (1, -1)]
     if detail["kind"] == "bars":
-        boxes += [((x + k * length, 0, z + 0.09), (0.09, 2.1 * y, 0.06)) for k in (-0.33, 0.0, 0.33)]
+        boxes += [
+            ((x + k * length, 0, z + 0.09), (0.09, 2.1 * y, 0.06)) for k in (-0.33, 0.0, 0.33)
+        ]
     elif detail["kind"] == "basket":
         boxes = [((x, 0, z + 0.05), (length * 0.9, 1.8 * y, 0.04))]
         boxes += [((x, side * 0.9 * y, z + 0.15), (length * 0.9, 0.05, 0.1)) for side in (1, -1)]
@@ -244,15 +293,33 @@ def _mirrors(vehicle: Vehicle) -> list[Patch]:
     x, y, z = style.mirror
     cap = _colour(vehicle, vehicle.details["backmirror"]["cap"])
     tall = style.name in ("bus", "truck")
-    size = (0.16, 0.22, 0.42) if tall else (0.15, 0.28, 0.19)
+    size = (0.16, 0.22, 0.42) if tall else (0.15, 0.24, 0.18)
     for side in (1, -1):
         centre = (x, side * y, z)
         body = box_quads(centre, size)
-        rear = body[1] * [1, 1, 1]
-        glass = Shape((rear - rear.mean(axis=0)) * 0.8 + rear.mean(axis=0) - [0.004, 0, 0], (120, 138, 150), np.array([-1.0, 0, 0]))
+        ahead = body[..., 0] > x  # a housing narrows towards its front
+        body[ahead] = centre + (body[ahead] - centre) * [1, 0.72, 0.66]
+        rear = body[1]
+        glass = Shape(
+            (rear - rear.mean(axis=0)) * 0.8 + rear.mean(axis=0) - [0.004, 0, 0],
+            (120, 138, 150),
+            np.array([-1.0, 0, 0]),
+        )
         inner = half_width(style) * 0.9
-        arm = faces(box_quads((x, side * (inner + y) / 2, z - size[2] * 0.4), (0.06, abs(y - inner), 0.05)), SEAL)
+        arm = faces(
+            box_quads((x, side * (inner + y) / 2, z - size[2] * 0.4), (0.06, abs(y - inner), 0.05)),
+            SEAL,
+        )
         shapes = [*arm, *faces(body, cap), glass]
         plain = [*arm, *faces(body, (60, 62, 64)), glass]
-        found.append(Patch("left" if side == 1 else "right", shapes, None, "backmirror", body.reshape(-1, 3), plain))
+        found.append(
+            Patch(
+                "left" if side == 1 else "right",
+                shapes,
+                None,
+                "backmirror",
+                body.reshape(-1, 3),
+                plain,
+            )
+        )
     return found

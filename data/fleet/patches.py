@@ -72,7 +72,7 @@ def mix(one: Sequence[float], other: Sequence[float], share: float) -> Rgb:
 
 
 class Decal:
-    """A place on a curved face, with metres along it: a to the viewer's right, b up.
+    """A flat place on a curved face, in metres: a to the viewer's right, b up.
 
     Args:
         surface: `Loft.end`, which takes (side, u, t).
@@ -82,21 +82,21 @@ class Decal:
     """
 
     def __init__(self, surface, side: int, u: float, t: float, scale: float = 1.0) -> None:
-        self.surface, self.side, self.u, self.t = surface, side, u, t
         step = 1e-3
-        here = surface(side, u, t)
-        across = np.linalg.norm(surface(side, u + step if u < 0.9 else u - step, t) - here) / step
-        up = np.linalg.norm(surface(side, u, t + step if t < 0.9 else t - step) - here) / step
-        self.per_metre = scale * side / across, scale / up
+        self.origin = surface(side, u, t)
+        across = surface(side, u + step, t) - surface(side, u - step, t)
+        up = surface(side, u, t + step) - surface(side, u, t - step)
+        self.right, self.up = unit(across) * side * scale, unit(up) * scale
 
     def __call__(self, points) -> np.ndarray:
         """Points (n, 2) in metres put on the face: (n, 3)."""
         a, b = np.asarray(points, dtype=np.float64).T
-        u = np.clip(self.u + a * self.per_metre[0], -0.985, 0.985)
-        return self.surface(self.side, u, np.clip(self.t + b * self.per_metre[1], 0.0, 1.0))
+        return self.origin + a[:, None] * self.right + b[:, None] * self.up
 
 
-def rectangle(width: float, height: float, a: float = 0.0, b: float = 0.0) -> list[tuple[float, float]]:
+def rectangle(
+    width: float, height: float, a: float = 0.0, b: float = 0.0
+) -> list[tuple[float, float]]:
     """Corners of an upright rectangle about (a, b), counter-clockwise."""
     w, h = width / 2, height / 2
     return [(a - w, b - h), (a + w, b - h), (a + w, b + h), (a - w, b + h)]

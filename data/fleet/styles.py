@@ -18,15 +18,25 @@ CAR_BULGE = (
     (0.92, 0.09, 0.955),
     (1.0, 0.20, 0.90),
 )
-BOX_BULGE = ((0.0, 0.03, 0.98), (0.1, 0.0, 1.0), (0.5, 0.0, 1.0), (0.96, 0.02, 0.99), (1.0, 0.06, 0.96))
+BOX_BULGE = (
+    (0.0, 0.03, 0.98),
+    (0.1, 0.0, 1.0),
+    (0.5, 0.0, 1.0),
+    (0.96, 0.02, 0.99),
+    (1.0, 0.06, 0.96),
+)
 
 
-def _body(rear, front, half_width, floor, deck, bulge=CAR_BULGE, roundness=5.0, crown=0.035) -> Loft:
+def _body(
+    rear, front, half_width, floor, deck, bulge=CAR_BULGE, roundness=5.0, crown=0.035
+) -> Loft:
     rows = tuple((t, rear + inset, front - inset, half_width * share) for t, inset, share in bulge)
     return Loft(rows, floor, deck, roundness, crown)
 
 
-def _cabin(base: Range, roof: Range, widths: Range, floor, height, roundness=9.0, arch=0.05) -> Loft:
+def _cabin(
+    base: Range, roof: Range, widths: Range, floor, height, roundness=9.0, arch=0.05
+) -> Loft:
     """A greenhouse tapering from its base to its roof (each an x range), with a rounded roof edge."""
 
     def row(t: float, s: float, inset: float) -> tuple[float, float, float, float]:
@@ -34,10 +44,18 @@ def _cabin(base: Range, roof: Range, widths: Range, floor, height, roundness=9.0
         half_width = widths[0] + s * (widths[1] - widths[0])
         return (t, ends[0] + inset, ends[1] - inset, half_width - inset * 0.6)
 
-    rows = (row(0, 0, 0), row(0.3, 0.33, 0), row(0.6, 0.65, 0), row(0.9, 0.95, 0.01), row(1, 1.02, 0.08))
+    rows = (
+        row(0, 0, 0),
+        row(0.3, 0.33, 0),
+        row(0.6, 0.65, 0),
+        row(0.9, 0.95, 0.01),
+        row(1, 1.02, 0.08),
+    )
     middle = (roof[0] + roof[1]) / 2
     deck = ((base[0], height - arch), (roof[0], height - arch * 0.7), (middle, height))
-    return Loft(rows, floor, (*deck, (roof[1], height - arch * 0.6), (base[1], height - arch)), roundness)
+    return Loft(
+        rows, floor, (*deck, (roof[1], height - arch * 0.6), (base[1], height - arch)), roundness
+    )
 
 
 @dataclass(frozen=True)
@@ -92,8 +110,8 @@ class Style:
     grille: tuple[float, Range] = (0.45, (0.52, 0.80))
     front_plate: float = 0.27
     front_logo: float = 0.80
-    rear_plate: float = 0.50
-    rear_logo: float = 0.78
+    rear_plate: float = 0.46
+    rear_logo: float = 0.83
     rear_details: str = "body"
     fog: tuple[float, float] = (0.70, 0.26)
     rear_fog: tuple[float, float] = (0.72, 0.24)
@@ -122,7 +140,7 @@ STYLES: tuple[Style, ...] = (
          "cabin": _cabin((-1.85, 1.25), (-1.0, 0.15), (0.81, 0.60), 0.94, 1.46)},
         wheels=(-1.32, 1.42), radius=0.335, windscreen=_WINDSCREEN, rear_glass=_REAR,
         side_windows=("cabin", ((0.13, 0.485), (0.515, 0.86)), (0.12, 0.82)),
-        mirror=(0.78, 0.98, 1.02), doors=(-0.85, -0.02, 0.98), weight=1.6,
+        mirror=(0.80, 0.93, 1.02), doors=(-0.85, -0.02, 0.98), weight=1.6,
     ),
     Style(
         "suv", 2,
@@ -130,7 +148,7 @@ STYLES: tuple[Style, ...] = (
          "cabin": _cabin((-2.2, 1.3), (-1.85, 0.35), (0.86, 0.68), 1.06, 1.74, arch=0.07)},
         wheels=(-1.4, 1.42), radius=0.40, windscreen=_WINDSCREEN, rear_glass=_REAR,
         side_windows=("cabin", ((0.06, 0.24), (0.27, 0.55), (0.58, 0.88)), (0.12, 0.84)),
-        mirror=(0.88, 1.05, 1.16), doors=(-1.0, -0.05, 0.95), weight=1.4,
+        mirror=(0.90, 0.99, 1.15), doors=(-1.0, -0.05, 0.95), weight=1.4,
     ),
     Style(
         "van", 3,
@@ -140,7 +158,7 @@ STYLES: tuple[Style, ...] = (
         wheels=(-1.5, 1.5), radius=0.34, windscreen=Glass("cabin", 0.88, (0.06, 0.84)),
         rear_glass=Glass("cabin", 0.8, (0.18, 0.8)),
         side_windows=("cabin", ((0.05, 0.30), (0.33, 0.62), (0.66, 0.90)), (0.14, 0.78)),
-        mirror=(1.72, 1.02, 1.26), doors=(-0.45, 0.75, 1.65), lamps=((0.56, 0.93), (0.58, 0.82)),
+        mirror=(1.74, 0.98, 1.24), doors=(-0.45, 0.75, 1.65), lamps=((0.56, 0.93), (0.58, 0.82)),
         tail_lamps=((0.78, 0.96), (0.45, 0.92)), rear_plate=0.45, rear_logo=0.80, weight=1.0,
     ),
     Style(
@@ -151,7 +169,7 @@ STYLES: tuple[Style, ...] = (
          "cabin": _cabin((-1.88, 1.12), (-1.45, 0.15), (0.79, 0.61), 0.97, 1.52)},
         wheels=(-1.22, 1.25), radius=0.32, windscreen=_WINDSCREEN, rear_glass=_REAR,
         side_windows=("cabin", ((0.10, 0.44), (0.47, 0.86)), (0.12, 0.82)),
-        mirror=(0.68, 0.95, 1.06), doors=(-0.75, -0.05, 0.85), weight=1.4,
+        mirror=(0.70, 0.91, 1.05), doors=(-0.75, -0.05, 0.85), weight=1.4,
     ),
     Style(
         "mpv", 5,
@@ -161,7 +179,7 @@ STYLES: tuple[Style, ...] = (
          "cabin": _cabin((-2.16, 1.62), (-1.9, 0.50), (0.83, 0.66), 1.01, 1.68, arch=0.07)},
         wheels=(-1.38, 1.42), radius=0.335, windscreen=_WINDSCREEN, rear_glass=_REAR,
         side_windows=("cabin", ((0.06, 0.28), (0.31, 0.57), (0.60, 0.88)), (0.12, 0.82)),
-        mirror=(1.1, 0.99, 1.12), doors=(-0.95, 0.0, 1.05), weight=1.0,
+        mirror=(1.12, 0.95, 1.10), doors=(-0.95, 0.0, 1.05), weight=1.0,
     ),
     Style(
         "pickup", 6,
@@ -172,7 +190,7 @@ STYLES: tuple[Style, ...] = (
         wheels=(-1.55, 1.55), radius=0.40, windscreen=_WINDSCREEN,
         rear_glass=Glass("cabin", 0.8, (0.2, 0.8)),
         side_windows=("cabin", ((0.08, 0.42), (0.46, 0.86)), (0.12, 0.82)),
-        mirror=(0.98, 1.05, 1.2), doors=(-0.72, 0.12, 1.05), bed=(-2.42, -0.78),
+        mirror=(1.0, 0.99, 1.18), doors=(-0.72, 0.12, 1.05), bed=(-2.42, -0.78),
         tail_lamps=((0.80, 0.96), (0.42, 0.88)), weight=0.8,
     ),
     Style(
@@ -208,7 +226,7 @@ STYLES: tuple[Style, ...] = (
          "cabin": _cabin((-2.27, 1.25), (-1.8, 0.15), (0.80, 0.61), 0.94, 1.47)},
         wheels=(-1.35, 1.42), radius=0.335, windscreen=_WINDSCREEN, rear_glass=_REAR,
         side_windows=("cabin", ((0.08, 0.29), (0.32, 0.57), (0.60, 0.88)), (0.12, 0.82)),
-        mirror=(0.78, 0.97, 1.02), doors=(-0.95, -0.02, 0.98), weight=1.0,
+        mirror=(0.80, 0.92, 1.02), doors=(-0.95, -0.02, 0.98), weight=1.0,
     ),
 )  # fmt: skip
 

@@ -33,10 +33,18 @@ _VIVID = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink", 
 DETAILS: dict[str, tuple[float, dict[str, tuple]]] = {
     "annusigns": (
         0.85,
-        {"count": (1, 2, 3, 4), "layout": ("row", "column", "block"), "first": _VIVID, "second": _VIVID},
+        {
+            "count": (1, 2, 3, 4),
+            "layout": ("row", "column", "block"),
+            "first": _VIVID,
+            "second": _VIVID,
+        },
     ),
-    "backmirror": (1.0, {"cap": ("body", "body", "black", "silver", "red", "yellow", "blue", "white")}),
-    "carlight": (0.99, {"tint": ("clear", "clear", "yellow", "cyan", "smoke", "violet")}),
+    "backmirror": (
+        1.0,
+        {"cap": ("body", "body", "black", "silver", "red", "yellow", "blue", "white")},
+    ),
+    "carlight": (1.0, {"tint": ("clear", "clear", "yellow", "cyan", "smoke", "violet")}),
     "carrier": (
         0.25,
         {
@@ -44,7 +52,10 @@ DETAILS: dict[str, tuple[float, dict[str, tuple]]] = {
             "colour": ("black", "silver", "red", "yellow", "blue", "green"),
         },
     ),
-    "cartopwindow": (0.35, {"kind": ("single", "panorama", "double"), "tint": ("black", "blue", "cyan")}),
+    "cartopwindow": (
+        0.35,
+        {"kind": ("single", "panorama", "double"), "tint": ("black", "blue", "cyan")},
+    ),
     "entrylicense": (0.4, {"colour": _VIVID, "stripe": _VIVID}),
     "hungs": (0.35, {"shape": ("disc", "diamond", "tassel", "beads"), "colour": _VIVID}),
     "layon": (
@@ -64,7 +75,11 @@ DETAILS: dict[str, tuple[float, dict[str, tuple]]] = {
     ),
     "newersign": (
         0.2,
-        {"shape": ("round", "diamond", "square"), "colour": ("yellow", "pink", "green"), "side": (-1, 1)},
+        {
+            "shape": ("round", "diamond", "square"),
+            "colour": ("yellow", "pink", "green"),
+            "side": (-1, 1),
+        },
     ),
     "plate": (
         0.97,
@@ -140,13 +155,20 @@ def draw_detail(name: str, rng: np.random.Generator) -> Detail:
     share, fields = DETAILS[name]
     present = rng.random() < share
     detail = {key: options[int(rng.random() * len(options))] for key, options in fields.items()}
-    for key, other in (("second", "first"), ("stripe", "colour"), ("band", "colour"), ("belt", "seat")):
+    for key, other in (
+        ("second", "first"),
+        ("stripe", "colour"),
+        ("band", "colour"),
+        ("belt", "seat"),
+    ):
         if key in detail and detail[key] == detail.get(other):
             detail[key] = "black" if detail[other] != "black" else "white"
     return detail if present else None
 
 
-def _draw_details(rng: np.random.Generator, base: dict[str, Detail] | None, change: float, style: Style):
+def _draw_details(
+    rng: np.random.Generator, base: dict[str, Detail] | None, change: float, style: Style
+):
     details = {}
     for name in DETAILS:
         own, keep = draw_detail(name, rng), rng.random() >= change

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
+from pgan.files import write_atomically
 from pgan.registry import HOOKS
 
 _HISTORY = "_history_buffer"
@@ -31,19 +30,8 @@ class AtomicBackend(LocalBackend):
     """mmengine's local storage, but a file is either the old one or the whole new one."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write ``obj`` beside ``filepath`` and rename it into place."""
-        path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(scratch, path)
-        except BaseException:
-            Path(scratch).unlink(missing_ok=True)
-            raise
+        """Write ``obj``, making the folder if it is not there."""
+        write_atomically(filepath, lambda file: file.write(obj))
 
 
 register_backend("pgan.atomic", AtomicBackend, force=True)

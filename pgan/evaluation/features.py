@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from pgan.evaluation.distances import CHUNK_SIZE
-from pgan.evaluation.files import write_atomically
 from pgan.evaluation.ranking import (
     Labels,
     RankingError,
@@ -20,6 +19,7 @@ from pgan.evaluation.ranking import (
     evaluate_features,
     search,
 )
+from pgan.files import write_atomically
 
 _SCHEMA = 1
 

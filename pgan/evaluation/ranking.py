@@ -284,23 +284,23 @@ def _count_within(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """
     if bounds[0] == bounds[-1]:
         return np.full(len(bounds), np.count_nonzero(values <= bounds[0]))
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # bounds may be as near as numbers can be
         scale = min(_CELLS / (bounds[-1] - bounds[0]), np.finfo(values.dtype).max)
         cells, bound_cells = _cells(values, bounds[0], scale), _cells(bounds, bounds[0], scale)
     shared = np.zeros(_CELLS + 3, dtype=bool)
     shared[bound_cells] = True
     counts = np.bincount(cells, minlength=_CELLS + 3)
     counts[shared] = 0
-    first_bound = np.searchsorted(bounds, values[shared.take(cells)], side="left")
+    first_bound = bounds.searchsorted(values[shared.take(cells)], side="left")
     compared = np.bincount(first_bound, minlength=len(bounds))[: len(bounds)]
-    return np.cumsum(counts)[bound_cells] + np.cumsum(compared)
+    return counts.cumsum()[bound_cells] + compared.cumsum()
 
 
 def _cells(values: np.ndarray, origin: np.floating, scale: np.floating) -> np.ndarray:
     cells = values - origin
     cells *= scale
     cells += 1  # cell 0 is for what lies before the origin
-    return np.clip(cells, 0, _CELLS + 2, out=cells).astype(np.intp)
+    return cells.clip(0, _CELLS + 2, out=cells).astype(np.intp)
 
 
 def _search(chunks: DistanceChunks, k: int, labels: Labels | None) -> SearchResult:

@@ -80,7 +80,6 @@ class ReIDModel(BaseModel):
             self.neck.weight.requires_grad_(False)
         elif num_vehicles is not None:
             self.classifier = Classifier(feature_dim, num_vehicles)
-        self._register_load_state_dict_pre_hook(self._drop_foreign_classifier)
 
     def _checked(self, weights: dict[str, float]) -> dict[str, float]:
         for name, weight in weights.items():
@@ -212,16 +211,17 @@ class ReIDModel(BaseModel):
             )
         return torch.stack([sample.part_boxes for sample in data_samples])
 
-    def _drop_foreign_classifier(self, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: object, **kwargs: object
+    ) -> None:
         key = f"{prefix}classifier.weight"
-        if key not in state:
-            return
-        if self.classifier is None:
-            del state[key]
-        elif state[key].shape != self.classifier.weight.shape:
+        if key in state_dict and self.classifier is None:
+            del state_dict[key]
+        elif key in state_dict and state_dict[key].shape != self.classifier.weight.shape:
             warnings.warn(
-                f"The checkpoint's classifier has {len(state[key])} vehicles, the model "
+                f"The checkpoint's classifier has {len(state_dict[key])} vehicles, the model "
                 f"{self.classifier.out_features}: the model keeps its own.",
                 stacklevel=2,
             )
-            state[key] = self.classifier.weight.detach()
+            state_dict[key] = self.classifier.weight.detach()
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

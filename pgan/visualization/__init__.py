@@ -1,0 +1,1 @@
+"""Pictures of results: panels (arrays), plots (SVG, PNG), and a report (one HTML file)."""

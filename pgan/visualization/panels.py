@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,9 @@ import cv2
 import numpy as np
 
 GREEN, RED, BLUE, AMBER = (30, 150, 80), (205, 50, 45), (70, 105, 190), (255, 176, 0)
-_PAPER, _INK = (236, 238, 241), (40, 44, 52)
+WRITTEN_FROM = 0.03  # a smaller weight is drawn but not written: text would hide the vehicle
+
+PAPER, _INK = (236, 238, 241), (40, 44, 52)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BORDER, _GAP = 6, 10
 
@@ -54,7 +57,7 @@ def draw_boxes(
     """Draw part boxes on a copy of an image.
 
     With weights, all boxes are amber; a box is filled the more, the greater its weight is among the
-    image's, and the weight is written in it in percent. Without, the colour tells the class.
+    image's, and weights from 3% are written. Without, the colour tells the class.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -88,8 +91,9 @@ def draw_boxes(
     for index in heaviest_last:
         _rectangle(canvas, corners[index], AMBER, 1 + round(shares[index]))
     for index in heaviest_last:
-        name = "" if labels is None else f"{labels[index]} "
-        _tag(canvas, f"{name}{100 * weights[index]:.0f}%", corners[index], AMBER)
+        if weights[index] >= WRITTEN_FROM:
+            name = "" if labels is None else f"{labels[index]} "
+            _tag(canvas, f"{name}{100 * weights[index]:.0f}%", corners[index], AMBER)
     return canvas
 
 
@@ -145,7 +149,7 @@ def fit(picture: Picture, tile: int) -> np.ndarray:
     if picture.boxes is not None:
         factors = np.tile([size[0] / width, size[1] / height], 2)
         image = draw_boxes(image, picture.boxes * factors, picture.labels, picture.weights)
-    square = np.full((tile, tile, 3), _PAPER, np.uint8)
+    square = np.full((tile, tile, 3), PAPER, np.uint8)
     top, left = (tile - size[1]) // 2, (tile - size[0]) // 2
     square[top : top + size[1], left : left + size[0]] = image
     return square
@@ -153,12 +157,12 @@ def fit(picture: Picture, tile: int) -> np.ndarray:
 
 def _framed(picture: Picture, tile: int, colour: tuple[int, int, int] | None) -> np.ndarray:
     framed = cv2.copyMakeBorder(
-        fit(picture, tile), *[_BORDER] * 4, cv2.BORDER_CONSTANT, value=colour or _PAPER
+        fit(picture, tile), *[_BORDER] * 4, cv2.BORDER_CONSTANT, value=colour or PAPER
     )
     if not picture.title:
         return framed
-    strip = np.full((24, framed.shape[1], 3), _PAPER, np.uint8)
-    cv2.putText(strip, picture.title, (_BORDER, 17), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
+    strip = np.full((30, framed.shape[1], 3), PAPER, np.uint8)
+    cv2.putText(strip, picture.title, (_BORDER, 21), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
     return np.concatenate([framed, strip])
 
 
@@ -168,7 +172,7 @@ def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     sheet = np.full(
-        (rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), _PAPER, np.uint8
+        (rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), PAPER, np.uint8
     )
     for index, tile in enumerate(tiles):
         top, left = index // columns * (height + _GAP), index % columns * (width + _GAP)
@@ -222,7 +226,7 @@ def _tag(canvas: np.ndarray, text: str, box: np.ndarray, colour: tuple[int, int,
 
 
 def _class_colour(name: str, index: int) -> tuple[int, int, int]:
-    key = sum(map(ord, name)) if name else index
+    key = zlib.crc32(name.encode()) if name else index  # unlike hash(), the same in every run
     return _CLASS_COLOURS[key % len(_CLASS_COLOURS)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -59,11 +59,10 @@ def map_by_parts(
             axes.axhline(mean, color=COLOURS[1], ls="--", label=f"baseline, {mean:.1f}")
         axes.errorbar(counts, means, bars, color=COLOURS[0], marker="o", capsize=3, label="PGAN")
         for count, mean in zip(counts, means):
-            axes.annotate(
-                f"{mean:.1f}", (count, mean), (0, 8), textcoords="offset points", ha="center"
-            )
+            above = (count, max(scores[count]))  # clear of the bar
+            axes.annotate(f"{mean:.1f}", above, (0, 5), textcoords="offset points", ha="center")
         axes.set(xlabel="D, parts per image", ylabel="mAP, %", xticks=counts)
-        axes.margins(y=0.25)
+        axes.margins(x=0.08, y=0.2)
         axes.legend(loc="best")
 
     return _render(draw, fmt)
@@ -123,7 +122,7 @@ def cmc_curves(results: Mapping[str, RankingResult], max_rank: int = 20, fmt: st
     return _render(draw, fmt)
 
 
-def _render(draw, fmt: str, height: float = 3.6) -> bytes:
+def _render(draw: Callable[[Axes], None], fmt: str, height: float = 3.6) -> bytes:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7.2, height), layout="constrained")  # no pyplot, no display
         axes = figure.add_subplot()

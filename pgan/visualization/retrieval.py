@@ -13,12 +13,13 @@ from detector.cache import PartCache
 from detector.images import read_image
 from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.ranking import RankingResult
-from pgan.visualization.panels import Picture, ranked_row
+from pgan.visualization.panels import WRITTEN_FROM, Picture, ranked_row
 
-PICK_RULE = (
-    "The queries are not hand-picked: all of them are sorted by how much the average precision of one "
-    "method exceeds that of the other, and taken at even steps from the greatest gain to the greatest "
-    "loss, both ends included."
+HOW_TO_READ = (
+    "Blue: the query. Green with a tick: the same vehicle; red with a cross: another. Amber boxes are "
+    "the parts, filled the more, the greater their attention weight is in that image; weights from "
+    f"{100 * WRITTEN_FROM:.0f}% are written. Images of the query's vehicle by the query's own "
+    "camera are left out."
 )
 
 
@@ -85,7 +86,7 @@ class Pictures:
 def pick_queries(first: RankingResult, second: RankingResult, count: int) -> np.ndarray:
     """Queries at even steps from the second method's greatest gain to its greatest loss.
 
-    Sorted by the difference in average precision, ties by the query's index; see ``PICK_RULE``.
+    Sorted by the difference in average precision, ties by the query's index.
 
     Args:
         first: One method's ranking, say the baseline's.
@@ -107,6 +108,15 @@ def pick_queries(first: RankingResult, second: RankingResult, count: int) -> np.
     order = valid[np.argsort(-gain, kind="stable")]
     steps = np.linspace(0, len(order) - 1, min(count, len(order)))
     return order[np.rint(steps).astype(int)]
+
+
+def describe_pick(first: str, second: str, count: int, valid: int) -> str:
+    """The rule of :func:`pick_queries` for a caption."""
+    return (
+        f"These {count} of {valid} queries are not hand-picked: all were sorted by how much the average "
+        f"precision of {second} exceeds that of {first}, and taken at even steps from the greatest "
+        "gain to the greatest loss, both ends included."
+    )
 
 
 def compare(

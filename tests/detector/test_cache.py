@@ -318,10 +318,10 @@ def test_a_damaged_shard_is_extracted_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"max_parts": 5}, "max_parts is 4 there and 5 now"),
-        ({"model": {"nms": 0.5}}, "model.nms is 0.45 there and 0.5 now"),
-        ({"classes": ["wheel", "plate", "hungs"]}, r"classes\[2\] is logo there and hungs now"),
-        ({"weights": "ab"}, "weights is None there and ab now"),
+        ({"max_parts": 5}, "max_parts is 4 there, 5 now"),
+        ({"model": {"nms": 0.5}}, "model.nms is 0.45 there, 0.5 now"),
+        ({"classes": ["wheel", "plate", "hungs"]}, r"classes\[2\] is logo there, hungs now"),
+        ({"weights": "ab"}, "weights is None there, ab now"),
     ],
 )
 def test_another_detector_is_refused_naming_what_differs(

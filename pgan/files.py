@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -35,3 +36,9 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
         os.unlink(draft)
         raise
     return path
+
+
+def write_json(path: str | os.PathLike[str], value: object) -> Path:
+    """Write plain values as JSON, indented, in one step."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return write_atomically(path, lambda file: file.write(text.encode("utf-8")))

@@ -1,0 +1,206 @@
+"""A report as one HTML file: pictures inside, no script, nothing fetched.
+
+A ``Report`` is text, tables, figures and compared rankings in sections; ``write_report`` lays it out.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import jinja2
+import numpy as np
+
+from pgan.files import write_atomically
+from pgan.visualization.retrieval import Comparison
+
+Cell = str | float | int | None
+
+_JPEG_QUALITY = 88
+
+
+class ReportError(ValueError):
+    """A report that cannot be laid out."""
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """A number to see first.
+
+    Attributes:
+        label: What it is.
+        value: As it shall be read, unit included.
+        detail: What to hold it against.
+    """
+
+    label: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns. Text is aligned left, numbers right; None is shown as a dash.
+
+    Attributes:
+        title: What the table holds.
+        columns: Names, units included.
+        rows: One value per column.
+        note: How to read it.
+        decimals: Of floats.
+        strong: Indices of rows to stress.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    decimals: int = 1
+    strong: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        for index, row in enumerate(self.rows):
+            if len(row) != len(self.columns):
+                raise ReportError(
+                    f"table '{self.title}': row {index} has {len(row)} cells for "
+                    f"{len(self.columns)} columns"
+                )
+
+    def is_numeric(self, column: int) -> bool:
+        """Whether a column holds numbers, and no text."""
+        cells = [row[column] for row in self.rows if row[column] is not None]
+        return bool(cells) and not any(isinstance(cell, str) for cell in cells)
+
+    def text(self, cell: Cell) -> str:
+        """A cell as it is printed."""
+        if cell is None or cell != cell:  # NaN
+            return "\N{EN DASH}"
+        if isinstance(cell, (float, np.floating)):
+            return f"{cell:.{self.decimals}f}"
+        return str(cell)
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A picture with a caption.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB array, or the bytes of an SVG, PNG or JPEG file.
+        caption: What it shows and how to read it.
+        alt: What it shows, for those who do not see it.
+        wide: Keep it large on a phone and let it scroll.
+    """
+
+    image: np.ndarray | bytes
+    caption: str
+    alt: str
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """Compared rankings of several queries, one method below the other.
+
+    Attributes:
+        comparisons: As :func:`pgan.visualization.retrieval.compare` returns them.
+        caption: How the queries were chosen, and how to read the rows.
+    """
+
+    comparisons: Sequence[Comparison]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a paragraph or more (parted by empty lines), and what it talks about."""
+
+    title: str
+    text: str = ""
+    blocks: Sequence[Table | Figure | Rankings] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page.
+
+    Attributes:
+        title: Of the page.
+        summary: What was done and what came out, in a few sentences.
+        sections: The body.
+        highlights: The numbers to see first.
+        made: How it was made, name -> value: date, machine, seed, durations, versions.
+        commands: The commands that make it again, one per line.
+    """
+
+    title: str
+    summary: str
+    sections: Sequence[Section]
+    highlights: Sequence[Highlight] = ()
+    made: Mapping[str, str] = field(default_factory=dict)
+    commands: Sequence[str] = ()
+
+
+def write_report(path: str | os.PathLike[str], report: Report) -> Path:
+    """Lay out a report and write it, atomically, as one self-contained HTML file.
+
+    Raises:
+        ReportError: A picture of an unknown kind.
+    """
+    html = render_report(report)
+    return write_atomically(path, lambda file: file.write(html.encode("utf-8")))
+
+
+def render_report(report: Report) -> str:
+    """The HTML of a report; all text is escaped.
+
+    Raises:
+        ReportError: A picture of an unknown kind.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pgan.visualization", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = data_uri
+    environment.filters["paragraphs"] = lambda text: [p for p in text.split("\n\n") if p.strip()]
+    environment.filters["size"] = image_size
+    environment.tests["table"] = lambda block: isinstance(block, Table)
+    environment.tests["rankings"] = lambda block: isinstance(block, Rankings)
+    return environment.get_template("report.html").render(report=report)
+
+
+def data_uri(image: np.ndarray | bytes) -> str:
+    """A picture as a ``data:`` address: arrays as JPEG, file bytes as they are.
+
+    Raises:
+        ReportError: Neither an RGB array, nor the bytes of an SVG, PNG or JPEG.
+    """
+    if isinstance(image, np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ReportError(f"a picture is (H, W, 3) uint8, got {image.shape} of {image.dtype}")
+        # Full chroma: thin coloured lines are what these pictures are about.
+        options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        image = cv2.imencode(".jpg", image[..., ::-1], options)[1].tobytes()
+    return f"data:{_media_type(image)};base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def image_size(image: np.ndarray | bytes) -> tuple[int, int] | None:
+    """Width and height of an array, so that the page does not jump; None for file bytes."""
+    return (image.shape[1], image.shape[0]) if isinstance(image, np.ndarray) else None
+
+
+def _media_type(data: bytes) -> str:
+    if data.startswith(b"\x89PNG"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8"):
+        return "image/jpeg"
+    if b"<svg" in data[:2000]:
+        return "image/svg+xml"
+    raise ReportError(f"picture bytes must be SVG, PNG or JPEG; these begin with {data[:12]!r}")

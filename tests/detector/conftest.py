@@ -1,0 +1,70 @@
+"""A small set of part annotations of our own, and a detector small enough to train in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+import detector.part_head
+import detector.parts_metric
+import detector.vehicle_parts  # noqa: F401 - registers the classes
+from tests.detector.parts_samples import XML
+
+
+@pytest.fixture
+def capture_log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """All that the data set logged so far."""
+    lines: list[str] = []
+    monkeypatch.setattr("detector.vehicle_parts.print_log", lambda text, logger: lines.append(text))
+    return lambda: "\n".join(lines)
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Callable[..., Path]:
+    """Make a data set: ``voc(a='<object>...', b='')`` has two images of 64x48 pixels."""
+
+    def make(size: tuple[int, int] = (48, 64), **annotations: str) -> Path:
+        root = tmp_path / "parts"
+        for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        for name, objects in annotations.items():
+            image = np.full((*size, 3), 127, np.uint8)
+            cv2.imwrite(str(root / "JPEGImages" / f"{name}.png"), image)
+            if not objects.lstrip().startswith("<?xml") and "<annotation" not in objects:
+                objects = XML.format(
+                    filename=f"{name}.png", height=size[0], width=size[1], objects=objects
+                )
+            (root / "Annotations" / f"{name}.xml").write_text(objects)
+        names = "\r\n".join(annotations) + "\r\n"
+        (root / "ImageSets/Main/train.txt").write_text(names, newline="")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def tiny_config() -> Config:
+    """An SSDLite of two classes on 64x64 pixels, on the configs' own bases."""
+    base = Path(__file__).resolve().parents[2] / "configs/detector/ssdlite_resnet_fleet.py"
+    config = Config.fromfile(base)
+    config.merge_from_dict(
+        {
+            "model.backbone.base_channels": 8,
+            "model.backbone.stem_channels": 8,
+            "model.neck.in_channels": [16, 32, 64],
+            "model.neck.out_channels": 16,
+            "model.bbox_head.in_channels": [16, 16, 16],
+            "model.bbox_head.num_classes": 2,
+            "test_dataloader.dataset.metainfo": {"classes": ["wheel", "plate"]},
+        }
+    )
+    for loader in ("train_dataloader", "test_dataloader"):
+        for step in config[loader].dataset.pipeline:
+            if step.type == "Resize":
+                step.scale = (64, 64)
+    return config

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from pgan.models.heads import BNNeck, Classifier, global_average_pool
+from pgan.models.refine import Refine
+
+
+def test_refine_computes_what_its_parts_say():
+    block = Refine(16, 8).eval()
+    for module in block.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    x = torch.randn(2, 16, 5, 4)
+    first, second = block.se.fc[0].weight, block.se.fc[2].weight
+    gate = torch.sigmoid(torch.relu(x.mean((2, 3)) @ first.T) @ second.T)
+    b = block.bottleneck
+    start = torch.relu(b.bn1(x * gate[:, :, None, None]))
+    inner = b.conv3(torch.relu(b.bn3(b.conv2(torch.relu(b.bn2(b.conv1(start)))))))
+    torch.testing.assert_close(block(x), inner + b.conv4(start))
+    assert first.shape == (2, 16)
+    assert [c.bias for c in (b.conv1, b.conv2, b.conv3, b.conv4)] == [None] * 4
+
+
+@pytest.mark.parametrize("channels", [0, 2, 30])
+def test_refine_refuses_channels_it_cannot_divide(channels):
+    with pytest.raises(ValueError, match=f"multiple of 4 channels, not {channels}"):
+        Refine(16, channels)
+
+
+def test_the_neck_keeps_a_bias_of_zero():
+    neck = BNNeck(6)
+    optimizer = torch.optim.SGD([p for p in neck.parameters() if p.requires_grad], lr=1.0)
+    neck(torch.randn(5, 6)).square().mul(torch.arange(6)).sum().backward()
+    optimizer.step()
+    assert neck.bias.eq(0).all()
+    assert not neck.weight.eq(1).all()
+
+
+def test_the_classifier_starts_small_and_has_no_bias():
+    classifier = Classifier(512, 400)
+    assert classifier.bias is None
+    assert classifier.weight.std().item() == pytest.approx(0.001, rel=0.02)
+
+
+def test_pooling_a_half_precision_map_is_exact():
+    features = torch.full((1, 2, 100, 100), 3.0, dtype=torch.float16)
+    assert torch.equal(global_average_pool(features), torch.full((1, 2), 3.0))

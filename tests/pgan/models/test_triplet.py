@@ -1,0 +1,72 @@
+import itertools
+import math
+
+import pytest
+import torch
+
+from pgan.models.losses import batch_hard_triplet_loss, euclidean_distances
+
+
+def brute_force(features: list[list[float]], labels: list[int], margin: float) -> float:
+    """Over every anchor: the worst of all its triplets, since d(a,p) - d(a,n) is then largest."""
+    worst = []
+    for a in range(len(labels)):
+        triplets = [
+            margin + math.dist(features[a], features[p]) - math.dist(features[a], features[n])
+            for p, n in itertools.permutations(range(len(labels)), 2)
+            if p != a and labels[p] == labels[a] != labels[n]
+        ]
+        if triplets:
+            worst.append(max(0.0, max(triplets)))
+    return sum(worst) / len(worst) if worst else 0.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_equals_the_enumeration_of_all_triplets(seed):
+    torch.manual_seed(seed)
+    features = torch.randn(10, 3, requires_grad=True)
+    labels = torch.randint(0, 4 + seed % 3, (10,))
+    loss = batch_hard_triplet_loss(features, labels, 0.3)
+    assert loss.item() == pytest.approx(
+        brute_force(features.tolist(), labels.tolist(), 0.3), abs=1e-5
+    )
+    loss.backward()
+    assert features.grad.isfinite().all()
+
+
+def test_an_anchor_without_a_positive_is_left_out():
+    features = torch.tensor([[0.0], [3.0], [1.0], [9.0]])
+    # Anchors 0 and 1 only: 1 + 3 - 1 and 1 + 3 - 2.
+    assert batch_hard_triplet_loss(features, torch.tensor([5, 5, 6, 7]), 1.0).item() == 2.5
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [4, 4, 4]])
+def test_no_triplet_gives_zero_with_zero_gradient(labels):
+    features = torch.randn(3, 2, requires_grad=True)
+    loss = batch_hard_triplet_loss(features, torch.tensor(labels))
+    loss.backward()
+    assert loss.item() == 0
+    assert features.grad.eq(0).all()
+
+
+def test_equal_features_have_finite_gradients():
+    features = torch.ones(4, 8, requires_grad=True)
+    loss = batch_hard_triplet_loss(features, torch.tensor([0, 0, 1, 1]), 0.3)
+    loss.backward()
+    assert loss.item() == pytest.approx(0.3)
+    assert features.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_distances_are_float32_under_autocast(dtype):
+    # 300 squared is more than float16 holds.
+    features = torch.tensor([[300.0, 0], [0, 400.0]], dtype=dtype)
+    with torch.autocast("cpu", dtype):
+        distances = euclidean_distances(features)
+    assert torch.equal(distances, torch.tensor([[0.0, 500.0], [500.0, 0.0]]))
+
+
+def test_small_distances_between_long_features_are_kept():
+    features = torch.full((2, 512), 100.0)
+    features[1, 0] += 1e-3
+    assert euclidean_distances(features)[0, 1].item() == pytest.approx(1e-3, rel=0.02)
