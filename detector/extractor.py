@@ -129,7 +129,7 @@ def load_detector(
         "score_threshold": score_threshold,
         "precision": "half" if amp else "single",
         "pipeline": pipeline,
-        "model": settings,
+        "model": config.model.to_dict(),
     }
     return PartDetector(model, pipeline, classes, identity, text, target, amp)
 

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from mmengine.config import ConfigDict, DictAction
+from mmengine.registry import init_default_scope
 
 from detector.drawing import draw_sheet
 from detector.errors import DetectorError
@@ -55,13 +56,16 @@ def images_of_config(path: str, data_root: str | None) -> tuple[str, list[str]]:
     """The data root and the images of a re-identification config: train, query and gallery.
 
     Raises:
-        DetectorError: Its data sets lie in different folders.
+        DetectorError: It is no re-identification config, or its data sets have different roots.
     """
     cfg = load_config(path, {"data_root": data_root} if data_root else None)
+    if cfg.get("default_scope") != "pgan":
+        raise DetectorError(f"{path} is not a re-identification config: see configs/pgan")
+    init_default_scope("pgan")
     roots, images = {}, {}
     for name in ("train_dataloader", "test_dataloader"):
         if name not in cfg:
-            raise DetectorError(f"{path} has no {name}: --dataset takes a re-identification config")
+            raise DetectorError(f"{path} has no {name}: it names no images")
         settings = ConfigDict(cfg[name].dataset, part_cache=None, num_parts=0, pipeline=[])
         dataset = DATASETS.build(settings)
         roots[dataset.data_root] = name

@@ -11,9 +11,11 @@ model = dict(
         norm_cfg=norm_cfg,
         # From scratch. To start from ImageNet give a local file
         # (https://download.openmmlab.com/mmclassification/v0/mobilenet_v2/
-        # mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth): --cfg-options
-        #   model.backbone.init_cfg="{'_delete_': True, 'type': 'Pretrained',
-        #   'prefix': 'backbone', 'checkpoint': 'mobilenet_v2_...pth'}"
+        # mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth):
+        #   --cfg-options model.backbone.init_cfg._delete_=True \
+        #                 model.backbone.init_cfg.type=Pretrained \
+        #                 model.backbone.init_cfg.prefix=backbone. \
+        #                 model.backbone.init_cfg.checkpoint=mobilenet_v2_batch256_...pth
         init_cfg=dict(type='TruncNormal', layer='Conv2d', std=0.03)),
     neck=dict(
         _delete_=True,

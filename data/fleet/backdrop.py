@@ -16,7 +16,7 @@ _CAR_TONES = ((190, 192, 196), (60, 62, 68), (150, 34, 36), (40, 70, 130), (224,
 _WALL_TONES = ((150, 140, 128), (120, 128, 136), (168, 160, 150), (98, 104, 100), (136, 112, 98))
 
 
-def _ground(projection: Projection, corners) -> np.ndarray | None:
+def _ground(projection: Projection, corners: list[tuple[float, float]]) -> np.ndarray | None:
     """Project a polygon on the ground, cut off in front of the camera; None if nothing is left."""
     points = np.array([(x, y, 0.0) for x, y in corners])
     depth = projection.depth(points)
@@ -30,7 +30,7 @@ def _ground(projection: Projection, corners) -> np.ndarray | None:
     return projection(np.array(kept)) if len(kept) > 2 else None
 
 
-def _tone(rgb, factor: float) -> tuple[int, int, int]:
+def _tone(rgb: tuple[int, int, int], factor: float) -> tuple[int, int, int]:
     return tuple(int(min(255, max(0, round(channel * factor)))) for channel in rgb)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .geometry import Loft, disc, outline, patch
 from .patches import Decal, Patch, Rgb, Shape, flat_patch, mix, ngon, rectangle
-from .styles import Style, Trim
+from .styles import Range, Style, Trim
 
 GLASS: Rgb = (36, 44, 52)
 GLASS_SHINE: Rgb = (104, 124, 140)
@@ -141,7 +141,7 @@ def _side_glass(style: Style, trim: Trim, side: int) -> list[Patch]:
     return [flat_patch(name, shapes)]
 
 
-def lamp_outline(trim: Trim, zone, sign: int) -> list[tuple[float, float]]:
+def lamp_outline(trim: Trim, zone: tuple[Range, Range], sign: int) -> list[tuple[float, float]]:
     """Corners (u, t) of a headlamp of the trim's kind in its zone, at the left (1) or right (-1)."""
     (u0, u1), (t0, t1) = zone
     u, t = (u0 + u1) / 2, (t0 + t1) / 2

@@ -170,7 +170,12 @@ def _render_vehicle(
 
 
 def _render(
-    draft, spec: FleetSpec, vehicles, frames, workers: int, on_images
+    draft: Path,
+    spec: FleetSpec,
+    vehicles: list[Vehicle],
+    frames: dict[int, list[Frame]],
+    workers: int,
+    on_images: Callable[[int], None],
 ) -> dict[str, list[Part]]:
     for folder in {_folder(vehicle.split) for vehicle in vehicles} | set(FOLDERS.values()):
         (draft / folder).mkdir(parents=True)
@@ -182,7 +187,9 @@ def _render(
     return parts
 
 
-def _mapped(function, tasks: list, workers: int) -> Iterator[dict[str, list[Part]]]:
+def _mapped(
+    function: Callable[..., dict], tasks: list, workers: int
+) -> Iterator[dict[str, list[Part]]]:
     if workers == 1:
         threads = cv2.getNumThreads()
         yield from map(function, tasks)
@@ -193,7 +200,13 @@ def _mapped(function, tasks: list, workers: int) -> Iterator[dict[str, list[Part
         yield from pool.imap(function, tasks, chunksize=2)
 
 
-def _write_all(draft: Path, spec: FleetSpec, vehicles, frames, parts) -> None:
+def _write_all(
+    draft: Path,
+    spec: FleetSpec,
+    vehicles: list[Vehicle],
+    frames: dict[int, list[Frame]],
+    parts: dict[str, list[Part]],
+) -> None:
     cameras = draw_cameras(spec)
     write_indices(draft, spec, vehicles, frames, cameras)
     if spec.detector_images:

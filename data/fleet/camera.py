@@ -143,7 +143,7 @@ def draw_cameras(spec: FleetSpec) -> tuple[Camera, ...]:
 
 def draw_shot(
     spec: FleetSpec, camera: Camera, vehicle: int, image: int, track: tuple[float, float]
-):
+) -> Shot:
     """Draw one picture's viewpoint.
 
     Args:

@@ -7,6 +7,7 @@ loft's faces, found with the same functions that make the mesh.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,9 @@ _END_STEPS = (-0.95, -0.88, -0.78, -0.6, -0.3, 0.0, 0.3, 0.6, 0.78, 0.88, 0.95)
 _SIDE_STEPS = 20
 _TOP_STEPS = (-1.0, -0.9, -0.7, -0.35, 0.0, 0.35, 0.7, 0.9, 1.0)
 _LEVELS = 11
+
+# A face of a solid: (side, coordinate along it, height fraction t) to points (..., 3).
+Surface = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,12 @@ def normal_of(polygon: np.ndarray) -> np.ndarray:
 
 
 def patch(
-    surface, side: int, first: tuple[float, float], second: tuple[float, float], steps: int = 5
-):
+    surface: Surface,
+    side: int,
+    first: tuple[float, float],
+    second: tuple[float, float],
+    steps: int = 5,
+) -> np.ndarray:
     """Outline of a rectangle in a surface's own coordinates, following its curve.
 
     Args:
@@ -147,7 +155,7 @@ def patch(
     )
 
 
-def outline(surface, side: int, points) -> np.ndarray:
+def outline(surface: Surface, side: int, points: Sequence[tuple[float, float]]) -> np.ndarray:
     """Points given as (first, second) pairs in a surface's coordinates: (n, 3) float64."""
     a, t = np.asarray(points, dtype=np.float64).T
     return surface(side, a, t)

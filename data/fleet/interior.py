@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .geometry import box_quads, patch
@@ -18,6 +20,8 @@ from .patches import (
     rectangle,
 )
 from .vehicle import COLOURS, Detail, Vehicle
+
+Corners = Sequence[tuple[float, float]] | np.ndarray
 
 CABIN: Rgb = (30, 33, 38)
 SEAT: Rgb = (58, 58, 60)
@@ -37,7 +41,7 @@ class _Behind:
         self.rake = (low[0] - high[0]) / self.rise  # metres back for a metre up
         self.width = float(self.end(1, glass.u, glass.t[0])[1])
 
-    def billboard(self, points, y: float, depth: float) -> np.ndarray:
+    def billboard(self, points: Corners, y: float, depth: float) -> np.ndarray:
         """Points (n, 2), right and up, on an upright plane at `depth`, about (y, lower edge)."""
         a, b = np.asarray(points, dtype=np.float64).T
         x = np.full_like(a, self.base[0] - depth)
@@ -136,7 +140,7 @@ def _layon(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
     depth, k = behind.under_glass(0.15 * scale), scale
     dark = mix(colour, (10, 10, 10), 0.55)
 
-    def put(points) -> np.ndarray:
+    def put(points: Corners) -> np.ndarray:
         return behind.billboard(np.asarray(points) * k, y, depth)
 
     if detail["kind"] == "trio":
@@ -183,7 +187,7 @@ def _hungs(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
     colour = COLOURS[detail["colour"]]
     dark = mix(colour, (10, 10, 10), 0.5)
 
-    def put(points) -> np.ndarray:
+    def put(points: Corners) -> np.ndarray:
         a, b = (np.asarray(points, dtype=np.float64) * scale).T
         return np.stack([np.full_like(a, top[0] - 0.05), a, top[2] + b], axis=1)
 

@@ -16,7 +16,7 @@ from .bodywork import (
     wheel_centre,
     wheel_layer,
 )
-from .geometry import box_quads, disc, on_wheel, outline, patch
+from .geometry import Loft, box_quads, disc, on_wheel, outline, patch
 from .interior import windscreen
 from .patches import (
     Decal,
@@ -51,7 +51,7 @@ def _colour(vehicle: Vehicle, name: str) -> Rgb:
     return vehicle.rgb if name == "body" else COLOURS[name]
 
 
-def _shrunk(points, share: float) -> list[tuple[float, float]]:
+def _shrunk(points: list[tuple[float, float]], share: float) -> list[tuple[float, float]]:
     u, t = np.mean(points, axis=0)
     return [(u + (a - u) * share, t + (b - t) * share) for a, b in points]
 
@@ -264,7 +264,7 @@ def _roof(vehicle: Vehicle) -> list[Patch]:
     return found
 
 
-def _carrier(layer: str, roof, detail: Detail) -> Patch:
+def _carrier(layer: str, roof: Loft, detail: Detail) -> Patch:
     x0, x1 = roof.point(-0.8, 0, 1.0)[0], roof.point(0.75, 0, 1.0)[0]
     y, z = roof.sections[-1][3] * 0.86, float(roof.top(0.0, 0.0)[2])
     x, length, colour = (x0 + x1) / 2, x1 - x0, COLOURS[detail["colour"]]

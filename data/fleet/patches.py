@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .geometry import normal_of, unit
+from .geometry import Surface, normal_of, unit
 
 Rgb = tuple[float, float, float]
 
@@ -48,7 +48,7 @@ class Patch:
     items: list[Patch] = field(default_factory=list)
 
 
-def flat_patch(layer: str, shapes: list[Shape], label: str = "", **options) -> Patch:
+def flat_patch(layer: str, shapes: list[Shape], label: str = "", **options: Any) -> Patch:
     """A patch that faces as its first shape does; the label's box is that of all its shapes."""
     hull = np.concatenate([shape.polygon for shape in shapes]) if label else None
     return Patch(layer, shapes, outward_normal(shapes[0].polygon), label, hull, **options)
@@ -81,14 +81,14 @@ class Decal:
         scale: Factor on all lengths.
     """
 
-    def __init__(self, surface, side: int, u: float, t: float, scale: float = 1.0) -> None:
+    def __init__(self, surface: Surface, side: int, u: float, t: float, scale: float = 1.0) -> None:
         step = 1e-3
         self.origin = surface(side, u, t)
         across = surface(side, u + step, t) - surface(side, u - step, t)
         up = surface(side, u, t + step) - surface(side, u, t - step)
         self.right, self.up = unit(across) * side * scale, unit(up) * scale
 
-    def __call__(self, points) -> np.ndarray:
+    def __call__(self, points: Sequence[tuple[float, float]] | np.ndarray) -> np.ndarray:
         """Points (n, 2) in metres put on the face: (n, 3)."""
         a, b = np.asarray(points, dtype=np.float64).T
         return self.origin + a[:, None] * self.right + b[:, None] * self.up

@@ -70,6 +70,7 @@ def _twin_groups(vehicles: list[Vehicle]) -> list[list[Vehicle]]:
     ordered = sorted(vehicles, key=lambda v: (v.split == "detector", v.group, v.number))
     groups = [list(members) for _, members in groupby(ordered, key=lambda v: v.group)]
     groups = [group for group in groups if len(group) > 1]
+    groups.sort(key=lambda group: STYLES[group[0].style].name in ("bus", "truck"))  # cars first
     chosen: list[list[Vehicle]] = []
     for strict in (True, False):
         for group in groups:

@@ -8,10 +8,10 @@ import numpy as np
 
 from .backdrop import draw_shadow, draw_surroundings, occluder_polygons
 from .camera import Projection, Shot, degrade
-from .canvas import Canvas
+from .canvas import Canvas, Window
 from .geometry import Loft, unit
 from .parts import vehicle_patches
-from .patches import Patch, Shape
+from .patches import Patch, Rgb, Shape
 from .vehicle import Vehicle
 from .visibility import Covers, within
 
@@ -74,7 +74,9 @@ class Scene:
         self.frame = self._frame()
         self.paints = {name: self._paint(name, solid) for name, solid in self.solids.items()}
 
-    def _add(self, polygon: np.ndarray, rgb, normal, labelled: bool = False) -> int:
+    def _add(
+        self, polygon: np.ndarray, rgb: Rgb, normal: np.ndarray | None, labelled: bool = False
+    ) -> int:
         self._starts.append(self._count)
         self._points.append(polygon)
         self._count += len(polygon)
@@ -279,7 +281,13 @@ class _Pencil:
             self.found.append((label, box))
         return box is not None
 
-    def _fill(self, target, numbers: list[int], patch: Patch, colours) -> None:
+    def _fill(
+        self,
+        target: Canvas | Window,
+        numbers: list[int],
+        patch: Patch,
+        colours: list[tuple[int, int, int]],
+    ) -> None:
         if patch.normal is None and patch.layer != "under":  # a solid of its own
             numbers = [i for i in numbers if self.towards[i] > 0]
             numbers.sort(key=lambda i: -self.depths[i])

@@ -28,14 +28,26 @@ BOX_BULGE = (
 
 
 def _body(
-    rear, front, half_width, floor, deck, bulge=CAR_BULGE, roundness=5.0, crown=0.035
+    rear: float,
+    front: float,
+    half_width: float,
+    floor: float,
+    deck: tuple[Range, ...],
+    bulge: tuple[tuple[float, float, float], ...] = CAR_BULGE,
+    roundness: float = 5.0,
+    crown: float = 0.035,
 ) -> Loft:
     rows = tuple((t, rear + inset, front - inset, half_width * share) for t, inset, share in bulge)
     return Loft(rows, floor, deck, roundness, crown)
 
 
 def _cabin(
-    base: Range, roof: Range, widths: Range, floor, height, roundness=9.0, arch=0.05
+    base: Range,
+    roof: Range,
+    widths: Range,
+    floor: float,
+    height: float,
+    arch: float = 0.05,
 ) -> Loft:
     """A greenhouse tapering from its base to its roof (each an x range), with a rounded roof edge."""
 
@@ -53,9 +65,8 @@ def _cabin(
     )
     middle = (roof[0] + roof[1]) / 2
     deck = ((base[0], height - arch), (roof[0], height - arch * 0.7), (middle, height))
-    return Loft(
-        rows, floor, (*deck, (roof[1], height - arch * 0.6), (base[1], height - arch)), roundness
-    )
+    deck = (*deck, (roof[1], height - arch * 0.6), (base[1], height - arch))
+    return Loft(rows, floor, deck, roundness=9.0)
 
 
 @dataclass(frozen=True)
@@ -123,10 +134,6 @@ class Style:
     weight: float = 1.0
 
 
-def _deck(*points: Range) -> tuple[Range, ...]:
-    return points
-
-
 _NOSE = ((1.05, 0.98), (1.45, 0.94), (1.9, 0.86), (2.15, 0.77), (2.3, 0.66))
 _HIGH_NOSE = ((1.1, 1.10), (1.6, 1.08), (2.0, 1.02), (2.2, 0.93), (2.35, 0.80))
 _WINDSCREEN = Glass("cabin", 0.88, (0.07, 0.86))
@@ -136,7 +143,7 @@ STYLES: tuple[Style, ...] = (
     Style(
         "sedan", 1,
         {"body": _body(-2.3, 2.3, 0.90, 0.20,
-                       _deck((-2.3, 0.80), (-2.15, 0.93), (-1.7, 0.98), (-1.0, 0.98), *_NOSE)),
+                       ((-2.3, 0.80), (-2.15, 0.93), (-1.7, 0.98), (-1.0, 0.98), *_NOSE)),
          "cabin": _cabin((-1.85, 1.25), (-1.0, 0.15), (0.81, 0.60), 0.94, 1.46)},
         wheels=(-1.32, 1.42), radius=0.335, windscreen=_WINDSCREEN, rear_glass=_REAR,
         side_windows=("cabin", ((0.13, 0.485), (0.515, 0.86)), (0.12, 0.82)),
@@ -144,7 +151,7 @@ STYLES: tuple[Style, ...] = (
     ),
     Style(
         "suv", 2,
-        {"body": _body(-2.3, 2.35, 0.95, 0.30, _deck((-2.3, 1.0), (-2.1, 1.10), (-1.0, 1.10), *_HIGH_NOSE)),
+        {"body": _body(-2.3, 2.35, 0.95, 0.30, ((-2.3, 1.0), (-2.1, 1.10), (-1.0, 1.10), *_HIGH_NOSE)),
          "cabin": _cabin((-2.2, 1.3), (-1.85, 0.35), (0.86, 0.68), 1.06, 1.74, arch=0.07)},
         wheels=(-1.4, 1.42), radius=0.40, windscreen=_WINDSCREEN, rear_glass=_REAR,
         side_windows=("cabin", ((0.06, 0.24), (0.27, 0.55), (0.58, 0.88)), (0.12, 0.84)),
@@ -153,7 +160,7 @@ STYLES: tuple[Style, ...] = (
     Style(
         "van", 3,
         {"body": _body(-2.4, 2.4, 0.92, 0.28,
-                       _deck((-2.4, 1.15), (1.5, 1.15), (1.95, 1.10), (2.2, 1.0), (2.4, 0.85))),
+                       ((-2.4, 1.15), (1.5, 1.15), (1.95, 1.10), (2.2, 1.0), (2.4, 0.85))),
          "cabin": _cabin((-2.34, 2.08), (-2.25, 1.30), (0.86, 0.76), 1.10, 2.0)},
         wheels=(-1.5, 1.5), radius=0.34, windscreen=Glass("cabin", 0.88, (0.06, 0.84)),
         rear_glass=Glass("cabin", 0.8, (0.18, 0.8)),
@@ -164,7 +171,7 @@ STYLES: tuple[Style, ...] = (
     Style(
         "hatchback", 4,
         {"body": _body(-1.95, 2.0, 0.87, 0.20,
-                       _deck((-1.95, 0.93), (-1.8, 1.0), (-1.0, 1.0), (0.85, 1.0), (1.3, 0.96), (1.65, 0.88),
+                       ((-1.95, 0.93), (-1.8, 1.0), (-1.0, 1.0), (0.85, 1.0), (1.3, 0.96), (1.65, 0.88),
                              (1.85, 0.79), (2.0, 0.68))),
          "cabin": _cabin((-1.88, 1.12), (-1.45, 0.15), (0.79, 0.61), 0.97, 1.52)},
         wheels=(-1.22, 1.25), radius=0.32, windscreen=_WINDSCREEN, rear_glass=_REAR,
@@ -174,7 +181,7 @@ STYLES: tuple[Style, ...] = (
     Style(
         "mpv", 5,
         {"body": _body(-2.25, 2.25, 0.91, 0.22,
-                       _deck((-2.25, 0.98), (-2.1, 1.05), (1.0, 1.05), (1.6, 1.0), (1.95, 0.9), (2.12, 0.8),
+                       ((-2.25, 0.98), (-2.1, 1.05), (1.0, 1.05), (1.6, 1.0), (1.95, 0.9), (2.12, 0.8),
                              (2.25, 0.7))),
          "cabin": _cabin((-2.16, 1.62), (-1.9, 0.50), (0.83, 0.66), 1.01, 1.68, arch=0.07)},
         wheels=(-1.38, 1.42), radius=0.335, windscreen=_WINDSCREEN, rear_glass=_REAR,
@@ -184,7 +191,7 @@ STYLES: tuple[Style, ...] = (
     Style(
         "pickup", 6,
         {"body": _body(-2.6, 2.5, 0.94, 0.34,
-                       _deck((-2.6, 1.12), (-2.45, 1.14), (1.1, 1.12), (1.7, 1.09), (2.1, 1.04), (2.35, 0.96),
+                       ((-2.6, 1.12), (-2.45, 1.14), (1.1, 1.12), (1.7, 1.09), (2.1, 1.04), (2.35, 0.96),
                              (2.5, 0.84))),
          "cabin": _cabin((-0.72, 1.38), (-0.52, 0.48), (0.85, 0.68), 1.08, 1.76)},
         wheels=(-1.55, 1.55), radius=0.40, windscreen=_WINDSCREEN,
@@ -195,7 +202,7 @@ STYLES: tuple[Style, ...] = (
     ),
     Style(
         "bus", 7,
-        {"body": _body(-3.4, 3.4, 1.16, 0.32, _deck((-3.4, 2.86), (0.0, 2.92), (3.4, 2.82)),
+        {"body": _body(-3.4, 3.4, 1.16, 0.32, ((-3.4, 2.86), (0.0, 2.92), (3.4, 2.82)),
                        BOX_BULGE, 11.0)},
         wheels=(-2.0, 2.05), radius=0.46, windscreen=Glass("body", 0.9, (0.40, 0.84)),
         rear_glass=Glass("body", 0.82, (0.50, 0.82)),
@@ -208,10 +215,10 @@ STYLES: tuple[Style, ...] = (
     ),
     Style(
         "truck", 8,
-        {"body": _body(-3.0, 2.9, 0.92, 0.42, _deck((-3.0, 0.86), (2.9, 0.86)), BOX_BULGE, 9.0),
-         "box": _body(-3.05, 1.05, 1.02, 0.88, _deck((-3.05, 2.72), (1.05, 2.72)), BOX_BULGE, 14.0, 0.02),
+        {"body": _body(-3.0, 2.9, 0.92, 0.42, ((-3.0, 0.86), (2.9, 0.86)), BOX_BULGE, 9.0),
+         "box": _body(-3.05, 1.05, 1.02, 0.88, ((-3.05, 2.72), (1.05, 2.72)), BOX_BULGE, 14.0, 0.02),
          "cabin": _body(1.25, 3.0, 0.96, 0.46,
-                        _deck((1.25, 2.16), (1.9, 2.2), (2.45, 2.16), (3.0, 2.05)),
+                        ((1.25, 2.16), (1.9, 2.2), (2.45, 2.16), (3.0, 2.05)),
                         ((0, 0.06, 0.95), (0.08, 0.0, 0.99), (0.5, 0.0, 1.0), (0.62, 0.06, 0.98),
                          (0.92, 0.26, 0.86), (1.0, 0.38, 0.78)), 8.0)},
         wheels=(-1.9, 2.0), radius=0.42, windscreen=Glass("cabin", 0.88, (0.53, 0.89)), rear_glass=None,
@@ -222,7 +229,7 @@ STYLES: tuple[Style, ...] = (
     ),
     Style(
         "estate", 9,
-        {"body": _body(-2.35, 2.3, 0.89, 0.20, _deck((-2.35, 0.90), (-2.2, 0.98), (-1.0, 0.98), *_NOSE)),
+        {"body": _body(-2.35, 2.3, 0.89, 0.20, ((-2.35, 0.90), (-2.2, 0.98), (-1.0, 0.98), *_NOSE)),
          "cabin": _cabin((-2.27, 1.25), (-1.8, 0.15), (0.80, 0.61), 0.94, 1.47)},
         wheels=(-1.35, 1.42), radius=0.335, windscreen=_WINDSCREEN, rear_glass=_REAR,
         side_windows=("cabin", ((0.08, 0.29), (0.32, 0.57), (0.60, 0.88)), (0.12, 0.82)),

@@ -168,7 +168,7 @@ def draw_detail(name: str, rng: np.random.Generator) -> Detail:
 
 def _draw_details(
     rng: np.random.Generator, base: dict[str, Detail] | None, change: float, style: Style
-):
+) -> dict[str, Detail]:
     details = {}
     for name in DETAILS:
         own, keep = draw_detail(name, rng), rng.random() >= change
@@ -230,7 +230,7 @@ def draw_fleet(spec: FleetSpec) -> list[Vehicle]:
     Returns:
         The vehicles by rising number, which starts at 1.
     """
-    test = max(2, round(spec.vehicles * spec.test_share))
+    test = min(spec.vehicles - 2, max(2, round(spec.vehicles * spec.test_share)))
     order = spec.rng(SPLIT).permutation(spec.vehicles) + 1
     rest = np.arange(spec.vehicles, spec.vehicles + spec.detector_vehicles) + 1
     vehicles, group = [], 0

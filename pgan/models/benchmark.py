@@ -17,7 +17,7 @@ from pgan.timing import paired_medians
 
 
 def part_attention(
-    batch: int = 16, parts: int = 8, channels: int = 2048, size: int = 14, repeats: int = 5
+    batch: int = 16, parts: int = 8, channels: int = 2048, size: int = 14, repeats: int = 9
 ) -> dict[str, float]:
     """Part attention against the literal equations: forward and backward, float32.
 
@@ -82,9 +82,14 @@ def part_attention(
 
 
 def pgan_over_baseline(
-    batch: int = 8, size: int = 224, parts: int = 8, repeats: int = 11, channels_last: bool = True
+    batch: int = 8,
+    size: int = 224,
+    parts: int = 8,
+    repeats: int = 15,
+    channels_last: bool = True,
+    backbone: str = "resnet50",
 ) -> dict[str, float]:
-    """Inference of PGAN against its baseline, ResNet-50 with last stride 1 in both.
+    """Inference of PGAN against its baseline, on one ResNet with last stride 1.
 
     Args:
         batch: Images in a batch.
@@ -92,6 +97,7 @@ def pgan_over_baseline(
         parts: D.
         repeats: Timed rounds; medians are taken.
         channels_last: Memory format of both.
+        backbone: torchvision's name of the ResNet.
 
     Returns:
         ``ratio`` (PGAN time / baseline time), and the seconds of a batch each.
@@ -102,7 +108,7 @@ def pgan_over_baseline(
     samples = [ReIDSample(part_boxes=b) for b in boxes]
     runs = {}
     for name in ("Baseline", "PGAN"):
-        config = {"type": name, "backbone": {"type": "TorchvisionBackbone", "name": "resnet50"}}
+        config = {"type": name, "backbone": {"type": "TorchvisionBackbone", "name": backbone}}
         model = MODELS.build({**config, "channels_last": channels_last}).eval()
         runs[name] = _inference(model, inputs, samples)
     seconds = paired_medians(runs, repeats)

@@ -13,12 +13,11 @@ model = dict(
         with_last_pool=False,
         ceil_mode=True,
         out_indices=(3, 4),
-        out_feature_indices=(22, 34),
         # From scratch. To start from ImageNet, as the paper does, give a local file
         # (https://download.openmmlab.com/pretrain/third_party/vgg16_caffe-292e1171.pth):
         #   --cfg-options model.backbone.init_cfg.type=Pretrained \
         #                 model.backbone.init_cfg.checkpoint=vgg16_caffe-292e1171.pth
-        init_cfg=None),
+        out_feature_indices=(22, 34)),
     neck=dict(
         type='SSDNeck',
         in_channels=(512, 1024),

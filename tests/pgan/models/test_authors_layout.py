@@ -42,7 +42,8 @@ def refine(name: str, inside: int, out: int) -> dict[str, tuple[int, ...]]:
 
 
 def authors_shapes() -> dict[str, tuple[int, ...]]:
-    resnet = torchvision.models.resnet50().state_dict()
+    with torch.device("meta"):
+        resnet = torchvision.models.resnet50().state_dict()
     return {
         **{f"base.{k}": tuple(v.shape) for k, v in resnet.items() if not k.startswith("fc.")},
         **norm("bottleneck.0", 512),

@@ -30,7 +30,7 @@ def test_losses_are_those_of_the_equations(build, batch):
     losses = copy.deepcopy(model)(inputs, samples, mode="loss")
 
     labels = torch.tensor([s.vehicle_label for s in samples])
-    f_g = model.backbone(inputs)
+    f_g = model.backbone(inputs)[-1]
     masks = part_masks(torch.stack([s.part_boxes for s in samples]), (64, 64), (8, 8))
     f_p = literal_part_guidance(f_g, masks, model.attention)[1]
     fusion = model.refine_fusion(torch.cat([f_g, f_p], 1)).mean((2, 3))
@@ -61,10 +61,15 @@ def test_a_loss_of_weight_zero_is_off_and_nothing_is_left_untrained(build, batch
     assert model.neck.num_batches_tracked == 1
 
 
-@pytest.mark.parametrize(("name", "changes"), MODELS_AND_ATTENTIONS)
+RESNET = {"type": "TorchvisionBackbone", "name": "resnet18", "out": "layer3"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"), [*MODELS_AND_ATTENTIONS, ("PGAN", {"backbone": RESNET})]
+)
 def test_a_short_training_fits_eight_images(build, batch, name, changes):
     model, (inputs, samples) = build(name, **changes), batch()
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     totals = []
     for _ in range(10):
         losses = model(inputs, samples, mode="loss")
@@ -151,6 +156,7 @@ def test_channels_last_changes_the_speed_only(build, batch):
 def test_stride_and_backbone_are_the_configs_choice(build, batch):
     for backbone in (
         {"type": "TorchvisionBackbone", "name": "resnet18", "last_stride": 2},
+        {"type": "TinyBackbone"},
         {"type": "TorchvisionBackbone", "name": "mobilenet_v2", "out": "13"},
     ):
         assert build("PGAN", backbone=backbone, feature_dim=64)(*batch()).shape == (8, 64)
@@ -166,7 +172,7 @@ def test_a_checkpoint_with_another_number_of_vehicles_loads_for_testing(build):
     load_state_dict(none, trained, strict=True)
     none.load_state_dict(trained)
     for model in (other, none):
-        assert torch.equal(model.backbone.conv1.weight, trained["backbone.conv1.weight"])
+        assert torch.equal(model.backbone[0].weight, trained["backbone.0.weight"])
     assert trained["classifier.weight"].shape == (9, 32)
     same = build("PGAN", num_vehicles=9)
     same.load_state_dict(trained)
