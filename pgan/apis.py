@@ -8,8 +8,9 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from torch import nn
 
-from pgan.engine.checkpoint import latest_checkpoint
+from pgan.engine.checkpoint import CheckpointError, latest_checkpoint, load_plain
 from pgan.registry import DATASETS
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -82,6 +83,26 @@ def build_runner(
     if "num_vehicles" in cfg.model and cfg.model.num_vehicles is None:
         cfg.model.num_vehicles = count_training_vehicles(cfg)
     return Runner.from_cfg(cfg)
+
+
+def refuse_foreign_weights(model: nn.Module, checkpoint: str) -> None:
+    """Refuse a checkpoint of another model: mmengine would load what fits and test random weights.
+
+    A classifier of other vehicles does no harm to a test, and is let pass.
+
+    Raises:
+        CheckpointError: A weight of the model is not in the file.
+    """
+    state = load_plain(checkpoint)
+    state = state.get("state_dict", state)
+    wanted = [key for key in model.state_dict() if not key.startswith("classifier.")]
+    missing = [key for key in wanted if key not in state]
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint}: is not a checkpoint of this config's {type(model).__name__}: it lacks "
+            f"{len(missing)} of its {len(wanted)} entries, the first is {missing[0]!r}; test it with the "
+            "config it was trained with"
+        )
 
 
 def count_training_vehicles(cfg: Config) -> int | None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
-from pgan.apis import ConfigError, build_runner, load_config
-from pgan.engine import load_plain
+from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
 from pgan.files import write_json
 from pgan.tools.cli import report_errors
 
@@ -39,13 +38,14 @@ def main() -> int:
     args = parse_args()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
-    load_plain(args.checkpoint)
     if args.dump:
         if cfg.test_evaluator.get("type") != "ReIDMetric":
             raise ConfigError(f"{args.config}: --dump keeps features, and a detector has none")
         cfg.test_evaluator["dump"] = args.dump
     work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
-    metrics = build_runner(cfg, work_dir, args.checkpoint, launcher=args.launcher).test()
+    runner = build_runner(cfg, work_dir, args.checkpoint, launcher=args.launcher)
+    refuse_foreign_weights(runner.model, args.checkpoint)
+    metrics = runner.test()
     if is_main_process():
         results = {"config": args.config, "checkpoint": args.checkpoint, "metrics": metrics}
         path = write_json(Path(work_dir) / "results.json", results)

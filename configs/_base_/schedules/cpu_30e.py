@@ -5,6 +5,7 @@ val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=7e-4, weight_decay=5e-4))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=2),
+    dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=2,
+         convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', by_epoch=True, begin=2, end=max_epochs, eta_min_ratio=0.01),
 ]

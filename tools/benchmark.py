@@ -1,0 +1,72 @@
+"""How fast the library's own parts are, as ratios between two ways of doing one thing in one run.
+
+``python tools/benchmark.py [--only NAME …] [--json FILE]``. Seconds differ from machine to machine and
+from minute to minute; the ratios last. Run it on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from detector.top_d_benchmark import top_d_benchmark
+from pgan.evaluation.benchmark import ranking_benchmark
+from pgan.files import write_json
+from pgan.models.benchmark import part_attention, pgan_over_baseline
+from pgan.tools.cli import report_errors
+
+# Name → what is compared, and the function that measures it.
+BENCHMARKS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
+    "part_attention": ("forward and backward against the literal Eq. 2, float32", part_attention),
+    "pgan_over_baseline": ("inference with ResNet-50 at 224 x 224", pgan_over_baseline),
+    "ranking": ("VeRi-776's size, 1,678 x 11,579, against the literal loop", ranking_benchmark),
+    "top_d": ("post-processing of 16 images against mmdet's image-by-image path", top_d_benchmark),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    return parser.parse_args()
+
+
+def machine() -> dict[str, str]:
+    """Where and when it was measured."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "cpu": f"{os.cpu_count()} cores, {platform.machine()}, {torch.get_num_threads()} threads",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "seed": "0, of every random input",
+    }
+
+
+@report_errors
+def main() -> int:
+    """Measure what was asked for, and print it."""
+    args = parse_args()
+    results: dict[str, dict] = {"machine": machine()}
+    print("  ".join(f"{key}: {value}" for key, value in results["machine"].items()))
+    for name in args.only:
+        title, measure = BENCHMARKS[name]
+        print(f"\n{name}: {title}", flush=True)
+        results[name] = measure()
+        for key, value in results[name].items():
+            print(f"  {key}: {value:.4g}", flush=True)
+        if args.json:
+            write_json(args.json, results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
