@@ -9,15 +9,16 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'))
 randomness = dict(seed=0)
 
+# Hooks are named with their scope, since the detector's configs inherit them.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='AtomicCheckpointHook', interval=1, max_keep_ckpts=1, save_best='reid/mAP',
+        type='pgan.AtomicCheckpointHook', interval=1, max_keep_ckpts=1, save_best='reid/mAP',
         rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'))
-custom_hooks = [dict(type='EpochSeedHook')]
+custom_hooks = [dict(type='pgan.EpochSeedHook')]
 
 visualizer = dict(
     type='Visualizer',

@@ -45,30 +45,10 @@ model = dict(
             min_sizes=[24, 64, 120, 180, 240, 300],
             max_sizes=[64, 120, 180, 240, 300, 320])))
 
-train_pipeline = [
-    dict(type='LoadVehicleImage'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Expand', mean=[123.675, 116.28, 103.53], to_rgb=False, ratio_range=(1, 2)),
-    dict(
-        type='MinIoURandomCrop',
-        min_ious=(0.1, 0.3, 0.5, 0.7, 0.9),
-        min_crop_size=0.3),
-    dict(type='Resize', scale=(320, 320), keep_ratio=False),
-    dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=32,
-        contrast_range=(0.5, 1.5),
-        saturation_range=(0.5, 1.5),
-        hue_delta=18),
-    dict(type='PackDetInputs')]
-test_pipeline = [
-    dict(type='LoadVehicleImage'),
-    dict(type='Resize', scale=(320, 320), keep_ratio=False),
-    dict(type='LoadAnnotations', with_bbox=True),  # after Resize: boxes of the stored image
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))]
+train_pipeline = _base_.train_pipeline
+test_pipeline = _base_.test_pipeline
+train_pipeline[2].ratio_range = (1, 2)  # Expand: parts are small as they are
+train_pipeline[4].scale = test_pipeline[1].scale = (320, 320)  # Resize
 train_dataloader = dict(batch_size=24, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

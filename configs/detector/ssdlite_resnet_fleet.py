@@ -1,45 +1,10 @@
 # The demo's detector: learns the synthetic fleet's parts from nothing in some two minutes on 2 cores.
-_base_ = ['_base_/ssd300_vgg16.py', '_base_/parts_voc.py', '_base_/runtime.py']
+_base_ = './ssdlite_resnet_parts.py'
 
 data_root = 'data/demo_fleet/parts_voc'
-norm_cfg = dict(type='BN', momentum=0.1)
 model = dict(
-    data_preprocessor=dict(std=[58.395, 57.12, 57.375]),
-    # A quarter of ResNet-18's width, strides 8, 16 and 32.
-    backbone=dict(
-        _delete_=True,
-        type='ResNet',
-        depth=18,
-        base_channels=16,
-        stem_channels=16,
-        out_indices=(1, 2, 3),
-        norm_cfg=norm_cfg,
-        norm_eval=False,
-        init_cfg=[
-            dict(type='Kaiming', layer='Conv2d'),
-            dict(type='Constant', val=1, layer='BatchNorm2d')]),
-    # Lets the stride of 8, where most parts are found, see the whole vehicle.
-    neck=dict(
-        _delete_=True,
-        type='FPN',
-        in_channels=[32, 64, 128],
-        out_channels=48,
-        num_outs=3,
-        norm_cfg=norm_cfg),
     bbox_head=dict(
-        in_channels=(48, 48, 48),
-        use_depthwise=True,
-        norm_cfg=norm_cfg,
-        act_cfg=dict(type='ReLU'),
-        init_cfg=dict(type='Normal', layer='Conv2d', std=0.01),
-        anchor_generator=dict(
-            _delete_=True,
-            type='SSDAnchorGenerator',
-            scale_major=False,
-            strides=[8, 16, 32],
-            ratios=[[2, 3], [2, 3], [2, 3]],
-            min_sizes=[14, 32, 80],
-            max_sizes=[32, 80, 160])))
+        anchor_generator=dict(min_sizes=[14, 32, 80], max_sizes=[32, 80, 160])))
 
 train_pipeline = [
     dict(type='LoadVehicleImage'),
@@ -47,24 +12,16 @@ train_pipeline = [
     dict(type='Resize', scale=(192, 192), keep_ratio=False),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs')]
-test_pipeline = [
-    dict(type='LoadVehicleImage'),
-    dict(type='Resize', scale=(192, 192), keep_ratio=False),
-    dict(type='LoadAnnotations', with_bbox=True),  # after Resize: boxes of the stored image
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))]
-train_dataloader = dict(batch_size=16, num_workers=1, dataset=dict(pipeline=train_pipeline))
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (192, 192)
+train_dataloader = dict(num_workers=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=16, val_interval=8)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.01),
-    clip_grad=dict(max_norm=10, norm_type=2))
+max_epochs = 16
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, T_max=16, end=16, eta_min=3e-5)]
-default_hooks = dict(logger=dict(interval=10))
+    dict(
+        type='CosineAnnealingLR', by_epoch=True, begin=0, T_max=max_epochs, end=max_epochs,
+        eta_min=3e-5)]

@@ -31,7 +31,9 @@ for _name in (
     TRANSFORMS.register_module(name=f"torchvision/{_name}", module=getattr(v2, _name))
 
 # RandomErasing warns that it leaves boxes alone: that is what we want of it.
-warnings.filterwarnings("ignore", message=r".*passing through inputs of type tv_tensors.BoundingBoxes")
+warnings.filterwarnings(
+    "ignore", message=r".*passing through inputs of type tv_tensors.BoundingBoxes"
+)
 
 
 @TRANSFORMS.register_module()

@@ -1,0 +1,81 @@
+"""Configs are read, completed and refused as users expect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pgan.apis import ConfigError, load_config, refuse_foreign_weights
+from pgan.datasets import CSVDataset
+from pgan.engine import CheckpointError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+NAMES = sorted(
+    str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_config_is_complete(name: str) -> None:
+    cfg = load_config(str(CONFIGS / name))
+    assert {
+        "model",
+        "train_dataloader",
+        "test_dataloader",
+        "test_evaluator",
+        "optim_wrapper",
+    } <= set(cfg)
+    assert cfg.default_scope == ("mmdet" if name.startswith("detector") else "pgan")
+    assert cfg.default_hooks.checkpoint.type.endswith("AtomicCheckpointHook")
+
+
+def test_keys_at_the_top_reach_every_data_set() -> None:
+    options = {"num_parts": 4, "data_root": "elsewhere", "part_cache": "cache"}
+    cfg = load_config(str(CONFIGS / "pgan/pgan_r50_1xb64-130e_veri776-224x224.py"), options)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert {key: loader.dataset[key] for key in options} == options
+
+
+def test_the_authors_hyper_parameters() -> None:
+    cfg = load_config(str(CONFIGS / "pgan/pgan_r50_1xb64-130e_veri776-224x224.py"))
+    assert cfg.optim_wrapper.optimizer == {"type": "Adam", "lr": 1.75e-4, "weight_decay": 5e-4}
+    assert cfg.param_scheduler[1].milestones == [30, 50, 70, 90, 110, 130]
+    assert (cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size, cfg.num_parts) == (
+        130,
+        64,
+        8,
+    )
+    sampler = cfg.train_dataloader.sampler
+    assert (sampler.identities, sampler.images) == (16, 4)
+    assert cfg.model.loss_weights.loss_id == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model = dict(", "cannot be read as a config"),
+        ("_base_ = './nowhere.py'", "cannot be read"),
+    ],
+)
+def test_a_broken_config_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"broken.py.*{message}"):
+        load_config(str(path))
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    torch.save({"state_dict": {"0.weight": torch.zeros(2, 2)}}, path)
+    with pytest.raises(CheckpointError, match=r"other.pth: .*lacks 1 of its 2 entries.*'0.bias'"):
+        refuse_foreign_weights(model, str(path))
+    torch.save({"state_dict": model.state_dict()}, path)
+    refuse_foreign_weights(model, str(path))
+
+
+def test_parts_without_a_cache_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="num_parts=8 needs part_cache"):
+        CSVDataset(str(tmp_path), num_parts=8)
