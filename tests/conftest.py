@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import cv2
 import torch
 
 torch.set_num_threads(1)
 cv2.setNumThreads(0)
+# mmengine keeps loggers that write to a stream which pytest has closed since.
+logging.raiseExceptions = False
