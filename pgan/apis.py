@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -70,13 +71,18 @@ def build_runner(
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
 
     Raises:
+        ConfigError: ``amp`` without a GPU.
         DatasetError, CacheError, CheckpointError: See there; raised before training starts.
     """
     cfg.work_dir, cfg.launcher = work_dir, launcher
     cfg.load_from = checkpoint
     if resume and (newest := latest_checkpoint(work_dir)):
         cfg.load_from, cfg.resume = str(newest), True
-    if amp and "optim_wrapper" in cfg:
+    if amp:
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                "--amp: mixed precision trains on a GPU, and torch sees none; leave it out"
+            )
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     init_default_scope(cfg.get("default_scope", "pgan"))

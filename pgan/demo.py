@@ -41,11 +41,11 @@ FLEET = Path("data/demo_fleet")
 FLEET_OPTIONS = "--vehicles 128 --images-per-vehicle 12 --detector-images 480 --size 128 --seed 0"
 DETECTOR_CONFIG = "configs/detector/ssdlite_resnet_fleet.py"
 REID_CONFIGS = {
-    "baseline": "configs/pgan/baseline_r18-cpu_1xb64-12e_fleet-128x128.py",
-    "pgan": "configs/pgan/pgan_r18-cpu_1xb64-12e_fleet-128x128.py",
+    "baseline": "configs/pgan/baseline_r18-cpu_1xb64-14e_fleet-96x96.py",
+    "pgan": "configs/pgan/pgan_r18-cpu_1xb64-14e_fleet-96x96.py",
 }
 NAMES = {"baseline": "Baseline", "pgan": "PGAN"}
-SWEEP = (0, 2, 4, 6, 8, 12, 16)
+SWEEP = (0, 2, 4, 8, 16)
 TOP = 5
 
 

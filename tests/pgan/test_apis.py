@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pgan.apis import ConfigError, load_config, refuse_foreign_weights
+from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
 from pgan.datasets import CSVDataset
 from pgan.engine import CheckpointError
 
@@ -79,3 +79,10 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 def test_parts_without_a_cache_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="num_parts=8 needs part_cache"):
         CSVDataset(str(tmp_path), num_parts=8)
+
+
+def test_amp_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cfg = load_config(str(CONFIGS / "pgan/baseline_r50_1xb64-130e_csv-224x224.py"))
+    with pytest.raises(ConfigError, match="--amp: mixed precision trains on a GPU"):
+        build_runner(cfg, str(tmp_path), amp=True)

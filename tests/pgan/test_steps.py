@@ -37,7 +37,8 @@ def test_shows_progress_and_keeps_the_rest_in_a_log(
     Chain([step(tmp_path, "train", code + touch(tmp_path, "train"))], tmp_path / "logs").run()
     printed = capsys.readouterr().out
     assert "  Epoch(train) [1][2/3] loss: 1\n" in printed
-    assert "noise" not in printed
+    assert "\nnoise" not in printed
+    assert "\n  noise" not in printed
     assert "noise" in (tmp_path / "logs" / "01.log").read_text()
 
 

@@ -2,7 +2,7 @@
 _base_ = './veri776_224x224.py'
 
 data_root = 'data/demo_fleet'
-image_size = (128, 128)
+image_size = (96, 96)
 train_pipeline = _base_.train_pipeline
 test_pipeline = _base_.test_pipeline
 train_pipeline[1].size = image_size  # torchvision/Resize

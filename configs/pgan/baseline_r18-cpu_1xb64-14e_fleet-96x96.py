@@ -1,0 +1,7 @@
+# The demo's, on the synthetic fleet: made to finish within minutes on two CPU cores.
+_base_ = [
+    '../_base_/models/baseline_r18_cpu.py',
+    '../_base_/datasets/fleet_96x96.py',
+    '../_base_/schedules/cpu_14e.py',
+    '../_base_/default_runtime.py',
+]
