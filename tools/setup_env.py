@@ -115,7 +115,7 @@ def build_mmcv(python: Path, folder: Path) -> None:
     env.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        log = ROOT / ".venv-mmcv-build.log"
+        log = python.parent.parent / "mmcv-build.log"
         command = [str(python), "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation"]
         command += ["--no-cache-dir", "--require-hashes", "-r", str(MMCV_PIN), "-w", scratch]
         if not _run_with_progress(command, env, log):

@@ -2,7 +2,7 @@
 model = dict(
     type='Baseline',
     backbone=dict(
-        type='TorchvisionBackbone', name='resnet18', out='layer3', last_stride=1, weights=None),
+        type='TorchvisionBackbone', name='resnet18', out='layer3', last_stride=2, weights=None),
     feature_dim=256,
     num_vehicles=None,
     loss_weights=dict(loss_id=2.0, loss_global=1.0),

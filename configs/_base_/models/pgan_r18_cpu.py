@@ -2,7 +2,7 @@
 model = dict(
     type='PGAN',
     backbone=dict(
-        type='TorchvisionBackbone', name='resnet18', out='layer3', last_stride=1, weights=None),
+        type='TorchvisionBackbone', name='resnet18', out='layer3', last_stride=2, weights=None),
     feature_dim=256,
     attention='learned',
     temperature=10.0,
