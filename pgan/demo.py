@@ -38,11 +38,11 @@ from pgan.visualization.report import (
 from pgan.visualization.retrieval import HOW_TO_READ, Pictures, compare, describe_pick, pick_queries
 
 FLEET = Path("data/demo_fleet")
-FLEET_OPTIONS = "--vehicles 192 --images-per-vehicle 12 --detector-images 480 --size 128 --seed 0"
+FLEET_OPTIONS = "--vehicles 128 --images-per-vehicle 12 --detector-images 480 --size 128 --seed 0"
 DETECTOR_CONFIG = "configs/detector/ssdlite_resnet_fleet.py"
 REID_CONFIGS = {
-    "baseline": "configs/pgan/baseline_r18-cpu_1xb64-16e_fleet-96x96.py",
-    "pgan": "configs/pgan/pgan_r18-cpu_1xb64-16e_fleet-96x96.py",
+    "baseline": "configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py",
+    "pgan": "configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py",
 }
 NAMES = {"baseline": "Baseline", "pgan": "PGAN"}
 SWEEP = (0, 2, 4, 8, 16)
@@ -87,7 +87,7 @@ class Demo:
                 "Train a detector of 16 parts",
                 ["tools/train.py", DETECTOR_CONFIG, "--work-dir", str(detector), "--resume"],
                 weights,
-                110,
+                65,
             ),
             Step(
                 "Test the detector",
@@ -120,7 +120,7 @@ class Demo:
                 f"Train {NAMES[model]}, seed {seed}",
                 ["tools/train.py", config, *where, "--resume", *option],
                 weights,
-                125,
+                155,
             ),
             Step(
                 f"Rank the gallery with {NAMES[model]}, seed {seed}",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # mmengine's lines that say how far a run has come; the rest goes to the step's log.
-_PROGRESS = re.compile(r"Epoch\((train|val|test)\)|images? of|^\s*\|")
+_PROGRESS = re.compile(r"Epoch\((train|val|test)\)|: \d+ images of")
 _PREFIX = re.compile(r"^\S+ \S+ - mmengine - INFO - ")
 
 
