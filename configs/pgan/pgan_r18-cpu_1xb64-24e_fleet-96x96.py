@@ -8,3 +8,5 @@ _base_ = [
 
 part_cache = 'work_dirs/demo/parts'
 num_parts = 8
+# L_g and L_p are off (Table II): in so few iterations they cost mAP, 48.6 with them on seed 0.
+model = dict(loss_weights=dict(loss_global=0.0, loss_part=0.0))
