@@ -221,7 +221,7 @@ class Page:
                 "Date": datetime.date.today().isoformat(),
                 "Machine": f"{os.cpu_count()} cores, {platform.machine()}, {_device()}",
                 "Versions": f"Python {platform.python_version()}, torch {torch.__version__}",
-                "Fleet": f"seed {fleet['seed'] if 'seed' in fleet else fleet['spec']['seed']}",
+                "Fleet": f"seed {fleet['spec']['seed']}",
                 "Seeds of the models": ", ".join(map(str, self.demo.seeds)),
                 **{title: f"{seconds:.0f} s" for title, seconds in self.chain.seconds.items()},
             },
