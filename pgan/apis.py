@@ -16,7 +16,7 @@ from pgan.registry import DATASETS
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 # Written once at the top of a config, and handed to each of its data sets.
-_SHARED = ("data_root", "part_cache", "num_parts")
+_SHARED = ("data_root", "part_cache", "num_parts", "test_size")
 
 
 class ConfigError(ValueError):
@@ -26,8 +26,9 @@ class ConfigError(ValueError):
 def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     """Read a config of either stage, override keys, and complete it.
 
-    The keys ``data_root``, ``part_cache`` and ``num_parts`` at the top of a re-identification config
-    are handed to each of its data sets, so that ``--cfg-options num_parts=4`` changes D everywhere.
+    The keys ``data_root``, ``part_cache``, ``num_parts`` and ``test_size`` at the top of a
+    re-identification config are handed to each of its data sets, so that ``--cfg-options num_parts=4``
+    changes D everywhere.
 
     Args:
         path: Config file.

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
-from pgan.datasets.reid_dataset import (
-    DatasetError,
-    ReIDDataset,
-    ReIDImage,
-    refuse_duplicates,
-    relative_path,
-)
-from pgan.datasets.text import read_text
+from pgan.datasets.errors import DatasetError
+from pgan.datasets.reid_dataset import Parser, ReIDDataset
+from pgan.datasets.text import number_names, read_text, relative_path
 from pgan.registry import DATASETS
 
 _ROLES = ("train", "query", "gallery")
@@ -40,29 +36,31 @@ class CSVDataset(ReIDDataset):
         DatasetError: A column, a value or a split is missing or unknown; file and line are named.
     """
 
+    METAINFO = {"dataset": "CSV", "protocol": "cross-camera"}
+
     def __init__(self, data_root: str, *args, index: str = "index.csv", **kwargs) -> None:
         self.index = index
         super().__init__(data_root, *args, **kwargs)
 
-    def read_split(self, role: str) -> list[ReIDImage]:
-        """Read the images of one role, in the order of the file."""
-        rows = self._read_rows()
-        vehicles = {name: i for i, name in enumerate(sorted({r["vehicle_id"] for _, r in rows}))}
-        cameras = {
-            name: i for i, name in enumerate(sorted({r["camera_id"] for _, r in rows} - {""}))
-        }
-        return refuse_duplicates(
-            (
-                where,
-                ReIDImage(
-                    row["path"], vehicles[row["vehicle_id"]], cameras.get(row["camera_id"], -1)
-                ),
-            )
-            for where, row in rows
-            if row["split"] == role
-        )
+    def list_file(self, role: str) -> Path:
+        """The CSV file, for every role."""
+        return Path(self.data_root) / self.index
 
-    def _read_rows(self) -> list[tuple[str, dict[str, str]]]:
+    def entries(self, role: str) -> Iterator[tuple[int, tuple[str, int, int]]]:
+        """The rows of one role; the numbering of ids is the whole file's."""
+        rows = list(self._read_rows())
+        vehicles = number_names(row["vehicle_id"] for _, row in rows)
+        cameras = number_names(row["camera_id"] for _, row in rows if row["camera_id"])
+        for line, row in rows:
+            if row["split"] == role:
+                camera = cameras.get(row["camera_id"], -1)
+                yield line, (row["path"], vehicles[row["vehicle_id"]], camera)
+
+    def parser(self, role: str) -> Parser:
+        """Nothing is left to do: rows are checked together."""
+        return lambda entry: entry
+
+    def _read_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         path = Path(self.data_root) / self.index
         reader = csv.DictReader(read_text(path).splitlines(), skipinitialspace=True, strict=True)
         columns = [name.strip() for name in reader.fieldnames or []]
@@ -73,27 +71,27 @@ class CSVDataset(ReIDDataset):
                 "path,vehicle_id,camera_id,split (camera_id may be left out)"
             )
         reader.fieldnames = columns
-        rows = []
         try:
             for row in reader:
-                where = f"{path}:{reader.line_num}"
-                rows.append((where, _checked(row, where)))
+                try:
+                    checked = _checked(row)
+                except DatasetError as error:
+                    self.on_fault(DatasetError(f"{path}:{reader.line_num}: {error}", error.kind))
+                else:
+                    yield reader.line_num, checked
         except csv.Error as error:
             raise DatasetError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
-        return rows
 
 
-def _checked(row: dict[str | None, str | None], where: str) -> dict[str, str]:
+def _checked(row: dict[str | None, str | None]) -> dict[str, str]:
     """Strip a row's values and refuse a row that lacks one."""
     if None in row:
-        raise DatasetError(f"{where}: has more values than there are columns")
+        raise DatasetError("has more values than there are columns")
     values = {name or "": (value or "").strip() for name, value in row.items()}
     values.setdefault("camera_id", "")
     if not values["vehicle_id"]:
-        raise DatasetError(f"{where}: vehicle_id is empty")
+        raise DatasetError("vehicle_id is empty")
     if values["split"] not in _ROLES:
-        raise DatasetError(
-            f"{where}: split {values['split']!r} is unknown: use train, query or gallery"
-        )
-    values["path"] = relative_path(values["path"], where)
+        raise DatasetError(f"split {values['split']!r} is unknown: use train, query or gallery")
+    values["path"] = relative_path(values["path"])
     return values

@@ -3,46 +3,51 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from detector.cache import PartCache
+from pgan.datasets.disk import missing_images
+from pgan.datasets.errors import DatasetError, refuse
+from pgan.datasets.text import read_lines
 from pgan.registry import TRANSFORMS
 
-SPLITS = {"train": ("train",), "test": ("query", "gallery")}
+# Turns what a line holds into path, vehicle and camera, or raises a DatasetError that says why not.
+Parser = Callable[[Any], tuple[str, int, int]]
 
 
-class DatasetError(ValueError):
-    """A data set that cannot be used; the message names the file, the line and the mend."""
-
-
-@dataclass(frozen=True)
-class ReIDImage:
+class ReIDImage(NamedTuple):
     """One line of a data set.
 
     Attributes:
         path: Relative to the data root, with ``/``; the key of the part cache.
         vehicle_id: Identity; only equality matters.
         camera_id: Camera, or -1 where it is not known.
+        line: Where it is listed, 0 where there is no list.
     """
 
     path: str
     vehicle_id: int
     camera_id: int = -1
+    line: int = 0
 
 
 class ReIDDataset(BaseDataset):
     """Images of vehicles with their identity, camera and part boxes.
 
-    A subclass reads its own files in :meth:`read_split`. ``split='train'`` gives the training images,
-    with identities numbered 0..N-1 in ascending order of vehicle id; ``split='test'`` gives the queries
-    and then the gallery, in one data set, for :class:`pgan.evaluation.ReIDMetric` to tell apart by role.
+    A subclass names the file that lists the images of a role (:meth:`list_file`) and says what a line
+    of it means (:meth:`parser`). ``split='train'`` gives the training images, with identities numbered
+    0..N-1 in ascending order of vehicle id; ``split='test'`` gives all test images in one data set, for
+    :class:`pgan.evaluation.ReIDMetric` to tell apart by role: ``'query'`` and ``'gallery'`` where the
+    owners list both, ``'pool'`` where their protocol divides the images.
+
+    ``metainfo`` holds ``dataset``, a title, and ``protocol``, the name of the protocol that the data set is
+    evaluated by; see :mod:`pgan.evaluation.protocols`.
 
     Args:
         data_root: Folder of the data set.
@@ -51,11 +56,21 @@ class ReIDDataset(BaseDataset):
         num_parts: D, how many of the cached boxes each sample carries, most confident first.
         pipeline: Transforms; the first gets ``image_file``, the fields of :class:`ReIDSample`, and
             ``part_boxes`` (D, 4) in pixels of the stored image with zeros in empty slots.
+        test_size: Which test list, where there are several, by its number of vehicles; None for the
+            smallest.
+        metainfo: Replaces ``dataset`` or ``protocol``, as for another set in the same layout.
 
     Raises:
         DatasetError: A file is missing or malformed, or a split is empty.
         CacheError: The cache lacks an image, or holds fewer than ``num_parts`` parts per image.
     """
+
+    METAINFO = {"dataset": "", "protocol": "cross-camera"}
+    TEST_ROLES: ClassVar[tuple[str, ...]] = ("query", "gallery")
+    # Number of test vehicles -> protocol, smallest first, where there are several test lists.
+    TEST_SIZES: ClassVar[dict[int, str]] = {}
+    # Name of a list file -> images (None: not published) and vehicles, as its owners publish them.
+    PUBLISHED: ClassVar[dict[str, tuple[int | None, int]]] = {}
 
     def __init__(
         self,
@@ -64,9 +79,11 @@ class ReIDDataset(BaseDataset):
         part_cache: str | None = None,
         num_parts: int = 0,
         pipeline: Sequence[dict] = (),
+        test_size: int | None = None,
+        metainfo: dict[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
-        if split not in SPLITS:
+        if split not in ("train", "test"):
             raise DatasetError(f"split={split!r} is unknown: use 'train' or 'test'")
         if not data_root or not Path(data_root).is_dir():
             raise DatasetError(f"data_root={data_root!r} is not a folder: set it to the data set's")
@@ -78,30 +95,81 @@ class ReIDDataset(BaseDataset):
                 "tools/extract_parts.py wrote"
             )
         self.split = split
+        self.test_size = self._checked_test_size(test_size)
         self.with_parts = bool(part_cache)
         self.num_parts = num_parts
         self.part_cache = PartCache.open(part_cache) if num_parts else None
+        self.on_fault: Callable[[DatasetError], None] = refuse
         # Built here, from our own registry, so that no default scope is needed.
         transforms = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline
         ]
         super().__init__(data_root=data_root, pipeline=transforms, **kwargs)
+        # Not handed to mmengine, which takes a text for the name of a file.
+        self._metainfo |= {"protocol": self.protocol(), **(metainfo or {})}
+
+    def _checked_test_size(self, test_size: int | None) -> int | None:
+        sizes = self.TEST_SIZES
+        if test_size is None:
+            return next(iter(sizes), None)
+        if test_size not in sizes:
+            mend = f"use {', '.join(map(str, sizes))}" if sizes else "leave it out"
+            raise DatasetError(
+                f"test_size={test_size!r}: {type(self).__name__} has no such list: {mend}"
+            )
+        return test_size
 
     @abstractmethod
+    def list_file(self, role: str) -> Path:
+        """The file that lists the images of a role: train, query, gallery or pool."""
+
+    @abstractmethod
+    def parser(self, role: str) -> Parser:
+        """Return what turns a line of that file into path, vehicle and camera."""
+
+    def entries(self, role: str) -> Iterable[tuple[int, Any]]:
+        """Number and content of each line of the role's list."""
+        return read_lines(self.list_file(role))
+
+    def protocol(self) -> str:
+        """Name of the protocol that the test images are evaluated by."""
+        return self.TEST_SIZES.get(self.test_size, self.METAINFO["protocol"])
+
+    def roles(self) -> tuple[str, ...]:
+        """The roles of this split's images."""
+        return ("train",) if self.split == "train" else self.TEST_ROLES
+
     def read_split(self, role: str) -> list[ReIDImage]:
-        """Read the images of one role: ``'train'``, ``'query'`` or ``'gallery'``."""
+        """Read the images of one role, in the order of its list.
+
+        A fault in a line, a line that stands twice and an empty list are handed to ``on_fault``, which
+        raises; where it is replaced by one that does not, the line is left out.
+        """
+        file, parse = self.list_file(role), self.parser(role)
+        images: dict[str, ReIDImage] = {}
+        for line, entry in self.entries(role):
+            try:
+                path, vehicle, camera = parse(entry)
+            except DatasetError as error:
+                self.on_fault(DatasetError(f"{file}:{line}: {error}", error.kind))
+                continue
+            if path in images:
+                before = f"{path} was listed before, at {file}:{images[path].line}"
+                self.on_fault(DatasetError(f"{file}:{line}: {before}", "duplicate line"))
+                continue
+            images[path] = ReIDImage(path, vehicle, camera, line)
+        if not images:
+            self.on_fault(DatasetError(f"{file}: the {role} split lists no image", "empty list"))
+        return list(images.values())
 
     def load_data_list(self) -> list[dict]:
         """Read the split, check it against the disk and the part cache, and report what was found."""
-        records: list[dict] = []
-        for role in SPLITS[self.split]:
-            images = self.read_split(role)
-            if not images:
-                raise DatasetError(f"{self.data_root}: the {role} split lists no image")
-            self._report(role, images)
-            records += [_record(image, role) for image in images]
-        paths = list(dict.fromkeys(record["img_path"] for record in records))
-        self._check_files(paths)
+        found = {role: self.read_split(role) for role in self.roles()}
+        for role, images in found.items():
+            print_log(self.describe(role, images), logger="current")
+        self._check_files(found)
+        records = [_record(image, role) for role, images in found.items() for image in images]
+        paths = dict.fromkeys(record["img_path"] for record in records)
         if self.part_cache is not None:
             self.part_cache.check(paths, self.num_parts)
         if self.split == "train":
@@ -111,34 +179,45 @@ class ReIDDataset(BaseDataset):
             self._metainfo["num_vehicles"] = len(labels)
         return records
 
-    def _report(self, role: str, images: list[ReIDImage]) -> None:
+    def describe(self, role: str, images: list[ReIDImage]) -> str:
+        """One line on what was found of a role, and what was published of it if that differs."""
         vehicles = len({image.vehicle_id for image in images})
         cameras = len({image.camera_id for image in images} - {-1})
-        print_log(
+        found = (
             f"{type(self).__name__} {role}: {len(images)} images of {vehicles} vehicles, "
-            f"{cameras or 'unknown'} cameras",
-            logger="current",
+            f"{cameras or 'unknown'} cameras"
         )
+        published = self.PUBLISHED.get(self.list_file(role).name)
+        if published is None:
+            return found
+        if published[1] == vehicles and published[0] in (len(images), None):
+            return f"{found}, as published"
+        return f"{found}; published: {published[0] or '?'} images of {published[1]} vehicles"
 
-    def _check_files(self, paths: list[str]) -> None:
-        root = Path(self.data_root)
-        missing = [path for path in paths if not (root / path).is_file()]
-        if missing:
+    def _check_files(self, found: dict[str, list[ReIDImage]]) -> None:
+        listed = {image.path: (role, image.line) for role in found for image in found[role]}
+        if missing := missing_images(self.data_root, listed):
+            role, line = listed[missing[0]]
             raise DatasetError(
-                f"{root / missing[0]}: listed but not there ({len(missing)} of {len(paths)} images "
-                "are missing): check data_root and the image folders"
+                f"{self.list_file(role)}:{line}: {missing[0]}: listed but not there ({len(missing)} "
+                f"of {len(listed)} images are missing): check data_root and the image folders",
+                "missing image",
             )
+
+    def column(self, key: str) -> list[Any]:
+        """One field of every record, in order, without its parts."""
+        self.full_init()
+        record = super().get_data_info
+        return [record(index)[key] for index in range(len(self))]
 
     def image_paths(self) -> list[str]:
         """Return every image once, relative to ``data_root``: what the detector has to look at."""
-        self.full_init()
-        return list(dict.fromkeys(self.get_data_info(i)["img_path"] for i in range(len(self))))
+        return list(dict.fromkeys(self.column("img_path")))
 
     @property
     def vehicle_labels(self) -> np.ndarray:
         """(N,) int64 class index of each training image, for the PK sampler."""
-        self.full_init()
-        return np.array([self.get_data_info(i)["vehicle_label"] for i in range(len(self))])
+        return np.array(self.column("vehicle_label"))
 
     @property
     def num_vehicles(self) -> int:
@@ -173,27 +252,3 @@ def _record(image: ReIDImage, role: str) -> dict:
         "camera_id": image.camera_id,
         "role": role,
     }
-
-
-def relative_path(name: str, where: str) -> str:
-    """Normalise an image's name as a data set's file states it.
-
-    Raises:
-        DatasetError: The name is empty, absolute, or leaves the data set's folder.
-    """
-    path = PurePosixPath(name.strip().replace("\\", "/"))
-    if not name.strip() or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise DatasetError(f"{where}: {name!r} must be a path inside the data set's folder")
-    return str(path)
-
-
-def refuse_duplicates(images: Iterable[tuple[str, ReIDImage]]) -> list[ReIDImage]:
-    """Return the images of (where, image) pairs, refusing a path that is listed twice."""
-    first: dict[str, str] = {}
-    kept = []
-    for where, image in images:
-        if image.path in first:
-            raise DatasetError(f"{where}: {image.path} was listed before, at {first[image.path]}")
-        first[image.path] = where
-        kept.append(image)
-    return kept

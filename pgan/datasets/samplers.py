@@ -9,7 +9,8 @@ import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from pgan.datasets.reid_dataset import DatasetError, ReIDDataset
+from pgan.datasets.errors import DatasetError
+from pgan.datasets.reid_dataset import ReIDDataset
 from pgan.registry import DATA_SAMPLERS
 
 

@@ -1,37 +1,44 @@
-"""Reading the label files of data sets, whatever their encoding and line ends."""
+"""Text files of data sets: their encoding, their line ends, and what a line may hold."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from pgan.datasets.reid_dataset import DatasetError
+from pgan.datasets.errors import DatasetError
+
+# Folders and a file of which none starts with a dot: no need to look closer.
+_PLAIN_PATH = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
+def read_text(path: Path, encoding: str = "utf-8-sig", errors: str = "strict") -> str:
     """Read a text file; line ends become ``\\n`` and a byte order mark is dropped.
 
     Raises:
         DatasetError: The file is missing, or is not in that encoding.
     """
     try:
-        return path.read_bytes().decode(encoding).replace("\r\n", "\n")
+        return path.read_bytes().decode(encoding, errors).replace("\r\n", "\n")
     except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}: check data_root") from error
+        message = f"{path}: {error.strerror}: check data_root"
+        raise DatasetError(message, "unreadable file") from error
     except (UnicodeDecodeError, LookupError) as error:
-        raise DatasetError(f"{path}: is not {encoding} text ({error})") from error
+        raise DatasetError(
+            f"{path}: is not {encoding} text ({error})", "unreadable file"
+        ) from error
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (``file:line``, stripped line) for each line that is not empty."""
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            yield f"{path}:{number}", line.strip()
+def read_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, str]]:
+    """Yield (number, stripped line) for each line that is not empty; the first is number 1."""
+    for number, line in enumerate(read_text(path, errors=errors).split("\n"), start=1):
+        if stripped := line.strip():
+            yield number, stripped
 
 
 def read_xml(path: Path) -> Element:
@@ -46,7 +53,8 @@ def read_xml(path: Path) -> Element:
     try:
         head = path.read_bytes()[:200]
     except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}: check data_root") from error
+        message = f"{path}: {error.strerror}: check data_root"
+        raise DatasetError(message, "unreadable file") from error
     declared = re.search(rb"encoding\s*=\s*[\"']([\w.-]+)[\"']", head)
     encoding = declared[1].decode("ascii").lower() if declared else "utf-8-sig"
     # gb18030 is a superset of gb2312 and decodes the files that claim the latter wrongly.
@@ -55,4 +63,48 @@ def read_xml(path: Path) -> Element:
     try:
         return ElementTree.fromstring(text.strip())
     except (ParseError, DefusedXmlException) as error:
-        raise DatasetError(f"{path}: is not safe, well-formed XML ({error})") from error
+        message = f"{path}: is not safe, well-formed XML ({error})"
+        raise DatasetError(message, "unreadable file") from error
+
+
+def split_fields(line: str, names: Sequence[str], more: bool = False) -> list[str]:
+    """Split a line at white space into the fields of those names; ``more`` lets others follow.
+
+    Raises:
+        DatasetError: There are fewer fields, or more than may be.
+    """
+    fields = line.split()
+    if len(fields) < len(names) or (len(fields) > len(names) and not more):
+        raise DatasetError(f"{line!r} must read '{' '.join(names)}'")
+    return fields
+
+
+def as_number(text: str, name: str) -> int:
+    """Read an id, with or without leading zeros.
+
+    Raises:
+        DatasetError: It is not a number from 0, or has more digits than an int64 holds.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise DatasetError(f"{name} {text!r} is not a number")
+    return int(text)
+
+
+def number_names(names: Iterable[str]) -> dict[str, int]:
+    """Number ids that are any text, in sorted order."""
+    return {name: number for number, name in enumerate(sorted(set(names)))}
+
+
+def relative_path(name: str) -> str:
+    """Normalise an image's name as a data set's file states it.
+
+    Raises:
+        DatasetError: The name is empty, absolute, or leaves the data set's folder.
+    """
+    if _PLAIN_PATH.fullmatch(name):
+        return name
+    path = PurePosixPath(name.strip().replace("\\", "/"))
+    inside = path.parts and not path.is_absolute() and ".." not in path.parts
+    if not inside or ":" in path.parts[0] or "\0" in name:
+        raise DatasetError(f"{name!r} must be a path inside the data set's folder")
+    return str(path)

@@ -5,16 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mmengine.logging import print_log
-
-from pgan.datasets.reid_dataset import (
-    DatasetError,
-    ReIDDataset,
-    ReIDImage,
-    refuse_duplicates,
-    relative_path,
-)
-from pgan.datasets.text import read_lines, read_xml
+from pgan.datasets.errors import DatasetError
+from pgan.datasets.reid_dataset import Parser, ReIDDataset
+from pgan.datasets.text import read_xml, relative_path
 from pgan.registry import DATASETS
 
 _LAYOUT = {
@@ -43,31 +36,28 @@ class VeRi776(ReIDDataset):
         DatasetError: See :class:`ReIDDataset`; also when name and XML disagree.
     """
 
+    METAINFO = {"dataset": "VeRi-776", "protocol": "veri776"}
     # As in the data set's own release; papers also count 37,781 and 37,746 training images.
-    PUBLISHED = {"train": (37_778, 576), "query": (1_678, 200), "gallery": (11_579, 200)}
+    PUBLISHED = {
+        "name_train.txt": (37_778, 576),
+        "name_query.txt": (1_678, 200),
+        "name_test.txt": (11_579, 200),
+    }
 
-    def read_split(self, role: str) -> list[ReIDImage]:
-        """Read the images of one role, in the order of its name list."""
-        names, folder, xml = _LAYOUT[role]
-        root = Path(self.data_root)
-        labels = read_labels(root / xml) if (root / xml).is_file() else {}
-        images = []
-        for where, name in read_lines(root / names):
-            vehicle, camera = _identity(name, labels, where, root / xml)
-            path = f"{folder}/{relative_path(name, where)}"
-            images.append((where, ReIDImage(path, vehicle, camera)))
-        return refuse_duplicates(images)
+    def list_file(self, role: str) -> Path:
+        """The role's list of names."""
+        return Path(self.data_root) / _LAYOUT[role][0]
 
-    def _report(self, role: str, images: list[ReIDImage]) -> None:
-        super()._report(role, images)
-        found = len(images), len({image.vehicle_id for image in images})
-        if found != self.PUBLISHED[role]:
-            print_log(
-                "  VeRi-776 as published has {:,} images of {} vehicles there".format(
-                    *self.PUBLISHED[role]
-                ),
-                logger="current",
-            )
+    def parser(self, role: str) -> Parser:
+        """Identity and camera from the role's XML, or else from the name."""
+        _, folder, xml = _LAYOUT[role]
+        labels_file = Path(self.data_root) / xml
+        labels = read_labels(labels_file) if labels_file.is_file() else {}
+
+        def parse(name: str) -> tuple[str, int, int]:
+            return f"{folder}/{relative_path(name)}", *_identity(name, labels, labels_file)
+
+        return parse
 
 
 def read_labels(path: Path) -> dict[str, tuple[int, int]]:
@@ -98,16 +88,14 @@ def _number(text: str | None) -> int | None:
     return int(match[1]) if match else None
 
 
-def _identity(
-    name: str, labels: dict[str, tuple[int, int]], where: str, xml: Path
-) -> tuple[int, int]:
+def _identity(name: str, labels: dict[str, tuple[int, int]], xml: Path) -> tuple[int, int]:
     parts = re.match(r"(\d+)_c(\d+)(?:_|\.)", Path(name).name)
     named = (int(parts[1]), int(parts[2])) if parts else None
     label = labels.get(Path(name).name, named)
     if label is None:
         raise DatasetError(
-            f"{where}: {name!r} is not named vehicle_cCAMERA_… and {xml.name} does not list it"
+            f"{name!r} is not named vehicle_cCAMERA_… and {xml.name} does not list it"
         )
     if named is not None and named != label:
-        raise DatasetError(f"{where}: {name} says vehicle, camera {named}, but {xml} says {label}")
+        raise DatasetError(f"{name} says vehicle, camera {named}, but {xml} says {label}")
     return label

@@ -128,3 +128,13 @@ def test_the_users_folder_is_left_as_it_was(tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in make_veri(tmp_path).rglob("*")}
     VeRi776(str(tmp_path), split="test").full_init()
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_the_data_set_names_its_protocol_and_another_in_its_layout_its_own(tmp_path: Path) -> None:
+    root = str(make_veri(tmp_path))
+    assert VeRi776(root, split="test").metainfo["protocol"] == "veri776"
+    metainfo = {"dataset": "another", "protocol": "cross-camera"}
+    found = VeRi776(root, split="test", metainfo=metainfo).metainfo
+    assert (found["dataset"], found["protocol"]) == ("another", "cross-camera")
+    with pytest.raises(DatasetError, match="test_size=800: VeRi776 has no such list: leave it out"):
+        VeRi776(root, split="test", test_size=800)
