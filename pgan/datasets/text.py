@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from detector.images import IMAGE_SUFFIXES
 from pgan.datasets.errors import DatasetError
 
-# Folders and a file of which none starts with a dot: no need to look closer.
-_PLAIN_PATH = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")
+# Most paths are plain, and need no closer look.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*(?:\.[A-Za-z]+)?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -79,6 +81,7 @@ def split_fields(line: str, names: Sequence[str], more: bool = False) -> list[st
     return fields
 
 
+@lru_cache(maxsize=1 << 14)  # an id stands in many lines, mostly near each other
 def as_number(text: str, name: str) -> int:
     """Read an id, with or without leading zeros.
 
@@ -108,3 +111,13 @@ def relative_path(name: str) -> str:
     if not inside or ":" in path.parts[0] or "\0" in name:
         raise DatasetError(f"{name!r} must be a path inside the data set's folder")
     return str(path)
+
+
+def image_path(folder: str, name: str) -> str:
+    """The path of an image that a list names with or without ``.jpg``, in a folder of the data set.
+
+    Raises:
+        DatasetError: As :func:`relative_path`.
+    """
+    path = f"{folder}/{relative_path(name)}"
+    return path if path.lower().endswith(IMAGE_SUFFIXES) else f"{path}.jpg"

@@ -4,46 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from pgan.datasets import DatasetError, VeRi776
 from pgan.datasets.veri776 import read_labels
-
-GB2312 = '<?xml version="1.0" encoding="gb2312"?>\r\n'
-ITEM = '<Item imageName="{0}" vehicleID="{1}" cameraID="{2}" colorID="1" typeID="4" />\r\n'
-
-
-def write_xml(path: Path, names: list[str], declaration: str = GB2312) -> None:
-    items = "".join(ITEM.format(n, n.split("_")[0], n.split("_")[1]) for n in names)
-    text = f'{declaration}<TrainingImages Version="1.0"><!-- 车辆 --><Items number="{len(names)}">'
-    path.write_bytes(f"{text}\r\n{items}</Items></TrainingImages>".encode("gb2312"))
-
-
-def make_veri(root: Path, newline: str = "\r\n") -> Path:
-    """Write four vehicles: two to train on, two to find again."""
-    names = {
-        "train": [
-            "0001_c001_00000001_0.jpg",
-            "0001_c002_00000002_0.jpg",
-            "0003_c001_00000003_0.jpg",
-        ],
-        "test": [
-            "0002_c002_00000004_0.jpg",
-            "0002_c003_00000005_0.jpg",
-            "0004_c001_00000006_0.jpg",
-        ],
-        "query": ["0002_c002_00000004_0.jpg"],
-    }
-    for split, listed in names.items():
-        (root / f"image_{split}").mkdir(parents=True)
-        (root / f"name_{split}.txt").write_bytes((newline.join(listed) + newline).encode())
-        for name in listed:
-            cv2.imwrite(str(root / f"image_{split}" / name), np.full((20, 30, 3), 127, np.uint8))
-    write_xml(root / "train_label.xml", names["train"])
-    write_xml(root / "test_label.xml", names["test"])
-    return root
+from tests.pgan.datasets.layouts import make_veri
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

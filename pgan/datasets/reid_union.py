@@ -1,0 +1,107 @@
+"""Several data sets to train on as if they were one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import ConcatDataset
+
+from pgan.datasets.errors import DatasetError
+from pgan.registry import DATASETS
+
+
+@DATASETS.register_module()
+class ReIDUnion(ConcatDataset):
+    """The training images of several data sets, their identities and their cameras kept apart.
+
+    Each member has its own ``data_root`` and ``part_cache``; what it does not state, it takes from the
+    union. A sample's vehicle id is its class: no two data sets share a vehicle.
+
+    Args:
+        datasets: Settings of the members, such as ``dict(type='VeRi776', data_root='data/VeRi')``.
+        pipeline: Transforms of all members.
+        num_parts: D, of all members.
+        test_size: Not used: it is the test set's, which has its key in common with the union.
+        lazy_init: Read the members when they are first used.
+        shared: Settings of the members that do not state their own.
+
+    Raises:
+        DatasetError: There is no member, or one of them is a test set. See :class:`ReIDDataset` too.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[dict],
+        pipeline: Sequence[dict] = (),
+        num_parts: int = 0,
+        test_size: int | None = None,
+        lazy_init: bool = False,
+        **shared: Any,
+    ) -> None:
+        if not datasets:
+            raise DatasetError("datasets is empty: a union needs one data set or more to train on")
+        common = {"pipeline": pipeline, "num_parts": num_parts, "lazy_init": lazy_init}
+        members = [DATASETS.build({**shared, **member, **common}) for member in datasets]
+        for member in members:
+            if member.split != "train":
+                raise DatasetError(
+                    f"{member.data_root}: split='{member.split}': a union is to train on; test on one data "
+                    "set at a time"
+                )
+        # mmengine would have all members say the same of themselves.
+        keys = sorted({key for member in members for key in member.metainfo})
+        super().__init__(members, lazy_init=lazy_init, ignore_keys=keys)
+        self._metainfo = {"dataset": " + ".join(m.metainfo["dataset"] for m in members)}
+
+    @property
+    def data_root(self) -> str:
+        """The members' folders, to be named to people."""
+        return " + ".join(member.data_root for member in self.datasets)
+
+    def full_init(self) -> None:
+        """Read the members, and number their vehicles and cameras on."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        vehicles = [member.num_vehicles for member in self.datasets]
+        cameras = [max(member.column("camera_id")) + 1 for member in self.datasets]
+        self._first_vehicle = np.cumsum([0, *vehicles]).tolist()
+        self._first_camera = np.cumsum([0, *cameras]).tolist()
+
+    @property
+    def num_vehicles(self) -> int:
+        """Number of identities of all members."""
+        self.full_init()
+        return self._first_vehicle[-1]
+
+    @property
+    def vehicle_labels(self) -> np.ndarray:
+        """(N,) int64 class index of each image, for the PK sampler."""
+        self.full_init()
+        labels = zip(self.datasets, self._first_vehicle)
+        return np.concatenate([member.vehicle_labels + first for member, first in labels])
+
+    def image_paths(self) -> list[str]:
+        """Every image once, its path beginning with its member's data root."""
+        return [
+            f"{member.data_root.rstrip('/')}/{path}"
+            for member in self.datasets
+            for path in member.image_paths()
+        ]
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return a member's record with the union's vehicle and camera."""
+        self.full_init()
+        number, index = self._get_ori_dataset_idx(idx)
+        info = self.datasets[number].get_data_info(index)
+        info["vehicle_label"] += self._first_vehicle[number]
+        info["vehicle_id"] = info["vehicle_label"]
+        if info["camera_id"] >= 0:
+            info["camera_id"] += self._first_camera[number]
+        return info
+
+    def __getitem__(self, idx: int) -> Any:
+        number, _ = self._get_ori_dataset_idx(idx)
+        return self.datasets[number].pipeline(self.get_data_info(idx))

@@ -1,0 +1,113 @@
+"""VERI-Wild (Lou et al., 'A Large-Scale Dataset for Vehicle Re-Identification in the Wild', CVPR 2019)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pgan.datasets.errors import DatasetError
+from pgan.datasets.reid_dataset import Parser, ReIDDataset
+from pgan.datasets.text import as_number, image_path, read_lines, split_fields
+from pgan.registry import DATASETS
+
+UNKNOWN = "unknown"
+
+
+@DATASETS.register_module()
+class VERIWild(ReIDDataset):
+    """VERI-Wild as its owners publish it.
+
+    ::
+
+        data_root
+        ├── images/                    <vehicle>/<image>.jpg
+        └── train_test_split/          '20342/209528': vehicle/image
+            ├── train_list.txt         277,797 images of 30,671 vehicles
+            ├── test_3000.txt           38,861 images, the gallery of the small test
+            ├── test_3000_query.txt      3,000 images, one of each vehicle, not in the gallery
+            ├── test_5000.txt  test_5000_query.txt        64,389 and 5,000, medium
+            ├── test_10000.txt  test_10000_query.txt     128,517 and 10,000, large
+            └── vehicle_info.txt       'id/image;Camera ID;Time;Model;Type;Color', then a line an image
+
+    Cameras come from ``vehicle_info.txt``; copies of it without the time, or without the first line, are
+    read too. Results with and without the cameras do not compare: only with them are images of the
+    query's vehicle by the query's camera removed from its ranking.
+
+    Args:
+        test_size: Vehicles of the test lists: 3000 (the default), 5000 or 10000.
+        cameras: The file with the cameras, relative to ``data_root``; ``'unknown'`` does without, and
+            adds ``-without-cameras`` to the protocol's name.
+
+    Raises:
+        DatasetError: See :class:`ReIDDataset`; also when the cameras are not there, or not of an image.
+    """
+
+    METAINFO = {"dataset": "VERI-Wild", "protocol": "veriwild-small"}
+    TEST_SIZES = {3000: "veriwild-small", 5000: "veriwild-medium", 10000: "veriwild-large"}
+    PUBLISHED = {
+        "train_list.txt": (277_797, 30_671),
+        "test_3000.txt": (38_861, 3_000),
+        "test_3000_query.txt": (3_000, 3_000),
+        "test_5000.txt": (64_389, 5_000),
+        "test_5000_query.txt": (5_000, 5_000),
+        "test_10000.txt": (128_517, 10_000),
+        "test_10000_query.txt": (10_000, 10_000),
+    }
+
+    def __init__(
+        self,
+        data_root: str,
+        *args: Any,
+        cameras: str = "train_test_split/vehicle_info.txt",
+        **kwargs: Any,
+    ) -> None:
+        self.cameras = cameras
+        super().__init__(data_root, *args, **kwargs)
+
+    def protocol(self) -> str:
+        """The protocol of the test size; another one where cameras are unknown."""
+        without = "-without-cameras" if self.cameras == UNKNOWN else ""
+        return super().protocol() + without
+
+    def list_file(self, role: str) -> Path:
+        """The training list, or one of the two of ``test_size`` vehicles."""
+        names = {"train": "train_list", "query": f"test_{self.test_size}_query"}
+        name = names.get(role, f"test_{self.test_size}")
+        return Path(self.data_root) / "train_test_split" / f"{name}.txt"
+
+    def parser(self, role: str) -> Parser:
+        """Lines of vehicle/image; the camera is looked up."""
+        known = self.cameras != UNKNOWN
+        file = Path(self.data_root) / self.cameras
+        cameras = self._read_cameras(file) if known else {}
+
+        def parse(line: str) -> tuple[str, int, int]:
+            (name,) = split_fields(line, ("vehicle/image",))
+            camera = cameras.get(name.removesuffix(".jpg"), -1)
+            if known and camera < 0:
+                raise DatasetError(f"{file} has no camera of {name!r}", "no camera")
+            vehicle = as_number(name.partition("/")[0], "vehicle")
+            return image_path("images", name), vehicle, camera
+
+        return parse
+
+    def _read_cameras(self, file: Path) -> dict[str, int]:
+        """Camera of each vehicle/image."""
+        if not file.is_file():
+            raise DatasetError(
+                f"{file}: is not there, and without the camera ids no image is junk: get it with the data "
+                f"set, or set cameras='{UNKNOWN}' to do without, under another protocol's name",
+                "unreadable file",
+            )
+        cameras = {}
+        # Makes and colours may be in any encoding; they are not read.
+        for line, text in read_lines(file, errors="replace"):
+            image, _, rest = text.partition(";")
+            camera = rest.partition(";")[0].strip()
+            if line == 1 and not camera.isdigit():
+                continue  # the names of the columns
+            try:
+                cameras[image] = as_number(camera, "camera")
+            except DatasetError as error:
+                self.on_fault(DatasetError(f"{file}:{line}: {error}", error.kind))
+        return cameras
