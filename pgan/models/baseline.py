@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pgan.models.heads import global_average_pool
 from pgan.models.refine import Refine
 from pgan.models.reid_model import Extracted, ReIDModel
 from pgan.registry import MODELS
@@ -32,6 +31,6 @@ class Baseline(ReIDModel):
         self, features: Tensor, image_size: tuple[int, int], part_boxes: Tensor | None, train: bool
     ) -> Extracted:
         """See `ReIDModel.extract`."""
-        feature = global_average_pool(self.refine_global(features))
+        feature = self.refine_global(features)
         branches = {"loss_global": feature} if train and self.is_on("loss_global") else {}
         return Extracted(feature, branches)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pgan.models.errors import ModelError
-from pgan.models.heads import global_average_pool
 from pgan.models.part_attention import PartAttention, UniformAttention, guide_features
 from pgan.models.part_masks import grid_masks, part_masks
 from pgan.models.refine import Refine
@@ -91,12 +90,12 @@ class PGAN(ReIDModel):
             masks = part_masks(part_boxes, image_size, features.shape[2:])
         weights = self.attention(features, masks)
         guided = guide_features(features, masks, weights)
-        fusion = global_average_pool(self.refine_fusion(torch.cat([features, guided], 1)))
+        fusion = self.refine_fusion(torch.cat([features, guided], 1))
         branches = {}
         if train and self.is_on("loss_fusion"):
             branches["loss_fusion"] = fusion
         if train and self.is_on("loss_global"):
-            branches["loss_global"] = global_average_pool(self.refine_global(features))
+            branches["loss_global"] = self.refine_global(features)
         if train and self.is_on("loss_part"):
-            branches["loss_part"] = global_average_pool(self.refine_part(guided))
+            branches["loss_part"] = self.refine_part(guided)
         return Extracted(fusion, branches, weights)

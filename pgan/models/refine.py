@@ -1,9 +1,12 @@
-"""Refine block: squeeze-and-excitation, then a pre-activation bottleneck (authors' release)."""
+"""Refine block: squeeze-and-excitation, then a pre-activation bottleneck (authors' release), pooled."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from pgan.models.heads import global_average_pool
 
 
 class SqueezeExcitation(nn.Module):
@@ -28,8 +31,11 @@ class SqueezeExcitation(nn.Module):
         return x * self.fc(x.mean((2, 3)))[:, :, None, None]
 
 
-class PreActBottleneck(nn.Module):
-    """Pre-activation bottleneck (He et al., 2016); the shortcut is a 1x1 convolution.
+class PooledBottleneck(nn.Module):
+    """Pre-activation bottleneck (He et al., 2016), averaged over the map; its shortcut is a 1x1 convolution.
+
+    Averaging commutes with 1x1 convolutions, so the last one and the shortcut run on the average: one cell
+    in place of H x W.
 
     Args:
         in_channels: Channels in.
@@ -48,16 +54,21 @@ class PreActBottleneck(nn.Module):
         self.conv4 = nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in, H, W) -> (B, out, H, W)."""
+        """(B, in, H, W) -> (B, out) float32."""
         x = F.relu(self.bn1(x), inplace=True)
-        residual = self.conv1(x)
-        residual = self.conv2(F.relu(self.bn2(residual), inplace=True))
-        residual = self.conv3(F.relu(self.bn3(residual), inplace=True))
-        return residual + self.conv4(x)
+        residual = F.relu(self.bn2(self.conv1(x)), inplace=True)
+        residual = F.relu(self.bn3(self.conv2(residual)), inplace=True)
+        # Autocast would round the feature itself.
+        with torch.autocast(x.device.type, enabled=False):
+            return _on_one_cell(self.conv3, residual) + _on_one_cell(self.conv4, x)
+
+
+def _on_one_cell(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    return F.linear(global_average_pool(x), conv.weight.float().flatten(1))
 
 
 class Refine(nn.Module):
-    """Squeeze-and-excitation followed by a pre-activation bottleneck.
+    """Squeeze-and-excitation, a pre-activation bottleneck, and global average pooling.
 
     Args:
         in_channels: Channels in.
@@ -74,11 +85,11 @@ class Refine(nn.Module):
                 f"A refined feature needs a multiple of 4 channels, not {out_channels}."
             )
         self.se = SqueezeExcitation(in_channels)
-        self.bottleneck = PreActBottleneck(in_channels, out_channels)
+        self.bottleneck = PooledBottleneck(in_channels, out_channels)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in, H, W) -> (B, out, H, W)."""
+        """(B, in, H, W) -> (B, out) float32."""
         return self.bottleneck(self.se(x))

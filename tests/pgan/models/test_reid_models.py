@@ -33,11 +33,8 @@ def test_losses_are_those_of_the_equations(build, batch):
     f_g = model.backbone(inputs)[-1]
     masks = part_masks(torch.stack([s.part_boxes for s in samples]), (64, 64), (8, 8))
     f_p = literal_part_guidance(f_g, masks, model.attention)[1]
-    fusion = model.refine_fusion(torch.cat([f_g, f_p], 1)).mean((2, 3))
-    part, whole = (
-        refine(map_).mean((2, 3))
-        for refine, map_ in ((model.refine_part, f_p), (model.refine_global, f_g))
-    )
+    fusion = model.refine_fusion(torch.cat([f_g, f_p], 1))
+    part, whole = model.refine_part(f_p), model.refine_global(f_g)
     assert (fusion.shape, part.shape, whole.shape) == ((8, 32), (8, 16), (8, 16))
     logits = model.classifier(model.neck(fusion))
     expected = {
