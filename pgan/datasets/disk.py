@@ -1,9 +1,14 @@
-"""Which of the images that a data set lists are there."""
+"""Which of the images that a data set lists are there, and can be read."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing.pool import ThreadPool
+
+from tqdm import tqdm
+
+from detector.images import ImageError, read_image
 
 
 def missing_images(root: str | os.PathLike[str], paths: Iterable[str]) -> list[str]:
@@ -30,3 +35,29 @@ def _files(folder: str) -> set[str]:
             return {entry.name for entry in entries if entry.is_file()}
     except OSError:
         return set()
+
+
+def unreadable_images(
+    root: str | os.PathLike[str], paths: Sequence[str], workers: int = 2, progress: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Decode every image; yield path and reason, in words, for each that cannot be read.
+
+    Args:
+        root: Folder of the data set.
+        paths: Relative to it.
+        workers: Threads; the decoder runs outside Python's lock.
+        progress: Show a bar.
+    """
+
+    def reason(path: str) -> str | None:
+        try:
+            read_image(os.path.join(root, path))
+        except ImageError as error:
+            return error.reason
+        return None
+
+    bar = tqdm(paths, unit="image", desc="decoding", disable=not progress)
+    with ThreadPool(max(1, workers)) as pool:
+        for path, why in zip(bar, pool.imap(reason, paths, chunksize=16)):
+            if why is not None:
+                yield path, why

@@ -194,12 +194,21 @@ class ReIDDataset(BaseDataset):
             return f"{found}, as published"
         return f"{found}; published: {published[0] or '?'} images of {published[1]} vehicles"
 
+    def where(self, role: str, image: ReIDImage) -> str:
+        """Where an image is listed, or else where it lies."""
+        if image.line:
+            return f"{self.list_file(role)}:{image.line}"
+        return str(Path(self.data_root) / image.path)
+
+    def further_faults(self, found: dict[str, list[ReIDImage]]) -> Iterable[DatasetError]:
+        """What may be wrong besides, in files that training and testing do not need."""
+        return ()
+
     def _check_files(self, found: dict[str, list[ReIDImage]]) -> None:
-        listed = {image.path: (role, image.line) for role in found for image in found[role]}
+        listed = {image.path: (role, image) for role in found for image in found[role]}
         if missing := missing_images(self.data_root, listed):
-            role, line = listed[missing[0]]
             raise DatasetError(
-                f"{self.list_file(role)}:{line}: {missing[0]}: listed but not there ({len(missing)} "
+                f"{self.where(*listed[missing[0]])}: {missing[0]}: listed but not there ({len(missing)} "
                 f"of {len(listed)} images are missing): check data_root and the image folders",
                 "missing image",
             )

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pgan.datasets.errors import DatasetError
-from pgan.datasets.reid_dataset import Parser, ReIDDataset
-from pgan.datasets.text import read_xml, relative_path
+from pgan.datasets.errors import DatasetError, refuse
+from pgan.datasets.reid_dataset import Parser, ReIDDataset, ReIDImage
+from pgan.datasets.text import read_lines, read_xml, relative_path
 from pgan.registry import DATASETS
 
 _LAYOUT = {
     "train": ("name_train.txt", "image_train", "train_label.xml"),
     "query": ("name_query.txt", "image_query", "test_label.xml"),
     "gallery": ("name_test.txt", "image_test", "test_label.xml"),
+}
+# Name in the release and in copies -> whether its gallery images are by the query's own camera.
+_INDEX_FILES = {
+    "gt_image.txt": False,
+    "gt_index.txt": False,
+    "jk_image.txt": True,
+    "jk_index.txt": True,
 }
 
 
@@ -25,8 +34,11 @@ class VeRi776(ReIDDataset):
 
         data_root
         ├── image_train/  image_query/  image_test/    0002_c002_00030600_0.jpg
-        ├── name_train.txt  name_query.txt  name_test.txt
-        └── train_label.xml  test_label.xml            optional
+        ├── name_train.txt             37,778 images of 576 vehicles
+        ├── name_query.txt              1,678 images of 200 others
+        ├── name_test.txt              11,579 images of the same 200
+        ├── train_label.xml  test_label.xml            optional
+        └── gt_image.txt  jk_image.txt                 not used; tools/check_dataset.py compares them
 
     Identity and camera come from the XML; an image that it does not list, and a data set without it, is
     read from its name (vehicle_camera_timestamp_index). Where both speak they must agree. Every query is
@@ -52,34 +64,44 @@ class VeRi776(ReIDDataset):
         """Identity and camera from the role's XML, or else from the name."""
         _, folder, xml = _LAYOUT[role]
         labels_file = Path(self.data_root) / xml
-        labels = read_labels(labels_file) if labels_file.is_file() else {}
+        labels = read_labels(labels_file, self.on_fault) if labels_file.is_file() else {}
 
         def parse(name: str) -> tuple[str, int, int]:
             return f"{folder}/{relative_path(name)}", *_identity(name, labels, labels_file)
 
         return parse
 
+    def further_faults(self, found: dict[str, list[ReIDImage]]) -> Iterator[DatasetError]:
+        """Compare the lists of good matches and of junk, where there are any, with the labels."""
+        for name, junk in _INDEX_FILES.items():
+            file = Path(self.data_root) / name
+            if "query" in found and file.is_file():
+                yield from _index_faults(file, found["query"], found["gallery"], junk)
 
-def read_labels(path: Path) -> dict[str, tuple[int, int]]:
+
+def read_labels(
+    path: Path, on_fault: Callable[[DatasetError], None] = refuse
+) -> dict[str, tuple[int, int]]:
     """Read ``train_label.xml`` or ``test_label.xml``.
 
     Returns:
         Image name → (vehicle id, camera id). Both ``cameraID`` and the relatives' ``camID`` are read.
 
     Raises:
-        DatasetError: An item lacks its name or ids, or an image is labelled twice differently.
+        DatasetError: An item lacks its name or ids, or an image is labelled twice differently; unless
+            ``on_fault`` lets it pass.
     """
     labels: dict[str, tuple[int, int]] = {}
     for number, item in enumerate(read_xml(path).iter("Item"), start=1):
-        name = item.get("imageName")
-        camera = item.get("cameraID") or item.get("camID")
+        name, item_is = item.get("imageName"), f"{path}: item {number}"
+        label = _number(item.get("vehicleID")), _number(item.get("cameraID") or item.get("camID"))
         if not name:
-            raise DatasetError(f"{path}: item {number} has no imageName")
-        label = _number(item.get("vehicleID")), _number(camera)
-        if None in label:
-            raise DatasetError(f"{path}: item {number} ({name}) has no vehicleID and cameraID")
-        if labels.setdefault(name, label) != label:
-            raise DatasetError(f"{path}: {name} is labelled twice, as {labels[name]} and {label}")
+            on_fault(DatasetError(f"{item_is} has no imageName", "label"))
+        elif None in label:
+            on_fault(DatasetError(f"{item_is} ({name}) has no vehicleID and cameraID", "label"))
+        elif labels.setdefault(name, label) != label:
+            message = f"{path}: {name} is labelled twice, as {labels[name]} and {label}"
+            on_fault(DatasetError(message, "label"))
     return labels
 
 
@@ -99,3 +121,27 @@ def _identity(name: str, labels: dict[str, tuple[int, int]], xml: Path) -> tuple
     if named is not None and named != label:
         raise DatasetError(f"{name} says vehicle, camera {named}, but {xml} says {label}")
     return label
+
+
+def _index_faults(
+    file: Path, queries: list[ReIDImage], gallery: list[ReIDImage], junk: bool
+) -> Iterator[DatasetError]:
+    """Compare a list of gallery positions, from 1 and a line a query, with the labels."""
+    positions: dict[tuple[int, int], set[str]] = defaultdict(set)
+    cameras: dict[int, set[int]] = defaultdict(set)
+    for position, image in enumerate(gallery, start=1):
+        positions[image.vehicle_id, image.camera_id].add(str(position))
+        cameras[image.vehicle_id].add(image.camera_id)
+    lines = list(read_lines(file))
+    if len(lines) != len(queries):
+        message = f"{file}: has {len(lines)} lines for {len(queries)} queries"
+        yield DatasetError(message, "index that contradicts the labels")
+        return
+    for (number, text), query in zip(lines, queries):
+        wanted = {c for c in cameras[query.vehicle_id] if (c == query.camera_id) == junk}
+        expected = set().union(*(positions[query.vehicle_id, c] for c in wanted))
+        if wrong := expected ^ set(text.split()):
+            yield DatasetError(
+                f"{file}:{number}: gallery image {min(wrong)} of query {query.path} contradicts the labels",
+                "index that contradicts the labels",
+            )

@@ -83,11 +83,11 @@ class VERIWild(ReIDDataset):
 
         def parse(line: str) -> tuple[str, int, int]:
             (name,) = split_fields(line, ("vehicle/image",))
+            path = image_path("images", name)
             camera = cameras.get(name.removesuffix(".jpg"), -1)
             if known and camera < 0:
                 raise DatasetError(f"{file} has no camera of {name!r}", "no camera")
-            vehicle = as_number(name.partition("/")[0], "vehicle")
-            return image_path("images", name), vehicle, camera
+            return path, as_number(name.partition("/")[0], "vehicle"), camera
 
         return parse
 

@@ -1,0 +1,153 @@
+"""Everything that is wrong with the data sets of a config, where a reader stops at the first fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pgan.datasets.disk import missing_images, unreadable_images
+from pgan.datasets.errors import DatasetError
+from pgan.datasets.reid_dataset import ReIDDataset, ReIDImage
+from pgan.datasets.reid_union import ReIDUnion
+from pgan.registry import DATASETS
+
+_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+@dataclass
+class CheckReport:
+    """What was read, and what is wrong with it.
+
+    Attributes:
+        found: A line on each role of each data set: its counts, and the published ones if they differ.
+        images: Images that were looked for, each once.
+        faults: Kind of fault → its messages, each once, in the order in which they were met.
+    """
+
+    found: list[str] = field(default_factory=list)
+    images: int = 0
+    faults: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def note(self, error: DatasetError) -> None:
+        """Count a fault. A file that several roles share has its faults counted once."""
+        self.faults.setdefault(error.kind, {})[str(error)] = None
+
+
+class _Part(NamedTuple):
+    """One role of one data set."""
+
+    dataset: ReIDDataset
+    role: str
+    images: list[ReIDImage]
+
+    def where(self, image: ReIDImage) -> str:
+        return self.dataset.where(self.role, image)
+
+
+def check_config(
+    cfg: Mapping[str, Any], decode: bool = False, workers: int = 2, progress: bool = False
+) -> CheckReport:
+    """Read all data sets that a config trains, validates and tests on, without their part caches.
+
+    Faults are lines that cannot be read or stand twice, images that are missing, a camera field that is
+    the same everywhere, a vehicle both to train and to test on, and what a data set's further files
+    contradict. A count that differs from the published one is reported, and is no fault.
+
+    Args:
+        cfg: Of :func:`pgan.apis.load_config`.
+        decode: Also decode every image.
+        workers: Threads to decode with.
+        progress: Show a bar while decoding.
+
+    Raises:
+        DatasetError: A data set cannot be opened at all: its folder, or an option of it, is wrong.
+    """
+    report = CheckReport()
+    parts: list[_Part] = []
+    for dataset in _datasets(cfg):
+        dataset.on_fault = report.note
+        found = dict(_read(dataset, report))
+        parts += [_Part(dataset, role, images) for role, images in found.items()]
+        for error in (*_constant_camera(dataset, found), *dataset.further_faults(found)):
+            report.note(error)
+    report.found = [part.dataset.describe(part.role, part.images) for part in parts]
+    for root in dict.fromkeys(part.dataset.data_root for part in parts):
+        here = [part for part in parts if part.dataset.data_root == root]
+        for error in (*_shared_vehicles(here), *_bad_files(root, here, decode, workers, progress)):
+            report.note(error)
+        report.images += len({image.path for part in here for image in part.images})
+    return report
+
+
+def _datasets(cfg: Mapping[str, Any]) -> Iterator[ReIDDataset]:
+    """Every data set of a config once, not yet read; of a union, its members."""
+    seen: list[dict] = []
+    for loader in filter(None, map(cfg.get, _LOADERS)):
+        bare = {"part_cache": None, "num_parts": 0, "pipeline": [], "lazy_init": True}
+        settings = {**loader["dataset"], **bare}
+        if settings not in seen:
+            seen.append(settings)
+            dataset = DATASETS.build(settings)
+            yield from dataset.datasets if isinstance(dataset, ReIDUnion) else [dataset]
+
+
+def _read(dataset: ReIDDataset, report: CheckReport) -> Iterator[tuple[str, list[ReIDImage]]]:
+    for role in dataset.roles():
+        try:
+            images = dataset.read_split(role)
+        except DatasetError as error:  # a list that cannot be read at all
+            report.note(error)
+            images = []
+        yield role, images
+
+
+def _constant_camera(
+    dataset: ReIDDataset, found: dict[str, list[ReIDImage]]
+) -> Iterator[DatasetError]:
+    images = [image for role in found for image in found[role] if image.camera_id >= 0]
+    if len(images) > 1 and len({image.camera_id for image in images}) == 1:
+        where = dataset.where(next(role for role in found if found[role]), images[0])
+        yield DatasetError(
+            f"{where}: camera {images[0].camera_id}, as of all {len(images)} images of the {dataset.split} "
+            "split: with one camera every image of the query's vehicle is junk; leave it out if unknown",
+            "camera that is constant",
+        )
+
+
+def _shared_vehicles(parts: list[_Part]) -> Iterator[DatasetError]:
+    """Vehicles to train on that are to test on, too; of data sets of one kind in one folder."""
+    trained = {
+        (type(part.dataset), image.vehicle_id): (part, image)
+        for part in parts
+        if part.role == "train"
+        for image in reversed(part.images)
+    }
+    reported = set()
+    for part in parts:
+        for image in part.images if part.role != "train" else ():
+            vehicle = type(part.dataset), image.vehicle_id
+            if vehicle in trained and vehicle not in reported:
+                reported.add(vehicle)
+                home, twin = trained[vehicle]
+                yield DatasetError(
+                    f"{part.where(image)}: the vehicle of {image.path} is trained on, at "
+                    f"{home.where(twin)}",
+                    "vehicle to train and to test on",
+                )
+
+
+def _bad_files(
+    root: str, parts: list[_Part], decode: bool, workers: int, progress: bool
+) -> Iterator[DatasetError]:
+    """Images that are missing and, if they are decoded, those that cannot be."""
+    listed = {image.path: (part, image) for part in parts for image in part.images}
+    missing = dict.fromkeys(missing_images(root, listed))
+    for path in missing:
+        part, image = listed[path]
+        yield DatasetError(f"{part.where(image)}: {path} is not there", "missing image")
+    if decode:
+        there = [path for path in listed if path not in missing]
+        for path, reason in unreadable_images(root, there, workers, progress):
+            part, image = listed[path]
+            yield DatasetError(f"{part.where(image)}: {path}: {reason}", "unreadable image")
