@@ -20,8 +20,7 @@ import torch
 from detector.attributes import ATTRIBUTES
 from detector.cache import PartCache
 from pgan.apis import build_runner, load_config
-from pgan.evaluation import FeatureSet, load_features
-from pgan.evaluation.reid_metric import ReIDMetric, describe_protocol
+from pgan.evaluation import FeatureSet, evaluate, load_features
 from pgan.files import write_json
 from pgan.steps import Chain, Step
 from pgan.visualization.panels import contact_sheet
@@ -182,7 +181,7 @@ class Page:
             for model in REID_CONFIGS
         }
         self.metrics = {
-            model: [ReIDMetric.percentages(features.evaluate(), (1, TOP)) for features in runs]
+            model: [evaluate(features).metrics((1, TOP)) for features in runs]
             for model, runs in self.features.items()
         }
 
@@ -305,7 +304,7 @@ class Page:
             "Re-identification",
             ["Model", "Seed", *(f"{key}, %" for key in keys)],
             rows,
-            note=describe_protocol(self.features["pgan"][0].evaluate()),
+            note=evaluate(self.features["pgan"][0]).describe(),
             strong=[i for i, row in enumerate(rows) if row[0] == NAMES["pgan"]],
         )
 

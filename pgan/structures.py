@@ -10,7 +10,8 @@ class ReIDSample(BaseDataElement):
 
     Set by the data set:
         img_path (str): Path relative to the data root, the key of the part cache.
-        role (str): ``'train'``, ``'query'`` or ``'gallery'``.
+        role (str): ``'train'``, ``'query'``, ``'gallery'``, or ``'pool'``: a test image that the protocol
+            itself makes query or gallery.
         vehicle_id (int): Identity; only equality matters.
         camera_id (int): Camera, or -1 where the data set has none.
         vehicle_label (int): Class index 0..N-1 of the identity; training samples only.

@@ -11,6 +11,7 @@ from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
 from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
+from pgan.evaluation import ReIDMetric
 from pgan.files import write_json
 from pgan.tools.cli import report_errors
 
@@ -48,6 +49,9 @@ def main() -> int:
     metrics = runner.test()
     if is_main_process():
         results = {"config": args.config, "checkpoint": args.checkpoint, "metrics": metrics}
+        for metric in runner.test_evaluator.metrics:
+            if isinstance(metric, ReIDMetric):
+                results |= metric.evaluation.provenance()
         path = write_json(Path(work_dir) / "results.json", results)
         print(f"results written to {path}")
     return 0

@@ -1,28 +1,37 @@
-"""Exact ranking: `ranking` holds the pure functions, `reid_metric` is mmengine's face of them."""
+"""Exact ranking by named protocols, as functions; `reid_metric` is mmengine's face of them."""
 
+from pgan.evaluation.errors import RankingError
+from pgan.evaluation.evaluate import FPRS, RANKS, Evaluation, evaluate
 from pgan.evaluation.features import FeatureSet, FeatureSetError, load_features, save_features
-from pgan.evaluation.ranking import (
-    Labels,
-    RankingError,
-    RankingResult,
-    SearchResult,
-    evaluate_distances,
-    evaluate_features,
-    search,
-    search_distances,
-)
+from pgan.evaluation.labels import Labels
+from pgan.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
+from pgan.evaluation.ranking import RankingResult, evaluate_distances, evaluate_features
+from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
 from pgan.evaluation.reid_metric import ReIDMetric
+from pgan.evaluation.roc import RocCurve
+from pgan.evaluation.search import SearchResult, search, search_distances
 
 __all__ = [
+    "FPRS",
+    "PROTOCOLS",
+    "RANKS",
+    "Evaluation",
     "FeatureSet",
     "FeatureSetError",
+    "KReciprocal",
     "Labels",
+    "Protocol",
     "RankingError",
     "RankingResult",
     "ReIDMetric",
+    "Refinement",
+    "RocCurve",
     "SearchResult",
+    "evaluate",
     "evaluate_distances",
     "evaluate_features",
+    "expand_queries",
+    "get_protocol",
     "load_features",
     "save_features",
     "search",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,23 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from pgan.evaluation.errors import RankingError
+
 CHUNK_SIZE = 128
-
-# Distances are rounded to this share of the squared norms: far above the error of a float64 sum,
-# far below what tells two images apart. So equal features are equally far, in whatever order the
-# products were summed.
-_GRID = 2.0**-40
-
-
-class RankingError(ValueError):
-    """Features, distances or labels that cannot be ranked."""
 
 
 @dataclass(frozen=True, eq=False)
 class DistanceChunks:
     """The (Q, G) distances as a stream of chunks, so that the whole matrix need never exist.
 
-    Iterating yields the index of a chunk's first query, and its rows: (at most chunk_size, G) numpy.
+    Iterating yields the index of a chunk's first query, and its rows: a (at most chunk_size, G) tensor.
 
     Attributes:
         shape: Queries, gallery images.
@@ -35,25 +29,61 @@ class DistanceChunks:
     """
 
     shape: tuple[int, int]
-    dtype: np.dtype
+    dtype: torch.dtype
     chunk_size: int
-    rows: Callable[[int, int], np.ndarray]
+    rows: Callable[[int, int], torch.Tensor]
 
     def __post_init__(self) -> None:
         if self.chunk_size < 1:
             raise RankingError(f"chunk_size must be at least 1, got {self.chunk_size}")
 
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[int, torch.Tensor]]:
         for start in range(0, self.shape[0], self.chunk_size):
             yield start, self.rows(start, min(start + self.chunk_size, self.shape[0]))
 
 
-def feature_distances(query: Any, gallery: Any, chunk_size: int = CHUNK_SIZE) -> DistanceChunks:
-    """Squared Euclidean distances between features, as float32.
+@dataclass(frozen=True)
+class Grid:
+    """Features rounded so that sums of their products are exact, and so the same on every device.
 
-    Products are summed in float64 on the features' own device, so that neither TF32 nor
-    cancellation decides a rank. Memory: one float64 copy of the gallery's features, and a few
-    arrays of chunk_size rows by gallery.
+    Coordinates become multiples of ``step``, about 2^-25 of the longest feature's length: a squared
+    distance is then a multiple of ``step``² below 2^53 of them, and float64 holds it and every partial
+    sum without rounding. In whatever order, chunks or threads, on whatever device it is summed, it is
+    the same number, and zero between equal features. Float32 distances move by less than their own
+    rounding.
+    """
+
+    step: float
+
+    @classmethod
+    def of(cls, *features: torch.Tensor) -> Grid:
+        """The grid for features that are to be compared.
+
+        Raises:
+            RankingError: They are so long that their distances are no float32 numbers.
+        """
+        longest = max(
+            float(torch.linalg.vector_norm(f, dim=1, dtype=torch.float64).max()) for f in features
+        )
+        if 4 * longest**2 > torch.finfo(torch.float32).max:
+            raise RankingError(
+                f"a feature is {longest:.3g} long, too long to compare: L2-normalise the features"
+            )
+        # Steps change at lengths of 2^(k + 1/4), not at 1, where normalised features would straddle.
+        exponent = math.ceil(math.log2(longest) + 0.75) if longest else 0
+        return cls(2.0 ** (exponent - 26))
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        """The features on the grid, float64."""
+        rounded = features.to(torch.float64, copy=True)
+        return rounded.div_(self.step).round_().mul_(self.step)
+
+
+def feature_distances(query: Any, gallery: Any, chunk_size: int = CHUNK_SIZE) -> DistanceChunks:
+    """Squared Euclidean distances between features, as float32, on the query's device.
+
+    The same numbers on every device and for every chunk size: see :class:`Grid`. Memory: one float64
+    copy of the gallery's features, and 12 bytes for each distance of a chunk.
 
     Args:
         query: (Q, C) float array or tensor.
@@ -63,25 +93,22 @@ def feature_distances(query: Any, gallery: Any, chunk_size: int = CHUNK_SIZE) ->
     Raises:
         RankingError: Not matrices of floats, empty, NaN or infinite, of different dimensions.
     """
-    query, gallery = _as_features(query, "query"), _as_features(gallery, "gallery")
+    query, gallery = as_features(query, "query"), as_features(gallery, "gallery")
     if query.shape[1] != gallery.shape[1]:
         raise RankingError(
             f"query features have {query.shape[1]} dimensions, gallery features "
             f"{gallery.shape[1]}: take both from one model"
         )
-    gallery = gallery.to(query.device, torch.float64)
+    grid = Grid.of(query, gallery)
+    gallery = grid(gallery.to(query.device))
     gallery_norms = gallery.square().sum(1)
-    smallest = torch.finfo(torch.float64).tiny
 
-    def rows(start: int, stop: int) -> np.ndarray:
-        chunk = query[start:stop].double()
-        norms = chunk.square().sum(1, keepdim=True)
-        distances = torch.addmm(norms + gallery_norms, chunk, gallery.T, alpha=-2)
-        grid = ((norms + gallery_norms.max()) * _GRID).clamp_min_(smallest)
-        distances = distances.div_(grid).round_().mul_(grid).clamp_min_(0)
-        return distances.float().cpu().numpy()
+    def rows(start: int, stop: int) -> torch.Tensor:
+        chunk = grid(query[start:stop])
+        distances = torch.addmm(gallery_norms, chunk, gallery.T, alpha=-2)
+        return distances.add_(chunk.square().sum(1, keepdim=True)).float()
 
-    return DistanceChunks((len(query), len(gallery)), np.dtype(np.float32), chunk_size, rows)
+    return DistanceChunks((len(query), len(gallery)), torch.float32, chunk_size, rows)
 
 
 def matrix_distances(distances: Any, chunk_size: int = CHUNK_SIZE) -> DistanceChunks:
@@ -96,20 +123,24 @@ def matrix_distances(distances: Any, chunk_size: int = CHUNK_SIZE) -> DistanceCh
             "distances must be a matrix of real numbers, queries by gallery, and not empty; got "
             f"shape {tuple(matrix.shape)} of {matrix.dtype}"
         )
-    # float32 cannot hold every integer; numpy has no bfloat16.
+    # float32 cannot hold every integer.
     wide = matrix.dtype == torch.float64 or not matrix.is_floating_point()
     dtype = torch.float64 if wide else torch.float32
 
-    def rows(start: int, stop: int) -> np.ndarray:
+    def rows(start: int, stop: int) -> torch.Tensor:
         chunk = matrix[start:stop].to(dtype)
-        _refuse_non_finite(chunk, "distance", start)
-        return chunk.cpu().numpy()
+        _refuse_non_finite(chunk, "distance", start, headroom=4)  # differences are finite, too
+        return chunk
 
-    kind = np.dtype(np.float64 if wide else np.float32)
-    return DistanceChunks(tuple(matrix.shape), kind, chunk_size, rows)
+    return DistanceChunks(tuple(matrix.shape), dtype, chunk_size, rows)
 
 
-def _as_features(values: Any, name: str) -> torch.Tensor:
+def as_features(values: Any, name: str) -> torch.Tensor:
+    """A matrix of finite floats as a tensor, without copying it.
+
+    Raises:
+        RankingError: It is none; ``name`` says whose.
+    """
     tensor = _as_tensor(values)
     if tensor.ndim != 2 or not tensor.is_floating_point():
         raise RankingError(
@@ -122,10 +153,12 @@ def _as_features(values: Any, name: str) -> torch.Tensor:
     return tensor
 
 
-def _refuse_non_finite(rows: torch.Tensor, name: str, first_row: int = 0) -> None:
+def _refuse_non_finite(
+    rows: torch.Tensor, name: str, first_row: int = 0, headroom: int = 1
+) -> None:
     # The extremes are a single pass; only a bad matrix is searched for its row.
-    if not torch.isfinite(torch.stack(torch.aminmax(rows))).all():
-        row = first_row + int((~torch.isfinite(rows)).any(dim=1).nonzero()[0])
+    if not torch.isfinite(torch.stack(torch.aminmax(rows)) * headroom).all():
+        row = first_row + int((~torch.isfinite(rows * headroom)).any(dim=1).nonzero()[0])
         raise RankingError(
             f"{name} row {row} (the first is 0) holds NaN or infinity: has the model diverged?"
         )

@@ -11,17 +11,14 @@ from typing import Any
 import numpy as np
 
 from pgan.evaluation.distances import CHUNK_SIZE
-from pgan.evaluation.ranking import (
-    Labels,
-    RankingError,
-    RankingResult,
-    SearchResult,
-    evaluate_features,
-    search,
-)
+from pgan.evaluation.errors import RankingError
+from pgan.evaluation.labels import Labels
+from pgan.evaluation.ranking import RankingResult, evaluate_features
+from pgan.evaluation.search import SearchResult, search
 from pgan.files import write_atomically
 
 _SCHEMA = 1
+_TEXTS = ("protocol", "dataset")
 
 
 class FeatureSetError(ValueError):
@@ -30,16 +27,18 @@ class FeatureSetError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """What a model made of a test set, an image per row, query and gallery together.
+    """What a model made of a test set, an image per row.
 
     Attributes:
         features: (N, C) float32.
         vehicle_ids: (N,) int64.
         camera_ids: (N,) int64, -1 where unknown.
-        roles: (N,) str, ``'query'`` or ``'gallery'``.
+        roles: (N,) str, ``'query'``, ``'gallery'``, or ``'pool'``: for the protocol to divide.
         img_paths: (N,) str, relative to the data root.
         part_weights: (N, D) float32, the weight of each part in the cache's order; None for a model
             without part attention.
+        protocol: Name of the protocol that the data set is evaluated by; empty where unknown.
+        dataset: Title of the data set; empty where unknown.
     """
 
     features: np.ndarray
@@ -48,17 +47,24 @@ class FeatureSet:
     roles: np.ndarray
     img_paths: np.ndarray
     part_weights: np.ndarray | None = None
+    protocol: str = ""
+    dataset: str = ""
 
     def __len__(self) -> int:
         return len(self.features)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The attributes with a row per image, by name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _TEXTS}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def take(self, rows: np.ndarray) -> FeatureSet:
+        """Some of the images, by index or as a mask."""
+        return replace(self, **{name: array[rows] for name, array in self.arrays().items()})
+
     def subset(self, role: str) -> FeatureSet:
         """The rows of one role, in order."""
-        rows = self.roles == role
-        return replace(
-            self,
-            **{f.name: v[rows] for f in fields(self) if (v := getattr(self, f.name)) is not None},
-        )
+        return self.take(self.roles == role)
 
     def query_and_gallery(self) -> tuple[FeatureSet, FeatureSet]:
         """Both sides.
@@ -80,7 +86,11 @@ class FeatureSet:
         return Labels(query.vehicle_ids, gallery.vehicle_ids, query.camera_ids, gallery.camera_ids)
 
     def evaluate(self, chunk_size: int = CHUNK_SIZE) -> RankingResult:
-        """Score it; see :func:`pgan.evaluation.ranking.evaluate_features`."""
+        """Score it as its roles and cameras say, whatever its protocol.
+
+        See :func:`pgan.evaluation.ranking.evaluate_features`; :func:`pgan.evaluation.evaluate` scores by
+        a protocol.
+        """
         query, gallery = self.query_and_gallery()
         return evaluate_features(
             query.features,
@@ -129,9 +139,11 @@ def save_features(path: str | os.PathLike[str], features: FeatureSet) -> Path:
     """
     if Path(path).suffix != ".npz":
         raise FeatureSetError(f"{path}: a feature file's name ends in .npz")
-    arrays = {f.name: getattr(features, f.name) for f in fields(features)}
-    arrays = {name: array for name, array in arrays.items() if array is not None}
-    return write_atomically(path, lambda file: np.savez(file, schema=np.int64(_SCHEMA), **arrays))
+    texts = {name: np.str_(getattr(features, name)) for name in _TEXTS}
+    return write_atomically(
+        path,
+        lambda file: np.savez(file, schema=np.int64(_SCHEMA), **texts, **features.arrays()),
+    )
 
 
 def load_features(path: str | os.PathLike[str]) -> FeatureSet:
@@ -151,10 +163,14 @@ def load_features(path: str | os.PathLike[str]) -> FeatureSet:
         raise FeatureSetError(
             f"{path}: not a feature file of schema {_SCHEMA}; test again to make one"
         )
+    # Files from before protocols had names have no texts.
+    texts = {name: str(arrays.pop(name)) for name in _TEXTS if name in arrays}
     try:
-        features = FeatureSet(**arrays)
+        features = FeatureSet(**arrays, **texts)
     except TypeError as error:
         raise FeatureSetError(f"{path}: its arrays are not a feature set's ({error})") from error
+    if features.features.ndim != 2 or any(np.ndim(a) == 0 for a in arrays.values()):
+        raise FeatureSetError(f"{path}: features must be a matrix, and the labels lists")
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) != 1:
         raise FeatureSetError(f"{path}: its arrays differ in length: {lengths}")

@@ -1,15 +1,16 @@
-"""Exact retrieval metrics and search, as functions of features or distances.
+"""Exact retrieval metrics, as functions of features or distances.
 
-The protocol is that of VeRi-776 and Market-1501. For a query, a gallery image of the same vehicle
-is *junk* if the same camera took it, else a *good match*; junk is removed from the ranking, not
-counted as wrong. In VeRi-776 the query itself is in the gallery and is junk by this rule. A camera
-of -1 is unknown, and never makes junk. A query with no good match is invalid: counted, not scored.
+For a query, a gallery image of the same vehicle is *junk* if the same camera took it, else a *good
+match*; junk is removed from the ranking, not counted as wrong: the rule of VeRi-776 and Market-1501. In
+VeRi-776 the query itself is in the gallery and is junk by this rule. A camera of -1 is unknown, and never
+makes junk. A query with no good match is invalid: counted, not scored.
 
 Ties: an image of another vehicle at the same distance as a good match ranks before it. So no metric
 depends on the order of the gallery, and a model that gives one feature to every image scores as the
 worst.
 
-Distances of torch tensors are computed on their device; the counting runs in numpy on the CPU.
+Distances of torch tensors are computed and counted on their device; what is left, a few numbers per
+match, is scored in numpy. So the numbers are the same on every device.
 
 >>> distances = [[0.1, 0.2, 0.3, 0.4]]
 >>> result = evaluate_distances(distances, [7], [7, 3, 7, 7], [0], [0, 1, 1, 2])
@@ -19,24 +20,23 @@ Distances of torch tensors are computed on their device; the counting runs in nu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from pgan.evaluation.counting import RowCounter
 from pgan.evaluation.distances import (
     CHUNK_SIZE,
     DistanceChunks,
-    RankingError,
     feature_distances,
     matrix_distances,
 )
-
-UNKNOWN_CAMERA = -1
-
-_CELLS = 8192  # 8 KiB of flags and 64 KiB of counts stay in the caches next to a row
+from pgan.evaluation.errors import RankingError
+from pgan.evaluation.labels import Labels, SameVehicle
+from pgan.evaluation.roc import RocCounter
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,73 +105,6 @@ class RankingResult:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """The nearest gallery images of each query, nearest first; a slot left empty is -1, at infinity.
-
-    Attributes:
-        indices: (Q, k) int64 index into the gallery.
-        distances: (Q, k) distances, float32 or float64 as they were searched.
-    """
-
-    indices: np.ndarray
-    distances: np.ndarray
-
-
-class Labels:
-    """Who is on which image, and which gallery images are good or junk: the one place of that rule.
-
-    Args:
-        query_ids: (Q,) vehicle id of each query, integers.
-        gallery_ids: (G,) likewise.
-        query_cameras: (Q,) camera id of each query, -1 where unknown. None: all unknown.
-        gallery_cameras: (G,) likewise.
-
-    Raises:
-        RankingError: No query or gallery, not integers, or lengths that differ.
-    """
-
-    def __init__(
-        self,
-        query_ids: Any,
-        gallery_ids: Any,
-        query_cameras: Any | None = None,
-        gallery_cameras: Any | None = None,
-    ) -> None:
-        self.query_ids = _as_labels(query_ids, "query_ids")
-        self.gallery_ids = _as_labels(gallery_ids, "gallery_ids")
-        self.query_cameras = _as_cameras(query_cameras, "query", len(self.query_ids))
-        self.gallery_cameras = _as_cameras(gallery_cameras, "gallery", len(self.gallery_ids))
-        # Sorted once, a vehicle's images are found by bisection.
-        self._order = np.argsort(self.gallery_ids, kind="stable")
-        ids = self.gallery_ids[self._order]
-        self._start = np.searchsorted(ids, self.query_ids, side="left")
-        self._stop = np.searchsorted(ids, self.query_ids, side="right")
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Queries, gallery images."""
-        return len(self.query_ids), len(self.gallery_ids)
-
-    def same_vehicle(self, query: int) -> tuple[np.ndarray, np.ndarray]:
-        """The gallery images of a query's vehicle.
-
-        Returns:
-            Their indices in ascending order, int64, and whether each is junk, bool.
-        """
-        same = self._order[self._start[query] : self._stop[query]]
-        camera = self.query_cameras[query]
-        return same, (self.gallery_cameras[same] == camera) & (camera != UNKNOWN_CAMERA)
-
-    def check(self, shape: tuple[int, int]) -> None:
-        """Raise RankingError unless distances of this shape are between these images."""
-        if shape != self.shape:
-            raise RankingError(
-                f"{shape[0]} queries were compared with {shape[1]} gallery images, but there are "
-                f"{self.shape[0]} query ids and {self.shape[1]} gallery ids"
-            )
-
-
 def evaluate_features(
     query: Any,
     gallery: Any,
@@ -196,7 +129,7 @@ def evaluate_features(
         RankingError: Bad input, named, or no valid query at all.
     """
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras)
-    return _evaluate(feature_distances(query, gallery, chunk_size), labels)
+    return rank(feature_distances(query, gallery, chunk_size), labels)
 
 
 def evaluate_distances(
@@ -209,140 +142,75 @@ def evaluate_distances(
 ) -> RankingResult:
     """Score the rankings of a finished (Q, G) distance matrix; see :func:`evaluate_features`."""
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras)
-    return _evaluate(matrix_distances(distances, chunk_size), labels)
+    return rank(matrix_distances(distances, chunk_size), labels)
 
 
-def search(
-    query: Any, gallery: Any, k: int, labels: Labels | None = None, chunk_size: int = CHUNK_SIZE
-) -> SearchResult:
-    """The k nearest gallery images of each query, by squared Euclidean distance.
-
-    Of images at one distance, the one with the lower gallery index comes first.
+def rank(
+    chunks: DistanceChunks,
+    labels: Labels,
+    roc: RocCounter | None = None,
+    advance: Callable[[int], object] = lambda queries: None,
+) -> RankingResult:
+    """Score the rankings that a stream of distances makes.
 
     Args:
-        query: (Q, C) float features, array or tensor.
-        gallery: (G, C) likewise.
-        k: How many; slots beyond the gallery stay empty.
-        labels: Given, junk is left out, as in the metrics.
-        chunk_size: Queries compared at a time.
+        chunks: Between the images that ``labels`` tells apart.
+        labels: Who is on them.
+        roc: Counts the pairs that stream by, too.
+        advance: Is told how many queries are done, after each chunk.
 
     Raises:
-        RankingError: Bad input, named.
+        RankingError: Labels of other images, or no valid query at all.
     """
-    return _search(feature_distances(query, gallery, chunk_size), k, labels)
-
-
-def search_distances(
-    distances: Any, k: int, labels: Labels | None = None, chunk_size: int = CHUNK_SIZE
-) -> SearchResult:
-    """The k nearest gallery images by a finished (Q, G) distance matrix; see :func:`search`."""
-    return _search(matrix_distances(distances, chunk_size), k, labels)
-
-
-def _evaluate(chunks: DistanceChunks, labels: Labels) -> RankingResult:
     labels.check(chunks.shape)
-    num_queries, num_gallery = chunks.shape
-    precision, penalty = np.full((2, num_queries), np.nan)
-    first, matches = np.zeros((2, num_queries), dtype=np.int64)
-    for start, distances in chunks:
-        for query, row in enumerate(distances, start):
-            same, junk = labels.same_vehicle(query)
-            if junk.all():
-                continue
-            ranks = _match_ranks(row, row[same], row[same[~junk]])
-            precision[query] = np.mean(np.arange(1, len(ranks) + 1) / ranks)
-            penalty[query] = len(ranks) / ranks[-1]
-            first[query], matches[query] = ranks[0], len(ranks)
-    result = RankingResult(precision, first, penalty, matches, num_gallery)
+    scores = []
+    with RowCounter() as counter:
+        for start, rows in chunks:
+            same = labels.same_vehicle(start, start + len(rows))
+            scores.append(_score(rows, same, counter))
+            if roc is not None:
+                roc.add(rows, same)
+            advance(len(rows))
+    result = RankingResult(*map(np.concatenate, zip(*scores)), num_gallery=chunks.shape[1])
     if result.num_valid == 0:
         raise RankingError(
-            f"none of the {num_queries} queries has a good match among the {num_gallery} gallery "
+            f"none of the {chunks.shape[0]} queries has a good match among the {chunks.shape[1]} gallery "
             "images (the same vehicle, not by the same camera): check the vehicle and camera ids"
         )
     return result
 
 
-def _match_ranks(row: np.ndarray, same: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Ranks, from 1 and ascending, of the good matches: 1 + all that come before each.
+def _score(
+    rows: torch.Tensor, same: SameVehicle, counter: RowCounter
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Average precision, first match, inverse negative penalty and matches of a chunk's queries."""
+    matches = same.good.sum(axis=1)
+    if not matches.any():
+        return np.full(len(rows), np.nan), matches * 0, np.full(len(rows), np.nan), matches
+    ranks = _match_ranks(rows, same, matches, counter)
+    k = np.arange(1, ranks.shape[1] + 1)
+    valid, real = matches > 0, k <= matches[:, None]
+    # Summed match by match: so the empty slots that neighbours in a chunk bring change no bit.
+    precision = np.where(real, k / ranks, 0).cumsum(axis=1)[:, -1]
+    last = np.take_along_axis(ranks, np.maximum(matches - 1, 0)[:, None], axis=1)[:, 0]
+    divisor = np.where(valid, matches, np.nan)
+    return precision / divisor, np.where(valid, ranks[:, 0], 0), divisor / last, matches
 
-    Args:
-        row: (G,) distances of the gallery.
-        same: Those of the query's vehicle, junk and all.
-        good: Those of its good matches, at least one.
+
+def _match_ranks(
+    rows: torch.Tensor, same: SameVehicle, matches: np.ndarray, counter: RowCounter
+) -> np.ndarray:
+    """(B, M) ranks, from 1 and ascending, of each query's good matches: 1 + all that come before each.
+
+    M is the most that a query of the chunk has; further slots hold any numbers from 1.
     """
-    good = np.sort(good)
-    same_before = np.searchsorted(np.sort(same), good, side="right")
-    others_before = _count_within(row, good) - same_before
-    return others_before + np.arange(1, len(good) + 1)
-
-
-def _count_within(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """How many values are <= each of the ascending bounds, exactly, without sorting the values.
-
-    Values are counted into cells that span the bounds. Rounding keeps the order, so only the few
-    values that share a cell with a bound have to be compared with it.
-    """
-    if bounds[0] == bounds[-1]:
-        return np.full(len(bounds), np.count_nonzero(values <= bounds[0]))
-    with np.errstate(over="ignore"):  # bounds may be as near as numbers can be
-        scale = min(_CELLS / (bounds[-1] - bounds[0]), np.finfo(values.dtype).max)
-        cells, bound_cells = _cells(values, bounds[0], scale), _cells(bounds, bounds[0], scale)
-    shared = np.zeros(_CELLS + 3, dtype=bool)
-    shared[bound_cells] = True
-    counts = np.bincount(cells, minlength=_CELLS + 3)
-    counts[shared] = 0
-    first_bound = bounds.searchsorted(values[shared.take(cells)], side="left")
-    compared = np.bincount(first_bound, minlength=len(bounds))[: len(bounds)]
-    return counts.cumsum()[bound_cells] + compared.cumsum()
-
-
-def _cells(values: np.ndarray, origin: np.floating, scale: np.floating) -> np.ndarray:
-    cells = values - origin
-    cells *= scale
-    cells += 1  # cell 0 is for what lies before the origin
-    return cells.clip(0, _CELLS + 2, out=cells).astype(np.intp)
-
-
-def _search(chunks: DistanceChunks, k: int, labels: Labels | None) -> SearchResult:
-    if k < 1:
-        raise RankingError(f"k must be at least 1, got {k}")
-    if labels is not None:
-        labels.check(chunks.shape)
-    indices = np.full((chunks.shape[0], k), -1, dtype=np.int64)
-    nearest = np.full((chunks.shape[0], k), np.inf, dtype=chunks.dtype)
-    for start, distances in chunks:
-        for query, row in enumerate(distances, start):
-            if labels is not None:
-                same, junk = labels.same_vehicle(query)
-                row = row.copy()  # it may be the caller's own
-                row[same[junk]] = np.inf
-            found = _nearest(row, k)
-            indices[query, : len(found)], nearest[query, : len(found)] = found, row[found]
-    return SearchResult(indices, nearest)
-
-
-def _nearest(row: np.ndarray, k: int) -> np.ndarray:
-    """Indices of the k smallest finite values, ties by index."""
-    limit = np.partition(row, k - 1)[k - 1] if k < len(row) else np.inf
-    candidates = np.flatnonzero((row <= limit) & (row < np.inf))
-    return candidates[np.argsort(row[candidates], kind="stable")[:k]]
-
-
-def _as_labels(values: Any, name: str) -> np.ndarray:
-    values = values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-    if values.ndim != 1 or len(values) == 0:
-        raise RankingError(
-            f"{name} must be a list of integers, and not empty; got shape {values.shape}"
-        )
-    if not np.issubdtype(values.dtype, np.integer):
-        raise RankingError(f"{name} must be integers, got {values.dtype}")
-    return values.astype(np.int64)
-
-
-def _as_cameras(values: Any | None, side: str, count: int) -> np.ndarray:
-    if values is None:
-        return np.full(count, UNKNOWN_CAMERA, dtype=np.int64)
-    cameras = _as_labels(values, f"{side}_cameras")
-    if len(cameras) != count:
-        raise RankingError(f"{count} {side}_ids, but {len(cameras)} {side}_cameras were given")
-    return cameras
+    distances = rows.gather(1, torch.from_numpy(same.columns).to(rows.device)).cpu()
+    good, junk = torch.from_numpy(same.good), torch.from_numpy(same.junk)
+    own = distances.where(good | junk, torch.inf).sort(dim=1).values
+    bounds = distances.where(good, torch.inf).sort(dim=1).values[:, : int(matches.max())]
+    # Further slots repeat the last match: a count of what lies before infinity would cost more.
+    last = bounds.gather(1, torch.from_numpy(np.maximum(matches - 1, 0))[:, None])
+    bounds = bounds.minimum(last.where(last.isfinite(), 0)).contiguous()
+    own_before = torch.searchsorted(own, bounds, right=True).numpy()
+    others_before = counter.count(rows, bounds.to(rows.device)) - own_before
+    return others_before + np.arange(1, bounds.shape[1] + 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pgan.evaluation.ranking import UNKNOWN_CAMERA, RankingResult
+from pgan.evaluation.labels import UNKNOWN_CAMERA
+from pgan.evaluation.ranking import RankingResult
 
 
 def literal_evaluate(

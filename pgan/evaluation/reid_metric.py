@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,41 +12,52 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from pgan.evaluation.distances import CHUNK_SIZE, RankingError
+from pgan.evaluation.distances import CHUNK_SIZE
+from pgan.evaluation.errors import RankingError
+from pgan.evaluation.evaluate import RANKS, Evaluation, evaluate
 from pgan.evaluation.features import FeatureSet, save_features
-from pgan.evaluation.ranking import RankingResult
+from pgan.evaluation.protocols import get_protocol
 from pgan.registry import METRICS
+
+ROLES = ("query", "gallery", "pool")
 
 
 @METRICS.register_module()
 class ReIDMetric(BaseMetric):
-    """MAP, mINP and CMC of vehicle re-identification, all in percent.
+    """MAP, mINP and CMC of vehicle re-identification, all in percent, by a named protocol.
 
-    The data set holds query and gallery images together, told apart by ``role``. The keys are
-    ``reid/mAP``, ``reid/mINP`` and ``reid/Rank-k``; the protocol is that of
-    :mod:`pgan.evaluation.ranking`. Over several processes each rank's share is gathered in the order
-    of mmengine's ``DefaultSampler``, whose padding is dropped.
+    The data set holds all test images together, told apart by ``role``. The keys are ``reid/mAP``,
+    ``reid/mINP`` and ``reid/Rank-k``; for a protocol with repeats they are means, and ``reid/mAP_std``
+    and so on stand beside them. Over several processes each rank's share is gathered in the order of
+    mmengine's ``DefaultSampler``, whose padding is dropped.
 
     Args:
         ranks: The k of ``Rank-k``.
         chunk_size: Queries compared at a time.
         dump: ``.npz`` file for the features with ids, cameras, roles, paths and part weights.
+        protocol: Its name, see :mod:`pgan.evaluation.protocols`. None: the one that the data set names
+            in its ``metainfo``, or else ``'cross-camera'``.
         collect_device: ``'gpu'`` gathers over the process group, whatever its device; ``'cpu'``
             over files in ``collect_dir``.
         prefix: Of the keys.
         collect_dir: A folder that all processes share.
 
+    Attributes:
+        evaluation: Of the last test, in the main process; None before it.
+
     Raises:
-        RankingError: A rank below 1, a sample without a feature or with another role.
+        RankingError: A rank below 1, no protocol of that name, a sample without a feature or with
+            another role.
     """
 
     default_prefix = "reid"
 
     def __init__(
         self,
-        ranks: Sequence[int] = (1, 5, 10),
+        ranks: Sequence[int] = RANKS,
         chunk_size: int = CHUNK_SIZE,
         dump: str | os.PathLike[str] | None = None,
+        protocol: str | None = None,
         collect_device: str = "gpu",
         prefix: str | None = None,
         collect_dir: str | None = None,
@@ -56,6 +68,8 @@ class ReIDMetric(BaseMetric):
         self.ranks = tuple(ranks)
         self.chunk_size = chunk_size
         self.dump = dump
+        self.protocol = protocol and get_protocol(protocol).name
+        self.evaluation: Evaluation | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what a batch's ranking needs, as arrays on the CPU."""
@@ -63,31 +77,18 @@ class ReIDMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Score all images together, and dump them if asked to."""
-        features = FeatureSet.from_records(results)
+        meta = self.dataset_meta or {}
+        features = replace(
+            FeatureSet.from_records(results),
+            protocol=self.protocol or meta.get("protocol", ""),
+            dataset=meta.get("dataset", ""),
+        )
         if self.dump is not None:
             save_features(self.dump, features)
-        result = features.evaluate(self.chunk_size)
-        print_log(describe_protocol(result), logger="current")
-        return self.percentages(result, self.ranks)
-
-    @staticmethod
-    def percentages(result: RankingResult, ranks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
-        """The metrics in percent, under the names the field uses."""
-        return {
-            "mAP": 100 * result.mean_average_precision,
-            "mINP": 100 * result.mean_inp,
-            **{f"Rank-{k}": 100 * result.cmc(k) for k in ranks},
-        }
-
-
-def describe_protocol(result: RankingResult) -> str:
-    """How a result came about, in one sentence for a log or a caption."""
-    return (
-        f"{result.num_valid} queries ranked against {result.num_gallery} gallery images "
-        f"({result.num_invalid} more without a good match, not scored); squared Euclidean distance, "
-        "no re-ranking; images of the query's vehicle by the query's camera removed; ties against "
-        "the model; in percent"
-    )
+        self.evaluation = evaluate(features, chunk_size=self.chunk_size)
+        print_log(self.evaluation.describe(), logger="current")
+        stds = self.evaluation.stds(self.ranks)
+        return self.evaluation.metrics(self.ranks) | {f"{k}_std": v for k, v in stds.items()}
 
 
 def _record(sample: dict) -> dict[str, Any]:
@@ -98,8 +99,8 @@ def _record(sample: dict) -> dict[str, Any]:
             f"{path}: the sample has no {', '.join(missing)}; the model's predict sets `feature`, the data "
             "set the rest"
         )
-    if sample["role"] not in ("query", "gallery"):
-        raise RankingError(f"{path}: its role is {sample['role']!r}, not 'query' or 'gallery'")
+    if sample["role"] not in ROLES:
+        raise RankingError(f"{path}: its role is {sample['role']!r}, not one of {', '.join(ROLES)}")
     weights = sample.get("part_weights")
     return {
         "feature": _array(sample["feature"]),

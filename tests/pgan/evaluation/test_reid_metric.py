@@ -79,10 +79,29 @@ def test_metric_serves_mmengines_evaluator():
         "reid/Rank-1",
         "reid/Rank-5",
         "reid/Rank-10",
+        "reid/Rank-20",
     }
 
 
-def _one_of_two_processes(rank, folder, collect_device):
+def test_the_protocol_is_the_data_sets_unless_another_is_asked_for():
+    data = [sample.to_dict() for sample in samples()]
+    for argument, meta, name in (
+        (None, None, "cross-camera"),
+        (None, {"protocol": "vric", "dataset": "VRIC"}, "vric"),
+        ("multi-gallery-shot", {"protocol": "vric"}, "multi-gallery-shot"),
+    ):
+        metric = ReIDMetric(protocol=argument)
+        metric.dataset_meta = meta
+        metric.process(None, data)
+        metrics = metric.evaluate(NUM_SAMPLES)
+        assert metric.evaluation.protocol.name == name
+        assert ("reid/mAP_std" in metrics) == (name == "multi-gallery-shot")
+        assert metric.evaluation.dataset == (meta or {}).get("dataset", "")
+    with pytest.raises(RankingError, match="no protocol named 'none'"):
+        ReIDMetric(protocol="none")
+
+
+def _one_of_two_processes(rank, folder, collect_device, protocol):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
     )
@@ -90,6 +109,7 @@ def _one_of_two_processes(rank, folder, collect_device):
     mine = [data[index] for index in DefaultSampler(data, shuffle=False)]
     metric = ReIDMetric(
         dump=folder / "features.npz",
+        protocol=protocol,
         collect_device=collect_device,
         collect_dir=str(folder / "parts") if collect_device == "cpu" else None,
     )
@@ -98,12 +118,18 @@ def _one_of_two_processes(rank, folder, collect_device):
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("collect_device", ["gpu", "cpu"])
-def test_two_processes_give_what_one_gives(tmp_path, monkeypatch, pytestconfig, collect_device):
+@pytest.mark.parametrize(
+    ("collect_device", "protocol"), [("gpu", "cross-camera"), ("cpu", "single-gallery-shot")]
+)
+def test_two_processes_give_what_one_gives_bit_for_bit(
+    tmp_path, monkeypatch, pytestconfig, collect_device, protocol
+):
     monkeypatch.syspath_prepend(pytestconfig.rootpath)  # the children import this module anew
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    torch.multiprocessing.spawn(_one_of_two_processes, (tmp_path, collect_device), nprocs=2)
-    expected = run(ReIDMetric(dump=tmp_path / "single.npz"), samples())
+    torch.multiprocessing.spawn(
+        _one_of_two_processes, (tmp_path, collect_device, protocol), nprocs=2
+    )
+    expected = run(ReIDMetric(dump=tmp_path / "single.npz", protocol=protocol), samples())
     for rank in range(2):
         with np.load(tmp_path / f"rank_{rank}.npz") as file:
             assert dict(zip(file["keys"].tolist(), file["values"].tolist())) == expected

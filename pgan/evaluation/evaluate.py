@@ -1,0 +1,221 @@
+"""Scoring a test set's features by a named protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pgan.evaluation.distances import CHUNK_SIZE, DistanceChunks, feature_distances
+from pgan.evaluation.errors import RankingError
+from pgan.evaluation.features import FeatureSet
+from pgan.evaluation.protocols import DEFAULT, Protocol, get_protocol
+from pgan.evaluation.ranking import RankingResult, rank
+from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
+from pgan.evaluation.roc import RocCounter, RocCurve
+
+RANKS = (1, 5, 10, 20)
+FPRS = (1e-4, 1e-3, 1e-2)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A test set's scores, with the protocol they were made by.
+
+    Attributes:
+        protocol: Which images were queries and gallery, and what was junk.
+        rankings: One per repeat of the protocol.
+        refinement: What was done before ranking, ``'none'`` or e.g. ``'k-reciprocal (k1=20, …)'``.
+        roc: Of all pairs of all repeats together; None if it was not asked for.
+        dataset: Title of the data set; empty where unknown.
+    """
+
+    protocol: Protocol
+    rankings: tuple[RankingResult, ...]
+    refinement: str = "none"
+    roc: RocCurve | None = None
+    dataset: str = ""
+
+    def metrics(self, ranks: Sequence[int] = RANKS) -> dict[str, float]:
+        """``mAP``, ``mINP`` and ``Rank-k`` in percent, the mean over the repeats."""
+        return {name: float(np.mean(values)) for name, values in self._values(ranks).items()}
+
+    def stds(self, ranks: Sequence[int] = RANKS) -> dict[str, float]:
+        """Standard deviation of the same over the repeats (of a sample, N - 1); empty with one repeat."""
+        if len(self.rankings) == 1:
+            return {}
+        return {name: float(np.std(values, ddof=1)) for name, values in self._values(ranks).items()}
+
+    def _values(self, ranks: Sequence[int]) -> dict[str, list[float]]:
+        rows = [
+            {
+                "mAP": result.mean_average_precision,
+                "mINP": result.mean_inp,
+                **{f"Rank-{k}": result.cmc(k) for k in ranks},
+            }
+            for result in self.rankings
+        ]
+        return {name: [100 * row[name] for row in rows] for name in rows[0]}
+
+    def tprs(self, fprs: Sequence[float] = FPRS) -> dict[str, float]:
+        """``TPR@FPR=x`` in percent; empty without a ROC."""
+        if self.roc is None:
+            return {}
+        return {f"TPR@FPR={fpr:g}": 100 * self.roc.tpr_at(fpr) for fpr in fprs}
+
+    def counts(self) -> dict[str, int]:
+        """Images and queries of the first repeat; in the others they differ by chance, if at all."""
+        first = self.rankings[0]
+        return {
+            "queries": first.num_valid,
+            "queries_without_match": first.num_invalid,
+            "gallery": first.num_gallery,
+            "repeats": len(self.rankings),
+        }
+
+    def provenance(self) -> dict[str, Any]:
+        """What a number must be stored with to be compared: data set, protocol, refinement, counts."""
+        return {
+            "dataset": self.dataset,
+            "protocol": self.protocol.to_dict(),
+            "refinement": self.refinement,
+            "counts": self.counts(),
+        }
+
+    def describe(self) -> str:
+        """How the numbers came about, in one sentence for a log or a caption."""
+        count, protocol = self.counts(), self.protocol
+        drawn = f"; seed {protocol.seed}" if protocol.gallery != "listed" else ""
+        return (
+            f"protocol '{protocol.name}' ({protocol.title}){drawn}: {count['queries']} queries ranked "
+            f"against {count['gallery']} gallery images ({count['queries_without_match']} more without a "
+            f"good match, not scored); {protocol.distance} distance; refinement: {self.refinement}; ties "
+            "against the model; in percent"
+        )
+
+    def to_dict(self, ranks: Sequence[int] = RANKS, fprs: Sequence[float] = FPRS) -> dict[str, Any]:
+        """All of it in plain values, metrics in percent."""
+        return {
+            **self.provenance(),
+            "metrics": self.metrics(ranks) | self.tprs(fprs),
+            "stds": self.stds(ranks),
+        }
+
+
+def evaluate(
+    features: FeatureSet,
+    protocol: str | Protocol | None = None,
+    *,
+    refinement: Refinement | None = None,
+    roc: bool = False,
+    chunk_size: int = CHUNK_SIZE,
+    progress: bool = False,
+    device: str | torch.device | None = None,
+) -> Evaluation:
+    """Score features by a protocol.
+
+    Args:
+        features: Of all test images.
+        protocol: Its name, or one of your own. None: the one that the features name, or else
+            ``'cross-camera'``.
+        refinement: Query expansion, re-ranking, or both. None: neither.
+        roc: Whether to count pairs for the ROC, too.
+        chunk_size: Queries compared at a time; bounds the memory, changes no number.
+        progress: Whether to show a bar.
+        device: Where to compare and count; changes no number without a refinement. None: a GPU where
+            there is one.
+
+    Raises:
+        RankingError: No protocol of that name, features that it cannot divide, a feature that is not
+            finite, or no query with a good match.
+    """
+    protocol = get_protocol(protocol or features.protocol or DEFAULT)
+    _refuse_non_finite(features)
+    comparison = _Comparison(refinement or Refinement(), chunk_size, progress, device)
+    pairs = RocCounter() if roc else None
+    rankings = []
+    for repeat, draw in enumerate(protocol.draws(features), 1):
+        chunks = comparison.distances(draw)
+        name = f"{protocol.name}, {repeat} of {protocol.repeats}"
+        with _bar(name, chunks.shape[0], progress) as bar:
+            rankings.append(rank(chunks, draw.labels(), pairs, bar.update))
+    return Evaluation(
+        protocol,
+        tuple(rankings),
+        str(comparison.refinement),
+        pairs.curve() if pairs else None,
+        features.dataset,
+    )
+
+
+class _Comparison:
+    """Distances between the queries and the gallery of each draw, refined."""
+
+    def __init__(
+        self,
+        refinement: Refinement,
+        chunk_size: int,
+        progress: bool,
+        device: str | torch.device | None,
+    ) -> None:
+        self.refinement, self.chunk_size, self.progress = refinement, chunk_size, progress
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.encoded: tuple[np.ndarray, KReciprocal] | None = None
+
+    def distances(self, draw: FeatureSet) -> DistanceChunks:
+        """What the draw is ranked by."""
+        features = draw.features
+        query, gallery = (np.flatnonzero(draw.roles == role) for role in ("query", "gallery"))
+        if self.refinement.expand_queries:
+            features = features.copy()
+            features[query] = expand_queries(
+                self._tensor(features[query]),
+                self._tensor(features[gallery]),
+                self.refinement.expand_queries,
+                self.chunk_size,
+            )
+        if self.refinement.rerank:
+            return self._encoding(features).distances(query, gallery, self.chunk_size)
+        sides = self._tensor(features[query]), self._tensor(features[gallery])
+        return feature_distances(*sides, self.chunk_size)
+
+    def _encoding(self, features: np.ndarray) -> KReciprocal:
+        """Made once for all draws of the same features."""
+        if self.encoded is None or self.encoded[0] is not features:
+            settings = self.refinement
+            with _bar("neighbours", len(features), self.progress) as bar:
+                encoding = KReciprocal(
+                    self._tensor(features),
+                    settings.k1,
+                    settings.k2,
+                    settings.weight,
+                    self.chunk_size,
+                    bar.update,
+                )
+            self.encoded = features, encoding
+        return self.encoded[1]
+
+    def _tensor(self, features: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(features).to(self.device)
+
+
+def _bar(name: str, total: int, shown: bool) -> tqdm:
+    return tqdm(
+        desc=name, total=total, disable=not shown, unit="image", unit_scale=True, leave=False
+    )
+
+
+def _refuse_non_finite(features: FeatureSet) -> None:
+    # A sum is finite only if all its terms are, and float64 holds any sum of float32 numbers.
+    with np.errstate(invalid="ignore"):
+        sums = features.features.sum(axis=1, dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(sums))
+    if len(bad):
+        raise RankingError(
+            f"{features.img_paths[bad[0]]}: its feature holds NaN or infinity, as do those of "
+            f"{len(bad) - 1} more of {len(features)} images: has the model diverged?"
+        )

@@ -1,0 +1,103 @@
+"""Who is on which image: the one place of the rule for good matches and junk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pgan.evaluation.errors import RankingError
+
+UNKNOWN_CAMERA = -1
+
+
+@dataclass(frozen=True, eq=False)
+class SameVehicle:
+    """The gallery images of each query's vehicle, for a chunk of B queries.
+
+    Attributes:
+        columns: (B, S) int64 index into the gallery; S is that of the query with the most. Slots beyond
+            a query's own repeat some index, and are neither good nor junk.
+        good: (B, S) bool, a good match.
+        junk: (B, S) bool, by the query's own camera.
+    """
+
+    columns: np.ndarray
+    good: np.ndarray
+    junk: np.ndarray
+
+
+class Labels:
+    """Vehicles and cameras of queries and gallery.
+
+    Args:
+        query_ids: (Q,) vehicle id of each query, integers.
+        gallery_ids: (G,) likewise.
+        query_cameras: (Q,) camera id of each query, -1 where unknown. None: all unknown.
+        gallery_cameras: (G,) likewise.
+
+    Raises:
+        RankingError: No query or gallery, not integers, or lengths that differ.
+    """
+
+    def __init__(
+        self,
+        query_ids: Any,
+        gallery_ids: Any,
+        query_cameras: Any | None = None,
+        gallery_cameras: Any | None = None,
+    ) -> None:
+        self.query_ids = _as_labels(query_ids, "query_ids")
+        self.gallery_ids = _as_labels(gallery_ids, "gallery_ids")
+        self.query_cameras = _as_cameras(query_cameras, "query", len(self.query_ids))
+        self.gallery_cameras = _as_cameras(gallery_cameras, "gallery", len(self.gallery_ids))
+        # Sorted once, a vehicle's images are found by bisection.
+        self._order = np.argsort(self.gallery_ids, kind="stable")
+        ids = self.gallery_ids[self._order]
+        self._start = np.searchsorted(ids, self.query_ids, side="left")
+        self._stop = np.searchsorted(ids, self.query_ids, side="right")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Queries, gallery images."""
+        return len(self.query_ids), len(self.gallery_ids)
+
+    def same_vehicle(self, start: int, stop: int) -> SameVehicle:
+        """The gallery images of their vehicles, for the queries from ``start`` to ``stop``, exclusive."""
+        first, last = self._start[start:stop, None], self._stop[start:stop, None]
+        slots = first + np.arange((last - first).max())
+        columns = self._order[np.minimum(slots, len(self._order) - 1)]
+        cameras = self.query_cameras[start:stop, None]
+        by_this_camera = (self.gallery_cameras[columns] == cameras) & (cameras != UNKNOWN_CAMERA)
+        own = slots < last
+        return SameVehicle(columns, own & ~by_this_camera, own & by_this_camera)
+
+    def check(self, shape: tuple[int, int]) -> None:
+        """Raise RankingError unless distances of this shape are between these images."""
+        if shape != self.shape:
+            raise RankingError(
+                f"{shape[0]} queries were compared with {shape[1]} gallery images, but there are "
+                f"{self.shape[0]} query ids and {self.shape[1]} gallery ids"
+            )
+
+
+def _as_labels(values: Any, name: str) -> np.ndarray:
+    values = values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    if values.ndim != 1 or len(values) == 0:
+        raise RankingError(
+            f"{name} must be a list of integers, and not empty; got shape {values.shape}"
+        )
+    if not np.issubdtype(values.dtype, np.integer):
+        raise RankingError(f"{name} must be integers, got {values.dtype}")
+    return values.astype(np.int64)
+
+
+def _as_cameras(values: Any | None, side: str, count: int) -> np.ndarray:
+    if values is None:
+        return np.full(count, UNKNOWN_CAMERA, dtype=np.int64)
+    cameras = _as_labels(values, f"{side}_cameras")
+    if len(cameras) != count:
+        raise RankingError(f"{count} {side}_ids, but {len(cameras)} {side}_cameras were given")
+    return cameras

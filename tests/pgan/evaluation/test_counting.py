@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import torch
+
+from pgan.evaluation import counting
+from pgan.evaluation.counting import RowCounter, count_by_cells, count_by_sorting
+
+TINY = float(np.finfo(np.float32).smallest_subnormal)
+HUGE = float(np.finfo(np.float32).max / 4)
+
+
+def random_case(seed):
+    rng = np.random.default_rng(seed)
+    rows, columns, bounds = rng.integers(1, 7), rng.integers(1, 400), rng.integers(1, 30)
+    dtype = [np.float32, np.float64][seed % 2]
+    values = [
+        lambda: rng.random((rows, columns)),
+        lambda: rng.integers(0, 4, (rows, columns)),
+        lambda: rng.lognormal(0, 9, (rows, columns)) * rng.choice([-1, 1], (rows, columns)),
+        lambda: 1 + rng.integers(0, 9, (rows, columns)) * 2.0**-23,
+        lambda: rng.choice([0, TINY, 3 * TINY, 1e-30, 1, HUGE, -HUGE], (rows, columns)),
+    ][seed % 5]().astype(dtype)
+    # Most bounds are among the values, as the distances of matches are.
+    limits = np.take_along_axis(values, rng.integers(0, columns, (rows, bounds)), axis=1)
+    strange = rng.random(limits.shape) < 0.2
+    limits[strange] = np.nextafter(limits[strange], dtype(HUGE))
+    return values, np.sort(limits, axis=1)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_both_ways_count_what_comparing_counts(seed):
+    values, bounds = random_case(seed)
+    expected = (values[:, None] <= bounds[:, :, None]).sum(2)
+    np.testing.assert_array_equal(count_by_cells(values, bounds), expected)
+    sorted_way = count_by_sorting(torch.from_numpy(values), torch.from_numpy(bounds))
+    np.testing.assert_array_equal(sorted_way, expected)
+
+
+@pytest.mark.parametrize("block", [1, 500, 10**6])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_and_threads_change_nothing(monkeypatch, block, threads):
+    rng = np.random.default_rng(0)
+    values = rng.random((2100, 30), dtype=np.float32)  # more rows than a block may have
+    bounds = np.sort(values[:, :3], axis=1)
+    monkeypatch.setattr(counting, "_BLOCK_VALUES", block)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    with RowCounter() as counter:
+        counts = counter.count(torch.from_numpy(values), torch.from_numpy(bounds))
+    np.testing.assert_array_equal(counts, (values[:, None] <= bounds[:, :, None]).sum(2))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+def test_a_gpu_counts_the_same():
+    values, bounds = (torch.from_numpy(array) for array in random_case(0))
+    with RowCounter() as counter:
+        expected = counter.count(values, bounds)
+        np.testing.assert_array_equal(counter.count(values.cuda(), bounds.cuda()), expected)
