@@ -3,7 +3,8 @@
 from pgan.datasets.csv_dataset import CSVDataset
 from pgan.datasets.errors import DatasetError
 from pgan.datasets.folder_dataset import FolderDataset
-from pgan.datasets.reid_dataset import ReIDDataset, ReIDImage
+from pgan.datasets.records import ReIDImage
+from pgan.datasets.reid_dataset import ReIDDataset
 from pgan.datasets.reid_union import ReIDUnion
 from pgan.datasets.samplers import PKSampler
 from pgan.datasets.transforms import LoadReIDImage, PackReID, ToFloat

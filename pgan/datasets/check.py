@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from pgan.datasets.disk import missing_images, unreadable_images
 from pgan.datasets.errors import DatasetError
-from pgan.datasets.reid_dataset import ReIDDataset, ReIDImage
+from pgan.datasets.records import ReIDImage
+from pgan.datasets.reid_dataset import ReIDDataset
 from pgan.datasets.reid_union import ReIDUnion
 from pgan.registry import DATASETS
 

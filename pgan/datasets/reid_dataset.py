@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -14,27 +14,12 @@ from mmengine.logging import print_log
 from detector.cache import PartCache
 from pgan.datasets.disk import missing_images
 from pgan.datasets.errors import DatasetError, refuse
+from pgan.datasets.records import Records, ReIDImage
 from pgan.datasets.text import read_lines
 from pgan.registry import TRANSFORMS
 
 # Turns what a line holds into path, vehicle and camera, or raises a DatasetError that says why not.
 Parser = Callable[[Any], tuple[str, int, int]]
-
-
-class ReIDImage(NamedTuple):
-    """One line of a data set.
-
-    Attributes:
-        path: Relative to the data root, with ``/``; the key of the part cache.
-        vehicle_id: Identity; only equality matters.
-        camera_id: Camera, or -1 where it is not known.
-        line: Where it is listed, 0 where there is no list.
-    """
-
-    path: str
-    vehicle_id: int
-    camera_id: int = -1
-    line: int = 0
 
 
 class ReIDDataset(BaseDataset):
@@ -104,7 +89,7 @@ class ReIDDataset(BaseDataset):
         transforms = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline
         ]
-        super().__init__(data_root=data_root, pipeline=transforms, **kwargs)
+        super().__init__(data_root=data_root, pipeline=transforms, serialize_data=False, **kwargs)
         # Not handed to mmengine, which takes a text for the name of a file.
         self._metainfo |= {"protocol": self.protocol(), **(metainfo or {})}
 
@@ -162,22 +147,18 @@ class ReIDDataset(BaseDataset):
             self.on_fault(DatasetError(f"{file}: the {role} split lists no image", "empty list"))
         return list(images.values())
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> Records:
         """Read the split, check it against the disk and the part cache, and report what was found."""
         found = {role: self.read_split(role) for role in self.roles()}
         for role, images in found.items():
             print_log(self.describe(role, images), logger="current")
-        self._check_files(found)
-        records = [_record(image, role) for role, images in found.items() for image in images]
-        paths = dict.fromkeys(record["img_path"] for record in records)
+        paths = self._check_files(found)
         if self.part_cache is not None:
             self.part_cache.check(paths, self.num_parts)
         if self.split == "train":
-            labels = {v: i for i, v in enumerate(sorted({r["vehicle_id"] for r in records}))}
-            for record in records:
-                record["vehicle_label"] = labels[record["vehicle_id"]]
-            self._metainfo["num_vehicles"] = len(labels)
-        return records
+            vehicles = {image.vehicle_id for image in found["train"]}
+            self._metainfo["num_vehicles"] = len(vehicles)
+        return Records(found, labelled=self.split == "train")
 
     def describe(self, role: str, images: list[ReIDImage]) -> str:
         """One line on what was found of a role, and what was published of it if that differs."""
@@ -204,20 +185,27 @@ class ReIDDataset(BaseDataset):
         """What may be wrong besides, in files that training and testing do not need."""
         return ()
 
-    def _check_files(self, found: dict[str, list[ReIDImage]]) -> None:
-        listed = {image.path: (role, image) for role in found for image in found[role]}
-        if missing := missing_images(self.data_root, listed):
+    def _check_files(self, found: dict[str, list[ReIDImage]]) -> list[str]:
+        """Every image once, all of which are there."""
+        paths = list(dict.fromkeys(image.path for role in found for image in found[role]))
+        if missing := missing_images(self.data_root, paths):
+            where = next(
+                self.where(role, image)
+                for role in found
+                for image in found[role]
+                if image.path == missing[0]
+            )
             raise DatasetError(
-                f"{self.where(*listed[missing[0]])}: {missing[0]}: listed but not there ({len(missing)} "
-                f"of {len(listed)} images are missing): check data_root and the image folders",
+                f"{where}: {missing[0]}: listed but not there ({len(missing)} of {len(paths)} images are "
+                "missing): check data_root and the image folders",
                 "missing image",
             )
+        return paths
 
     def column(self, key: str) -> list[Any]:
         """One field of every record, in order, without its parts."""
         self.full_init()
-        record = super().get_data_info
-        return [record(index)[key] for index in range(len(self))]
+        return [record[key] for record in self.data_list]
 
     def image_paths(self) -> list[str]:
         """Return every image once, relative to ``data_root``: what the detector has to look at."""
@@ -252,12 +240,3 @@ class ReIDDataset(BaseDataset):
             n = len(parts.boxes)
             boxes[:n], scores[:n], labels[:n] = parts.boxes, parts.scores, parts.labels
         return {"part_boxes": boxes, "part_scores": scores, "part_labels": labels}
-
-
-def _record(image: ReIDImage, role: str) -> dict:
-    return {
-        "img_path": image.path,
-        "vehicle_id": image.vehicle_id,
-        "camera_id": image.camera_id,
-        "role": role,
-    }

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pgan.datasets.errors import DatasetError, refuse
-from pgan.datasets.reid_dataset import Parser, ReIDDataset, ReIDImage
+from pgan.datasets.records import ReIDImage
+from pgan.datasets.reid_dataset import Parser, ReIDDataset
 from pgan.datasets.text import read_lines, read_xml, relative_path
 from pgan.registry import DATASETS
 

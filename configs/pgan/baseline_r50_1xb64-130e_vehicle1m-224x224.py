@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/baseline_r50.py',
+    '../_base_/datasets/vehicle1m_224x224.py',
+    '../_base_/schedules/adam_130e.py',
+    '../_base_/default_runtime.py',
+]
