@@ -10,10 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pgan.evaluation.ranking import RankingResult
+from pgan.evaluation import RocCurve
 
-COLOURS = ("#e08a00", "#4f7fd9", "#2f9e6b", "#c2517f", "#8a6fd1", "#5f6b7a")
+# Of Okabe and Ito ("Color Universal Design", 2008), those that stand out on light and on dark ground;
+# curves differ in their lines as well.
+COLOURS = ("#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+_LINES = ("-", "--", "-.", ":")
 _NEUTRAL = "#7d8590"
+_ROC_POINTS = 400  # more than a picture shows: a curve has as many as there are distances
 _STYLE = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
@@ -96,30 +100,60 @@ def attribute_bars(
     return _render(draw, fmt, height=0.9 + 0.26 * len(names))
 
 
-def cmc_curves(results: Mapping[str, RankingResult], max_rank: int = 20, fmt: str = "svg") -> bytes:
-    """Rank-k of each method against k, in percent.
+def cmc_curves(curves: Mapping[str, Sequence[float]], fmt: str = "svg") -> bytes:
+    """Rank-k against k.
 
     Args:
-        results: Method -> its ranking.
-        max_rank: The last k.
+        curves: Name -> Rank-1, Rank-2 and so on, in percent.
         fmt: ``'svg'`` or ``'png'``.
 
     Raises:
-        ValueError: No method.
+        ValueError: No curve, or one without a value.
     """
-    _need(results, "CMC by method")
-    ranks = np.arange(1, max_rank + 1)
+    _need(curves, "CMC")
+    last = max(map(len, curves.values()))
 
     def draw(axes: Axes) -> None:
-        for index, (name, result) in enumerate(results.items()):
-            values = [100 * result.cmc(int(k)) for k in ranks]
-            colour = COLOURS[index % len(COLOURS)]
-            axes.plot(ranks, values, color=colour, marker="o", ms=3, label=name)
-        axes.set(xlabel="k", ylabel="Rank-k, %", xlim=(0.5, max_rank + 0.5))
-        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-        axes.legend(loc="lower right")
+        for values, style in zip(curves.values(), _styles(curves)):
+            axes.plot(range(1, len(values) + 1), values, **style)
+        axes.set(xlabel="k", ylabel="Rank-k, %", xlim=(1 - last / 100, last * 1.01))
+        axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator([1, *range(5, last + 1, 5)]))
+        axes.legend(loc="best")
 
     return _render(draw, fmt)
+
+
+def roc_curves(curves: Mapping[str, RocCurve], fmt: str = "svg") -> bytes:
+    """TPR against FPR on a logarithmic axis, from the first power of ten below all points; and chance.
+
+    Args:
+        curves: Name -> its curve.
+        fmt: ``'svg'`` or ``'png'``.
+
+    Raises:
+        ValueError: No curve.
+    """
+    _need(curves, "ROC")
+    least = min(np.min(curve.fpr[curve.fpr > 0], initial=0.1) for curve in curves.values())
+    fprs = np.geomspace(10.0 ** np.floor(np.log10(least)), 1, _ROC_POINTS)
+
+    def draw(axes: Axes) -> None:
+        for curve, style in zip(curves.values(), _styles(curves)):
+            tprs = [100 * curve.tpr_at(float(fpr)) for fpr in fprs]
+            axes.plot(fprs, tprs, drawstyle="steps-post", **style)
+        axes.plot(fprs, 100 * fprs, color=_NEUTRAL, lw=1, ls=(0, (1, 3)), label="chance")
+        axes.set(xscale="log", xlabel="FPR", ylabel="TPR, %", xlim=(fprs[0], 1), ylim=(0, 102))
+        axes.legend(loc="best")
+
+    return _render(draw, fmt)
+
+
+def _styles(names: Mapping[str, object]) -> list[dict[str, str]]:
+    """How to draw each curve: told apart by its line where the colour is not seen."""
+    return [
+        {"label": name, "color": COLOURS[i % len(COLOURS)], "ls": _LINES[i % len(_LINES)]}
+        for i, name in enumerate(names)
+    ]
 
 
 def _render(draw: Callable[[Axes], None], fmt: str, height: float = 3.6) -> bytes:

@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from detector.cache import PartCache
 from detector.images import read_image
+from pgan.evaluation.distances import DistanceChunks, feature_distances
 from pgan.evaluation.features import FeatureSet
+from pgan.evaluation.labels import Labels
 from pgan.evaluation.ranking import RankingResult
+from pgan.evaluation.search import search_distances
 from pgan.visualization.panels import WRITTEN_FROM, Picture, ranked_row
 
 HOW_TO_READ = (
@@ -25,6 +29,23 @@ HOW_TO_READ = (
 
 class VisualizationError(ValueError):
     """Results that cannot be shown together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """A test set ranked by one method.
+
+    Attributes:
+        method: Its name.
+        features: With the roles that were ranked.
+        result: How well.
+        distances: What it was ranked by.
+    """
+
+    method: str
+    features: FeatureSet
+    result: RankingResult
+    distances: DistanceChunks
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,25 @@ def describe_pick(first: str, second: str, count: int, valid: int) -> str:
     )
 
 
+def hardest_queries(result: RankingResult, count: int) -> np.ndarray:
+    """Queries of the least average precision, the hardest first; ties by the query's index.
+
+    Args:
+        result: Of the ranking.
+        count: How many, at most as many as are valid.
+
+    Returns:
+        Indices of queries, int64.
+
+    Raises:
+        VisualizationError: A count below 1.
+    """
+    if count < 1:
+        raise VisualizationError(f"at least 1 query must be shown, not {count}")
+    valid = np.flatnonzero(result.valid)
+    return valid[np.argsort(result.average_precision[valid], kind="stable")[:count]]
+
+
 def compare(
     methods: Mapping[str, FeatureSet],
     queries: Sequence[int],
@@ -141,44 +181,76 @@ def compare(
         VisualizationError: The methods were not tested on the same images.
     """
     _check_same_images(methods)
-    rows = {name: _MethodRows(features, k) for name, features in methods.items()}
-    return [
-        Comparison(
-            str(next(iter(rows.values())).query.img_paths[query]),
-            tuple(row.draw(name, int(query), pictures, tile) for name, row in rows.items()),
-        )
-        for query in queries
+    rankings = [
+        draw_rankings(_ranked(name, features), queries, pictures, k, tile=tile)
+        for name, features in methods.items()
     ]
+    paths = next(iter(methods.values())).subset("query").img_paths[list(queries)]
+    return [Comparison(str(path), rows) for path, rows in zip(paths, zip(*rankings))]
 
 
-class _MethodRows:
-    """One method's rankings: searched and scored once, drawn query by query."""
+def draw_rankings(
+    ranked: Ranked,
+    queries: Sequence[int],
+    pictures: Pictures,
+    k: int = 5,
+    with_match: bool = False,
+    tile: int = 208,
+) -> list[Ranking]:
+    """Draw the first k of each query's ranking; with part weights, if there are any.
 
-    def __init__(self, features: FeatureSet, k: int) -> None:
-        self.query, self.gallery = features.query_and_gallery()
-        self.found = features.search(k).indices
-        self.result = features.evaluate()
+    Args:
+        ranked: By one method.
+        queries: Indices among the queries.
+        pictures: Where images and parts come from.
+        k: Results per query.
+        with_match: Whether the first good match follows the k, with its rank.
+        tile: Side of a picture, pixels.
 
-    def draw(self, name: str, query: int, pictures: Pictures, tile: int) -> Ranking:
-        found = self.found[query]
-        found = found[found >= 0]
+    Raises:
+        VisualizationError: The first match is asked for of a query that has none.
+    """
+    query, gallery = ranked.features.query_and_gallery()
+    query = query.take(np.asarray(queries, np.int64))
+    labels = Labels(query.vehicle_ids, gallery.vehicle_ids, query.camera_ids, gallery.camera_ids)
+    distances = torch.cat([ranked.distances.rows(q, q + 1) for q in map(int, queries)]).cpu()
+    found = search_distances(distances, k, labels).indices
+    drawn = []
+    for row, index in enumerate(queries):
+        first_match = int(ranked.result.first_match[index])
+        shown = [(column, str(rank)) for rank, column in enumerate(found[row], 1) if column >= 0]
+        if with_match:
+            match = _nearest_match(row, distances, labels)
+            if match is None:
+                raise VisualizationError(f"{query.img_paths[row]} has no good match to show")
+            shown.append((match, f"first match, rank {first_match}"))
         image = ranked_row(
-            self._picture(self.query, query, pictures, "query"),
-            [
-                self._picture(self.gallery, row, pictures, f"{rank}")
-                for rank, row in enumerate(found, 1)
-            ],
-            self.gallery.vehicle_ids[found] == self.query.vehicle_ids[query],
+            _picture(query, row, pictures, "query"),
+            [_picture(gallery, column, pictures, title) for column, title in shown],
+            gallery.vehicle_ids[[column for column, _ in shown]] == query.vehicle_ids[row],
             tile,
         )
-        precision = float(self.result.average_precision[query])
-        return Ranking(name, image, precision, int(self.result.first_match[query]))
+        precision = float(ranked.result.average_precision[index])
+        drawn.append(Ranking(ranked.method, image, precision, first_match))
+    return drawn
 
-    @staticmethod
-    def _picture(side: FeatureSet, row: int, pictures: Pictures, title: str) -> Picture:
-        weights = None if side.part_weights is None else side.part_weights[row]
-        path = str(side.img_paths[row])
-        return replace(pictures.read(path, weights, with_parts=weights is not None), title=title)
+
+def _ranked(name: str, features: FeatureSet) -> Ranked:
+    query, gallery = features.query_and_gallery()
+    distances = feature_distances(query.features, gallery.features)
+    return Ranked(name, features, features.evaluate(), distances)
+
+
+def _nearest_match(row: int, distances: torch.Tensor, labels: Labels) -> int | None:
+    same = labels.same_vehicle(row, row + 1)
+    good = same.columns[same.good]
+    return int(good[distances[row, good].argmin()]) if len(good) else None
+
+
+def _picture(side: FeatureSet, row: int, pictures: Pictures, title: str) -> Picture:
+    weights = None if side.part_weights is None else side.part_weights[row]
+    path = str(side.img_paths[row])
+    return replace(pictures.read(path, weights, with_parts=weights is not None), title=title)
 
 
 def _check_same_images(methods: Mapping[str, FeatureSet]) -> None:

@@ -4,14 +4,27 @@ import numpy as np
 import pytest
 from defusedxml import ElementTree
 
-from pgan.evaluation import evaluate_distances
-from pgan.visualization.plots import attribute_bars, cmc_curves, map_by_parts
+from pgan.evaluation import RocCurve
+from pgan.visualization.plots import (
+    COLOURS,
+    attribute_bars,
+    cmc_curves,
+    map_by_parts,
+    roc_curves,
+)
 
-RESULT = evaluate_distances(np.random.default_rng(0).random((9, 40)), [0] * 9, [0, 1] * 20)
+ROC = RocCurve(
+    np.array([0.1, 0.2, 0.3], np.float32),
+    np.array([0.0, 0.002, 1.0]),
+    np.array([0.25, 0.5, 1.0]),
+    4,
+    500,
+)
 PLOTS = [
     lambda fmt: map_by_parts({8: [60.0, 62.0], 4: [55.0]}, [50.0, 52.0], fmt),
     lambda fmt: attribute_bars({"wheel": 70.0, "logo": None}, fmt=fmt),
-    lambda fmt: cmc_curves({"PGAN": RESULT, "baseline": RESULT}, fmt=fmt),
+    lambda fmt: cmc_curves({"PGAN": [60.0, 70.0], "baseline": [50.0, 65.0]}, fmt=fmt),
+    lambda fmt: roc_curves({"PGAN": ROC, "baseline": ROC}, fmt=fmt),
 ]
 
 
@@ -40,6 +53,34 @@ def test_attribute_bars_put_the_best_on_top_and_say_what_is_absent():
     assert {"70.0", "30.0", "none to find"} <= set(words)
 
 
+def drawn(svg, colour):
+    """What is drawn in a colour: the y of each point, from the bottom up, and the dashes."""
+    paths = re.findall(rf'<path d="([^"]+)"[^>]*style="([^"]*stroke: {colour}[^"]*)"', svg.decode())
+    (path, style), *_ = sorted(paths, key=lambda found: -len(found[0]))
+    points = np.array(re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path), float)
+    return points, "dasharray" in style
+
+
+def test_curves_differ_in_colour_and_in_line():
+    svg = cmc_curves({"PGAN": [60.0, 70.0, 80.0], "baseline": [50.0, 65.0, 70.0]})
+    (first, plain), (second, dashed) = drawn(svg, COLOURS[0]), drawn(svg, COLOURS[1])
+    assert (plain, dashed) == (False, True)
+    np.testing.assert_allclose(np.diff(first[:, 1]), np.diff(first[:, 1])[0], rtol=1e-3)
+    assert (first[:, 1] < second[:, 1]).all()  # y goes down
+    assert {"PGAN", "baseline", "1"} <= set(comments(svg))
+
+
+def test_the_roc_begins_a_power_of_ten_below_its_points_and_steps_up_at_them():
+    svg = roc_curves({"PGAN": ROC})
+    assert {"PGAN", "chance", "TPR, %", "FPR"} <= set(comments(svg))
+    (points, _), (left, right) = drawn(svg, COLOURS[0]), (0, -1)
+    x = (points[:, 0] - points[left, 0]) / np.ptp(points[:, 0])  # 0 at 0.001, 1 at 1
+    y = (points[left, 1] - points[:, 1]) / (points[left, 1] - points[right, 1])  # 0 at 25 %
+    assert set(np.round(y, 3)) == {0, 0.333, 1}
+    assert x[y > 0.3].min() == pytest.approx(np.log10(2) / 3, abs=0.01)
+    assert x[y > 0.9].min() == pytest.approx(1, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("plot", "message"),
     [
@@ -47,6 +88,8 @@ def test_attribute_bars_put_the_best_on_top_and_say_what_is_absent():
         (lambda: map_by_parts({4: []}), "for 4"),
         (lambda: attribute_bars({}), "by attribute"),
         (lambda: cmc_curves({}), "CMC"),
+        (lambda: cmc_curves({"PGAN": []}), "for PGAN: CMC"),
+        (lambda: roc_curves({}), "ROC"),
     ],
 )
 def test_nothing_to_plot_is_said(plot, message):

@@ -7,13 +7,18 @@ import pytest
 from detector.cache import Parts
 from detector.images import ImageError
 from pgan.evaluation import FeatureSet, RankingResult
+from pgan.evaluation.distances import feature_distances, matrix_distances
+from pgan.evaluation.ranking import rank
 from pgan.visualization.panels import GREEN, RED
 from pgan.visualization.retrieval import (
     HOW_TO_READ,
     Pictures,
+    Ranked,
     VisualizationError,
     compare,
     describe_pick,
+    draw_rankings,
+    hardest_queries,
     pick_queries,
 )
 
@@ -81,6 +86,10 @@ def fleet(tmp_path):
     return tmp_path, plain
 
 
+def result_of(features, distances):
+    return rank(distances, features.labels())
+
+
 def tile(row, index, size=64):
     left = index * (size + 12 + 10)
     return row[: size + 12, left : left + size + 12]
@@ -118,6 +127,38 @@ def test_samples_name_their_parts(fleet):
     picture = Pictures(root, Cache()).read("1.png")
     assert picture.labels == ["logo"]
     assert Pictures(root).read("1.png").boxes is None
+
+
+def test_the_hardest_queries_come_first_and_invalid_ones_not_at_all():
+    precisions = result([0.4, np.nan, 0.1, 0.9, 0.1])
+    assert hardest_queries(precisions, 3).tolist() == [2, 4, 0]
+    assert hardest_queries(precisions, 99).tolist() == [2, 4, 0, 3]
+    with pytest.raises(VisualizationError, match="at least 1"):
+        hardest_queries(precisions, 0)
+
+
+def test_the_first_match_follows_however_far_down_it_is(fleet):
+    root, features = fleet
+    distances = matrix_distances([[0.3, 0.0, 0.1, 0.2], [0.5, 0.4, 0.2, 0.1]])
+    ranked = Ranked("PGAN", features, result_of(features, distances), distances)
+    second, first = draw_rankings(ranked, [1, 0], Pictures(root), 1, with_match=True, tile=64)
+    # By these distances: gallery image 5, a match, for the second query; 4, another vehicle, for the
+    # first, whose match 2 is third, since 3 is junk.
+    assert [int(tile(second.image, i)[38, 38, 0]) for i in range(3)] == [40, 200, 200]
+    assert [int(tile(first.image, i)[38, 38, 0]) for i in range(3)] == [0, 160, 80]
+    assert [ranking.first_match for ranking in (second, first)] == [1, 3]
+    assert tuple(tile(first.image, 1)[60, 0]) == RED
+    assert tuple(tile(first.image, 2)[60, 0]) == GREEN
+
+
+def test_a_query_without_a_match_shows_none(fleet):
+    root, features = fleet
+    alone = replace(features, vehicle_ids=np.array([1, 2, 3, 3, 2, 2]))
+    distances = feature_distances(features.features[:2], features.features[2:])
+    ranked = Ranked("PGAN", alone, result_of(alone, distances), distances)
+    assert draw_rankings(ranked, [0], Pictures(root), 2)[0].first_match == 0
+    with pytest.raises(VisualizationError, match=r"0\.png has no good match"):
+        draw_rankings(ranked, [0], Pictures(root), 2, with_match=True)
 
 
 def test_what_cannot_be_shown_is_named(fleet):
