@@ -85,13 +85,14 @@ class ReIDDataset(BaseDataset):
         self.num_parts = num_parts
         self.part_cache = PartCache.open(part_cache) if num_parts else None
         self.on_fault: Callable[[DatasetError], None] = refuse
+        self._stated = dict(metainfo or {})
         # Built here, from our own registry, so that no default scope is needed.
         transforms = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline
         ]
         super().__init__(data_root=data_root, pipeline=transforms, serialize_data=False, **kwargs)
         # Not handed to mmengine, which takes a text for the name of a file.
-        self._metainfo |= {"protocol": self.protocol(), **(metainfo or {})}
+        self._metainfo |= {"protocol": self.protocol(), **self._stated}
 
     def _checked_test_size(self, test_size: int | None) -> int | None:
         sizes = self.TEST_SIZES
@@ -169,7 +170,7 @@ class ReIDDataset(BaseDataset):
             f"{cameras or 'unknown'} cameras"
         )
         published = self.PUBLISHED.get(self.list_file(role).name)
-        if published is None:
+        if published is None or "dataset" in self._stated:  # another set has other counts
             return found
         if published[1] == vehicles and published[0] in (len(images), None):
             return f"{found}, as published"

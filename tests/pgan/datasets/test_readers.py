@@ -17,6 +17,7 @@ from pgan.datasets import (
     VeRi776,
     VERIWild,
 )
+from pgan.evaluation.protocols import PROTOCOLS
 from tests.pgan.datasets.layouts import (
     draw,
     make_csv,
@@ -182,6 +183,18 @@ def test_what_was_found_is_compared_with_what_was_published(
         mine = {dataset.list_file("train").name: (len(images), vehicles)}
         monkeypatch.setattr(kind, "PUBLISHED", mine)
         assert dataset.describe("train", images).endswith(", as published")
+        other = kind(str(root), metainfo={"dataset": "another"}, lazy_init=True)
+        assert "published" not in other.describe("train", images)
+
+
+@pytest.mark.parametrize("kind", [kind for _, kind in SETS])
+def test_the_protocols_that_data_sets_name_are_there(kind: type) -> None:
+    named = {kind.METAINFO["protocol"], *kind.TEST_SIZES.values()}
+    if kind is VERIWild:
+        named |= {f"{name}-without-cameras" for name in named}
+    if kind is FolderDataset:
+        named.add("one-gallery-image")
+    assert named <= set(PROTOCOLS)
 
 
 def test_links_to_images_count_as_images(tmp_path: Path) -> None:
