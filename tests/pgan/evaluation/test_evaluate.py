@@ -6,7 +6,6 @@ import pytest
 
 from pgan.evaluation import (
     PROTOCOLS,
-    FeatureSet,
     FeatureSetError,
     RankingError,
     Refinement,
@@ -17,27 +16,6 @@ from pgan.evaluation import (
 from pgan.evaluation.reference import literal_evaluate
 
 
-def feature_set(vehicles=12, images=5, protocol="", role="pool"):
-    rng = np.random.default_rng(0)
-    ids = np.repeat(np.arange(vehicles), images)
-    features = rng.standard_normal((vehicles, 16))[ids] + 1.5 * rng.standard_normal((len(ids), 16))
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
-    roles = (
-        np.array([role] * len(ids))
-        if role
-        else np.where(np.arange(len(ids)) % 5, "gallery", "query")
-    )
-    return FeatureSet(
-        features.astype(np.float32),
-        ids,
-        rng.integers(0, 3, len(ids)),
-        roles,
-        np.array([f"{row:04}.jpg" for row in range(len(ids))]),
-        protocol=protocol,
-        dataset="a test set",
-    )
-
-
 def literal_of(draw):
     query, gallery = draw.query_and_gallery()
     differences = query.features[:, None].astype(float) - gallery.features[None]
@@ -46,7 +24,7 @@ def literal_of(draw):
 
 
 @pytest.mark.parametrize("name", ["cross-camera", "vric", "vehicleid-800", "multi-gallery-shot"])
-def test_metrics_are_means_over_the_repeats_of_the_literal_definitions(name):
+def test_metrics_are_means_over_the_repeats_of_the_literal_definitions(feature_set, name):
     features = feature_set(role=None)
     results = [literal_of(draw) for draw in PROTOCOLS[name].draws(features)]
     evaluation = evaluate(features, name)
@@ -65,7 +43,7 @@ def test_metrics_are_means_over_the_repeats_of_the_literal_definitions(name):
         assert stds["mAP"] > 0
 
 
-def test_the_protocol_is_the_one_asked_for_or_named_by_the_features_or_cross_camera():
+def test_the_protocol_is_the_one_asked_for_or_named_by_the_features_or_cross_camera(feature_set):
     assert evaluate(feature_set(protocol="vehicleid-800")).protocol.name == "vehicleid-800"
     assert evaluate(feature_set(protocol="veri776"), "vehicleid-1600").protocol.seed == 0
     assert evaluate(feature_set(role=None)).protocol.name == "cross-camera"
@@ -73,7 +51,7 @@ def test_the_protocol_is_the_one_asked_for_or_named_by_the_features_or_cross_cam
     assert len(evaluate(feature_set(), own).rankings) == 2
 
 
-def test_a_result_carries_its_protocol_in_words_and_in_json():
+def test_a_result_carries_its_protocol_in_words_and_in_json(feature_set):
     evaluation = evaluate(feature_set(), "vehicleid-800", roc=True)
     said = evaluation.describe()
     for part in (
@@ -100,7 +78,7 @@ def test_a_result_carries_its_protocol_in_words_and_in_json():
 
 @pytest.mark.parametrize("name", ["cross-camera", "vehicleid-800"])
 @pytest.mark.parametrize("refinement", [None, Refinement(rerank=True, k1=4), Refinement(3)])
-def test_chunks_and_the_bar_change_no_bit(name, refinement, capsys):
+def test_chunks_and_the_bar_change_no_bit(feature_set, name, refinement, capsys):
     features = feature_set(role=None)
     one = evaluate(features, name, refinement=refinement, roc=True)
     two = evaluate(features, name, refinement=refinement, roc=True, chunk_size=7, progress=True)
@@ -108,7 +86,7 @@ def test_chunks_and_the_bar_change_no_bit(name, refinement, capsys):
     assert name in capsys.readouterr().err
 
 
-def test_single_images_are_counted_as_stated():
+def test_single_images_are_counted_as_stated(feature_set):
     features = feature_set()
     features = features.take(np.r_[0 : len(features) - 4])  # the last vehicle has one image left
     assert evaluate(features, "single-gallery-shot").counts()["queries"] == 44
@@ -116,7 +94,7 @@ def test_single_images_are_counted_as_stated():
     assert (counts["queries"], counts["queries_without_match"]) == (11, 1)
 
 
-def test_bad_features_and_protocols_are_named():
+def test_bad_features_and_protocols_are_named(feature_set):
     features = feature_set()
     bad = features.features.copy()
     bad[7, 3], bad[9, 0], bad[9, 1] = np.nan, np.inf, -np.inf
@@ -135,7 +113,7 @@ def test_bad_features_and_protocols_are_named():
         evaluate(one_camera)
 
 
-def test_a_feature_file_keeps_protocol_and_data_set(tmp_path):
+def test_a_feature_file_keeps_protocol_and_data_set(feature_set, tmp_path):
     path = save_features(tmp_path / "features.npz", feature_set(protocol="vehicleid-800"))
     features = load_features(path)
     assert (features.protocol, features.dataset) == ("vehicleid-800", "a test set")
