@@ -8,7 +8,7 @@ import pytest
 
 from pgan.datasets import DatasetError, VeRi776
 from pgan.datasets.veri776 import read_labels
-from tests.pgan.datasets.layouts import make_veri
+from tests.pgan.datasets.layouts import draw, make_veri, write
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -103,3 +103,17 @@ def test_the_data_set_names_its_protocol_and_another_in_its_layout_its_own(tmp_p
     assert (found["dataset"], found["protocol"]) == ("another", "cross-camera")
     with pytest.raises(DatasetError, match="test_size=800: VeRi776 has no such list: leave it out"):
         VeRi776(root, split="test", test_size=800)
+
+
+def test_relatives_with_shorter_names_and_items_in_another_order(tmp_path: Path) -> None:
+    root = make_veri(tmp_path)
+    names = ["0005_c011_00016450.jpg", "000002.jpg"]  # the second is known from the XML alone
+    write(root / "name_train.txt", names)
+    draw(root, [f"image_train/{name}" for name in names])
+    (root / "train_label.xml").write_text(
+        '<TestingImages><Items><Item imageName="000002.jpg" vehicleID="0007" camID="c012"/>'
+        '<Item imageName="0005_c011_00016450.jpg" vehicleID="0005" camID="c011"/></Items></TestingImages>'
+    )
+    dataset = VeRi776(str(root))
+    assert dataset.column("vehicle_id") == [5, 7]
+    assert dataset.column("camera_id") == [11, 12]
