@@ -98,17 +98,17 @@ def refuse_foreign_weights(model: nn.Module, checkpoint: str) -> None:
     A classifier of other vehicles does no harm to a test, and is let pass.
 
     Raises:
-        CheckpointError: A weight of the model is not in the file.
+        CheckpointError: A weight of the model is not in the file, or has another shape there.
     """
     state = load_plain(checkpoint)
     state = state.get("state_dict", state)
-    wanted = [key for key in model.state_dict() if not key.startswith("classifier.")]
-    missing = [key for key in wanted if key not in state]
+    wanted = {k: v.shape for k, v in model.state_dict().items() if not k.startswith("classifier.")}
+    missing = [k for k, shape in wanted.items() if getattr(state.get(k), "shape", None) != shape]
     if missing:
         raise CheckpointError(
             f"{checkpoint}: is not a checkpoint of this config's {type(model).__name__}: it lacks "
-            f"{len(missing)} of its {len(wanted)} entries, the first is {missing[0]!r}; test it with the "
-            "config it was trained with"
+            f"{len(missing)} of its {len(wanted)} entries or has them in another shape, the first is "
+            f"{missing[0]!r}; test it with the config it was trained with"
         )
 
 

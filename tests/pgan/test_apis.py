@@ -66,10 +66,17 @@ def test_a_broken_config_is_named(tmp_path: Path, text: str, message: str) -> No
         load_config(str(path))
 
 
-def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"0.weight": torch.zeros(2, 2)},
+        {"0.weight": torch.zeros(2, 2), "0.bias": torch.zeros(3)},
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, state: dict) -> None:
     path = tmp_path / "other.pth"
     model = torch.nn.Sequential(torch.nn.Linear(2, 2))
-    torch.save({"state_dict": {"0.weight": torch.zeros(2, 2)}}, path)
+    torch.save({"state_dict": state}, path)
     with pytest.raises(CheckpointError, match=r"other.pth: .*lacks 1 of its 2 entries.*'0.bias'"):
         refuse_foreign_weights(model, str(path))
     torch.save({"state_dict": model.state_dict()}, path)
