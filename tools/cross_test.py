@@ -1,0 +1,48 @@
+"""Test any model on any test set and print a train x test matrix.
+
+Each model brings its test transforms and number of parts, each test set its images, part cache and
+protocol::
+
+    python tools/cross_test.py \\
+        --models PGAN_CONFIG:PGAN.pth:PGAN BASELINE_CONFIG:BASELINE.pth:baseline \\
+        --tests VERI_CONFIG VEHICLEID_CONFIG:VehicleID-1600:test_size=1600:part_cache=FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+
+from pgan.cross_test import METRICS, Side, cross_test
+from pgan.tools.cli import report_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--models", nargs="+", required=True, metavar="CONFIG:CHECKPOINT[:NAME][:KEY=VALUE...]")
+    add("--tests", nargs="+", required=True, metavar="CONFIG[:NAME][:KEY=VALUE...]")
+    add("--work-dir", default="work_dirs/cross_test", help="features, scores, matrix (%(default)s)")
+    add("--metrics", nargs="+", default=METRICS, help="mAP, mINP, Rank-k (mAP Rank-1)")
+    add("--cfg-options", nargs="+", action=DictAction, help="override keys of every config")
+    return parser.parse_args()
+
+
+@report_errors
+def main() -> int:
+    """Test what is not tested yet, print the matrix and say where it is kept."""
+    args = parse_args()
+    models = [Side.parse(text, True, args.cfg_options) for text in args.models]
+    tests = [Side.parse(text, False, args.cfg_options) for text in args.tests]
+    matrix = cross_test(models, tests, args.work_dir, args.metrics)
+    print(f"\n{matrix.markdown()}\nalso in {args.work_dir}: matrix.md, matrix.csv, matrix.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
