@@ -1,7 +1,6 @@
 """Exact ranking by named protocols, as functions; `reid_metric` is mmengine's face of them."""
 
 from pgan.evaluation.errors import RankingError
-from pgan.evaluation.evaluate import FPRS, RANKS, Evaluation, evaluate
 from pgan.evaluation.features import FeatureSet, FeatureSetError, load_features, save_features
 from pgan.evaluation.labels import Labels
 from pgan.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
@@ -9,6 +8,7 @@ from pgan.evaluation.ranking import RankingResult, evaluate_distances, evaluate_
 from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
 from pgan.evaluation.reid_metric import ReIDMetric
 from pgan.evaluation.roc import RocCurve
+from pgan.evaluation.scoring import FPRS, RANKS, Evaluation, evaluate
 from pgan.evaluation.search import SearchResult, search, search_distances
 
 __all__ = [

@@ -168,7 +168,7 @@ class KReciprocal:
         weights = np.empty(expansions.nnz)
         for start in range(0, len(self.features), chunk_size):
             chunk = expansions[start : start + chunk_size].tocoo()
-            row, column = (torch.from_numpy(i.astype(np.int64)) for i in chunk.coords)
+            row, column = (torch.from_numpy(i.astype(np.int64)) for i in (chunk.row, chunk.col))
             first, second = (grid(self.features[i]) for i in (row + start, column))
             distances = (first - second).square().sum(1).float().cpu().numpy()
             weight = np.exp(-distances / self.farthest[row.numpy() + start])
@@ -228,7 +228,7 @@ def _mean_of_rows(matrix: sparse.csr_array, neighbours: np.ndarray) -> sparse.cs
 def _shared_weight(queries: sparse.csr_array, by_column: sparse.csc_array) -> np.ndarray:
     """(B, G) sums over images of the lesser of two encodings' weights (Eq. 9)."""
     queries = queries.tocoo()
-    row, image = queries.coords
+    row, image = queries.row, queries.col
     begin, end = by_column.indptr[image], by_column.indptr[image + 1]
     lengths = end - begin
     # One entry for each pair of a query's weight and a gallery image's for the same image.

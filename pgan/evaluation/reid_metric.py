@@ -14,9 +14,9 @@ from mmengine.logging import print_log
 
 from pgan.evaluation.distances import CHUNK_SIZE
 from pgan.evaluation.errors import RankingError
-from pgan.evaluation.evaluate import RANKS, Evaluation, evaluate
 from pgan.evaluation.features import FeatureSet, save_features
 from pgan.evaluation.protocols import get_protocol
+from pgan.evaluation.scoring import RANKS, Evaluation, evaluate
 from pgan.registry import METRICS
 
 ROLES = ("query", "gallery", "pool")
@@ -85,7 +85,7 @@ class ReIDMetric(BaseMetric):
         )
         if self.dump is not None:
             save_features(self.dump, features)
-        self.evaluation = evaluate(features, chunk_size=self.chunk_size)
+        self.evaluation = evaluate(features, chunk_size=self.chunk_size, progress=True)
         print_log(self.evaluation.describe(), logger="current")
         stds = self.evaluation.stds(self.ranks)
         return self.evaluation.metrics(self.ranks) | {f"{k}_std": v for k, v in stds.items()}

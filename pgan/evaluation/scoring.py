@@ -21,6 +21,8 @@ from pgan.evaluation.roc import RocCounter, RocCurve
 RANKS = (1, 5, 10, 20)
 FPRS = (1e-4, 1e-3, 1e-2)
 
+_BAR_DELAY = 1.0  # seconds that pass before a bar is worth showing
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -125,7 +127,7 @@ def evaluate(
         refinement: Query expansion, re-ranking, or both. None: neither.
         roc: Whether to count pairs for the ROC, too.
         chunk_size: Queries compared at a time; bounds the memory, changes no number.
-        progress: Whether to show a bar.
+        progress: Whether to show a bar where it takes more than a moment.
         device: Where to compare and count; changes no number without a refinement. None: a GPU where
             there is one.
 

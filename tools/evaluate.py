@@ -1,0 +1,90 @@
+"""Score features again, without a model: by other protocols, re-ranked, with a ROC, as pictures.
+
+``tools/test.py CONFIG CHECKPOINT --dump features.npz`` writes the features. Without ``--protocol`` they
+are scored by the one of their data set::
+
+    python tools/evaluate.py features.npz --protocol veri776 multi-gallery-shot --rerank --out scores
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pgan.evaluation import FPRS, PROTOCOLS, RANKS, Refinement, evaluate, load_features
+from pgan.evaluation.table import score_table
+from pgan.files import write_json
+from pgan.tools.cli import report_errors
+from pgan.visualization.evaluation_page import write_evaluation
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    protocols = "\n".join(f"  {name}: {p.title}" for name, p in PROTOCOLS.items())
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"protocols:\n{protocols}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("features", help=".npz file")
+    add("--protocol", nargs="+", metavar="NAME", help="see below (the data set's own)")
+    add("--ranks", nargs="+", type=_rank, default=RANKS, help="the k of Rank-k (%(default)s)")
+    add("--fpr", nargs="+", type=_rate, default=FPRS, help="where to read the ROC (%(default)s)")
+    add("--expand-queries", type=int, default=0, metavar="K", help="average over K neighbours")
+    add("--rerank", action="store_true", help="k-reciprocal re-ranking, too")
+    add("--k1", type=int, default=20, help="its neighbours (%(default)s)")
+    add("--k2", type=int, default=6, help="those of its local query expansion (%(default)s)")
+    add("--lambda", type=float, default=0.3, dest="weight", help="original distance (%(default)s)")
+    add("--json", metavar="FILE", help="also write the numbers, with all of each protocol")
+    add("--out", metavar="DIR", help="also draw CMC, ROC and a page")
+    add("--data-root", help="with --out: where the images are, to show the hardest queries")
+    add("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
+    return parser.parse_args()
+
+
+def _rank(text: str) -> int:
+    rank = int(text)
+    if rank < 1:
+        raise argparse.ArgumentTypeError(f"the first rank is 1, not {rank}")
+    return rank
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 <= rate <= 1:
+        raise argparse.ArgumentTypeError(f"a rate is from 0 to 1, not {text}")
+    return rate
+
+
+@report_errors
+def main() -> int:
+    """Score, print, and write what was asked for."""
+    args = parse_args()
+    features = load_features(args.features)
+    refined = Refinement(args.expand_queries, args.rerank, args.k1, args.k2, args.weight)
+    refinements = [Refinement()] + [refined] * (str(refined) != "none")
+    evaluations = [
+        evaluate(features, name, refinement=r, roc=True, progress=True, device=args.device)
+        for name in args.protocol or [features.protocol]
+        for r in refinements
+    ]
+    size = "{} images, {} dimensions".format(*features.features.shape)
+    print(f"{args.features}: {features.dataset or 'data set unknown'}, {size}\n")
+    print(score_table(evaluations, args.ranks, args.fpr), end="\n\n")
+    for evaluation in evaluations:
+        print(evaluation.describe())
+    if args.json:
+        results = [evaluation.to_dict(args.ranks, args.fpr) for evaluation in evaluations]
+        print(f"written: {write_json(args.json, {'features': args.features, 'results': results})}")
+    if args.out:
+        names = [
+            e.protocol.name + f", {e.refinement}" * (e.refinement != "none") for e in evaluations
+        ]
+        page = write_evaluation(args.out, features, dict(zip(names, evaluations)), args.data_root)
+        print(f"written: {page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
