@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pgan.models.errors import ModelError
@@ -15,6 +17,8 @@ from pgan.models.reid_model import Extracted, ReIDModel
 from pgan.registry import MODELS
 
 ATTENTIONS = ("learned", "uniform", "grid")
+TEST_FEATURES = ("fusion", "concat")
+_BESIDE_FUSION = ("loss_global", "loss_part")
 
 
 @MODELS.register_module()
@@ -27,6 +31,10 @@ class PGAN(ReIDModel):
 
     Losses: ``loss_id`` (L_c), ``loss_fusion`` (L_f), ``loss_global`` (L_g), ``loss_part`` (L_p).
 
+    Section IV-D tests the three features side by side, too (``test_feature='concat'``): 4C' channels, each
+    feature of unit length before it is joined, so that the squared distance is the mean of theirs. The
+    training and its weights are the same either way.
+
     Args:
         backbone: See `ReIDModel`, like all arguments that are not listed here.
         feature_dim: 2C', a multiple of 8.
@@ -34,9 +42,11 @@ class PGAN(ReIDModel):
             learned with every cell of the map its own part and no part boxes needed (Table III).
         attention_channels: Channels between the two layers of the attention.
         temperature: Temperature of its softmax.
+        test_feature: ``'fusion'``, or ``'concat'``: fusion, global and part feature.
 
     Raises:
-        ModelError: ``attention`` is none of the three.
+        ModelError: ``attention`` or ``test_feature`` is none of those, or a feature to concatenate has no
+            loss, so that nothing would train it.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -53,12 +63,23 @@ class PGAN(ReIDModel):
         attention: str = "learned",
         attention_channels: int = 512,
         temperature: float = 10.0,
+        test_feature: str = "fusion",
         **kwargs: object,
     ) -> None:
         super().__init__(backbone, feature_dim, **kwargs)
         if attention not in ATTENTIONS:
             raise ModelError(
                 f"model.attention={attention!r}: it is one of {', '.join(ATTENTIONS)}."
+            )
+        if test_feature not in TEST_FEATURES:
+            raise ModelError(
+                f"model.test_feature={test_feature!r}: it is one of {', '.join(TEST_FEATURES)}."
+            )
+        self.tested_beside = _BESIDE_FUSION if test_feature == "concat" else ()
+        if untrained := [name for name in self.tested_beside if not self.is_on(name)]:
+            raise ModelError(
+                f"model.test_feature='concat' needs model.loss_weights.{untrained[0]} above 0: nothing else "
+                "trains that feature."
             )
         channels = self.backbone.out_channels
         self.on_grid = attention == "grid"
@@ -91,11 +112,15 @@ class PGAN(ReIDModel):
         weights = self.attention(features, masks)
         guided = guide_features(features, masks, weights)
         fusion = self.refine_fusion(torch.cat([features, guided], 1))
-        branches = {}
-        if train and self.is_on("loss_fusion"):
-            branches["loss_fusion"] = fusion
-        if train and self.is_on("loss_global"):
-            branches["loss_global"] = self.refine_global(features)
-        if train and self.is_on("loss_part"):
-            branches["loss_part"] = self.refine_part(guided)
-        return Extracted(fusion, branches, weights)
+        makers = {
+            "loss_fusion": lambda: fusion,
+            "loss_global": lambda: self.refine_global(features),
+            "loss_part": lambda: self.refine_part(guided),
+        }
+        wanted = [name for name in makers if self.is_on(name)] if train else self.tested_beside
+        return Extracted(fusion, {name: makers[name]() for name in wanted}, weights)
+
+    def _embed(self, extracted: Extracted) -> Tensor:
+        fusion = super()._embed(extracted)
+        beside = [F.normalize(extracted.branches[name].float()) for name in self.tested_beside]
+        return torch.cat([fusion, *beside], 1) / math.sqrt(1 + len(beside))

@@ -26,7 +26,7 @@ class Extracted:
 
     Attributes:
         feature: (B, feature_dim) float32, the feature before the neck.
-        branches: Name of a triplet loss -> (B, C) float32 feature it is taken on; training only.
+        branches: Name of a triplet loss -> (B, C) float32 feature it is taken on; those that are wanted.
         part_weights: (B, D) float32 attention weights, None for a model without parts.
     """
 

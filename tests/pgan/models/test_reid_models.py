@@ -128,6 +128,29 @@ def test_testing_skips_the_branches_that_only_losses_look_at(build, batch):
     assert sorted(calls) == ["classifier", "refine_global", "refine_part"]
 
 
+def test_concatenated_features_are_the_three_branches_of_equal_weight(build, batch):
+    """Section IV-D: the same weights, tested on fusion, global and part feature side by side."""
+    inputs, samples = batch()
+    plain, wide = build("PGAN").eval(), build("PGAN", test_feature="concat").eval()
+    wide.load_state_dict(plain.state_dict(), strict=True)
+    f_g = plain.backbone(inputs)[-1]
+    masks = part_masks(torch.stack([s.part_boxes for s in samples]), (64, 64), (8, 8))
+    f_p = literal_part_guidance(f_g, masks, plain.attention)[1]
+    three = (
+        plain.neck(plain.refine_fusion(torch.cat([f_g, f_p], 1))),
+        plain.refine_global(f_g),
+        plain.refine_part(f_p),
+    )
+    concat = wide(inputs, samples)
+    expected = torch.cat([feature / feature.norm(dim=1, keepdim=True) for feature in three], 1)
+    torch.testing.assert_close(concat, expected / 3**0.5, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(concat.norm(dim=1), torch.ones(8))
+    assert wide(inputs, samples, mode="predict")[0].feature.shape == (64,)
+    torch.testing.assert_close(
+        wide.train()(inputs, samples, mode="loss"), plain.train()(inputs, samples, mode="loss")
+    )
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_training_under_autocast_is_finite(build, batch, dtype):
     model, (inputs, samples) = build("PGAN"), batch()
@@ -180,6 +203,12 @@ def test_a_checkpoint_with_another_number_of_vehicles_loads_for_testing(build):
     ("name", "changes", "message"),
     [
         ("PGAN", {"attention": "soft"}, "attention='soft': it is one of learned, uniform, grid"),
+        ("PGAN", {"test_feature": "sum"}, "test_feature='sum': it is one of fusion, concat"),
+        (
+            "PGAN",
+            {"test_feature": "concat", "loss_weights": {"loss_part": 0}},
+            "'concat' needs model.loss_weights.loss_part above 0",
+        ),
         ("PGAN", {"loss_weights": {"loss_x": 1}}, "no 'loss_x' in PGAN: loss_id, loss_fusion"),
         ("Baseline", {"loss_weights": {"loss_part": 1}}, "no 'loss_part' in Baseline"),
         ("PGAN", {"loss_weights": {"loss_id": -1}}, "loss_weights.loss_id=-1"),
