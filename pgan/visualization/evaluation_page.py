@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -203,8 +203,9 @@ def _values(evaluation: Evaluation) -> dict[str, str]:
 
 
 def _protocols(evaluations: Mapping[str, Evaluation]) -> str:
-    told: Iterable[str] = (
-        f"{name} ({evaluation.protocol.title}; refinement: {evaluation.refinement})"
-        for name, evaluation in evaluations.items()
-    )
+    told = []
+    for name, evaluation in evaluations.items():
+        refinement = evaluation.refinement
+        said = "" if refinement in name else f"; refinement: {refinement}"
+        told.append(f"{name} ({evaluation.protocol.title}{said})")
     return f"By {'; '.join(told)}."

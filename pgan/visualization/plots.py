@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from textwrap import fill
 
 import matplotlib
 import numpy as np
@@ -17,6 +18,8 @@ from pgan.evaluation import RocCurve
 COLOURS = ("#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _LINES = ("-", "--", "-.", ":")
 _NEUTRAL = "#7d8590"
+_HEIGHT, _LINE = 3.6, 0.21  # of the axes, and of a line of text below them, in inches
+_WIDTH = 80  # letters in such a line
 _ROC_POINTS = 400  # more than a picture shows: a curve has as many as there are distances
 _STYLE = {
     "font.size": 10,
@@ -118,9 +121,9 @@ def cmc_curves(curves: Mapping[str, Sequence[float]], fmt: str = "svg") -> bytes
             axes.plot(range(1, len(values) + 1), values, **style)
         axes.set(xlabel="k", ylabel="Rank-k, %", xlim=(1 - last / 100, last * 1.01))
         axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator([1, *range(5, last + 1, 5)]))
-        axes.legend(loc="best")
+        _legend_below(axes)
 
-    return _render(draw, fmt)
+    return _render(draw, fmt, _height(curves))
 
 
 def roc_curves(curves: Mapping[str, RocCurve], fmt: str = "svg") -> bytes:
@@ -143,20 +146,34 @@ def roc_curves(curves: Mapping[str, RocCurve], fmt: str = "svg") -> bytes:
             axes.plot(fprs, tprs, drawstyle="steps-post", **style)
         axes.plot(fprs, 100 * fprs, color=_NEUTRAL, lw=1, ls=(0, (1, 3)), label="chance")
         axes.set(xscale="log", xlabel="FPR", ylabel="TPR, %", xlim=(fprs[0], 1), ylim=(0, 102))
-        axes.legend(loc="best")
+        _legend_below(axes)
 
-    return _render(draw, fmt)
+    return _render(draw, fmt, _height([*curves, "chance"]))
 
 
 def _styles(names: Mapping[str, object]) -> list[dict[str, str]]:
     """How to draw each curve: told apart by its line where the colour is not seen."""
     return [
-        {"label": name, "color": COLOURS[i % len(COLOURS)], "ls": _LINES[i % len(_LINES)]}
+        {
+            "label": fill(name, _WIDTH),
+            "color": COLOURS[i % len(COLOURS)],
+            "ls": _LINES[i % len(_LINES)],
+        }
         for i, name in enumerate(names)
     ]
 
 
-def _render(draw: Callable[[Axes], None], fmt: str, height: float = 3.6) -> bytes:
+def _height(names: Iterable[str]) -> float:
+    """Of a plot with these names below it, in inches."""
+    return _HEIGHT + _LINE * sum(fill(name, _WIDTH).count("\n") + 1 for name in names)
+
+
+def _legend_below(axes: Axes) -> None:
+    """Names one below the other, under the axes: they may be as long as a protocol's with all it says."""
+    axes.figure.legend(loc="outside lower left")
+
+
+def _render(draw: Callable[[Axes], None], fmt: str, height: float = _HEIGHT) -> bytes:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7.2, height), layout="constrained")  # no pyplot, no display
         axes = figure.add_subplot()

@@ -70,6 +70,14 @@ def test_curves_differ_in_colour_and_in_line():
     assert {"PGAN", "baseline", "1"} <= set(comments(svg))
 
 
+def test_long_names_are_written_whole_below_the_curves():
+    name = "multi-gallery-shot, " * 7 + "re-ranked"
+    short, long = (roc_curves({n: ROC}) for n in ("PGAN", name))
+    assert " ".join(comments(long)).count("multi-gallery-shot,") == 7
+    heights = [float(re.search(rb'height="([\d.]+)pt"', svg)[1]) for svg in (short, long)]
+    assert heights[1] > heights[0]
+
+
 def test_the_roc_begins_a_power_of_ten_below_its_points_and_steps_up_at_them():
     svg = roc_curves({"PGAN": ROC})
     assert {"PGAN", "chance", "TPR, %", "FPR"} <= set(comments(svg))
