@@ -5,3 +5,5 @@ _base_ = [
     '../_base_/schedules/cpu_24e.py',
     '../_base_/default_runtime.py',
 ]
+
+model = dict(backbone=dict(out='layer2'))  # as PGAN's
