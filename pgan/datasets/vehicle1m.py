@@ -24,7 +24,7 @@ class Vehicle1M(ReIDDataset):
             ├── test_1000.txt           16,123 images, the paper's small test
             ├── test_2000.txt           32,539 images, medium
             ├── test_3000.txt           49,259 images, large
-            └── test_5527.txt           91,480 images, all other vehicles
+            └── test_5527.txt           5,527 vehicles, its name is assumed
 
     So it is read tolerantly: a path may begin with ``image/``, or lack its ``.jpg``; what follows the
     vehicle is not read. There are no cameras; the protocol is VehicleID's.
@@ -44,7 +44,7 @@ class Vehicle1M(ReIDDataset):
         "test_1000.txt": (16_123, 1_000),
         "test_2000.txt": (32_539, 2_000),
         "test_3000.txt": (49_259, 3_000),
-        "test_5527.txt": (91_480, 5_527),
+        "test_5527.txt": (None, 5_527),
     }
 
     def list_file(self, role: str) -> Path:
