@@ -190,7 +190,6 @@ def _table(evaluations: Mapping[str, Evaluation]) -> Table:
         "In percent; mean ± standard deviation where a protocol is repeated",
         ["Evaluation", *keys],
         [[name, *(values.get(key) for key in keys)] for name, values in rows.items()],
-        note=_protocols(evaluations),
     )
 
 

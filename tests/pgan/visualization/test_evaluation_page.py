@@ -40,7 +40,7 @@ def test_plots_and_a_page_are_written_without_images(fleet, tmp_path):
     html = unescape(page.read_text())
     assert "Toy cars" in html
     assert f"{evaluation.metrics()['mAP']:.1f}" in html
-    assert html.count(evaluation.protocol.title) >= 3  # of the table and of both plots
+    assert html.count(evaluation.protocol.title) >= 3  # of the summary and of both plots
     assert f"{evaluation.tprs()['TPR@FPR=0.01']:.1f}" in html
     assert "hardest" not in html
 
