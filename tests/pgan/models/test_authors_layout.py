@@ -1,22 +1,31 @@
-"""The authors' checkpoint fits by renaming alone. Its names and shapes are facts of their release."""
+"""The authors' checkpoints: names, shapes, bytes, features. Names and shapes are facts of their release."""
 
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
+from torch import Tensor
 
+from pgan.apis import refuse_foreign_weights
+from pgan.engine.checkpoint import CheckpointError
+from pgan.models.authors import RELEASED_MODEL, authors_name, convert_checkpoint, convert_state
+from pgan.models.pgan import PGAN
+from pgan.models.reid_model import ReIDModel
 from pgan.registry import MODELS
+from pgan.structures import ReIDSample
 
-RENAMED = {
-    "base.": "backbone.",
-    "bottleneck.0.": "neck.",
-    "classifier.0.": "classifier.",
-    "attention.0.": "attention.",
-    "refine_concat.0.0.": "refine_fusion.se.",
-    "refine_concat.0.1.": "refine_fusion.bottleneck.",
-    "refine_prop.0.0.": "refine_part.se.",
-    "refine_prop.0.1.": "refine_part.bottleneck.",
-    "refine_base.0.0.": "refine_global.se.",
-    "refine_base.0.1.": "refine_global.bottleneck.",
+SMALL = {
+    "type": "PGAN",
+    "backbone": {"type": "TorchvisionBackbone", "name": "resnet18", "out": "layer2"},
+    "feature_dim": 64,
+    "attention_channels": 48,
 }
+RESNET18 = {**SMALL, "backbone": {"type": "TorchvisionBackbone", "name": "resnet18"}}
 
 
 def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
@@ -60,14 +69,211 @@ def authors_shapes() -> dict[str, tuple[int, ...]]:
     }
 
 
-def test_every_entry_has_its_place_by_renaming():
-    model = MODELS.build(
-        {"type": "PGAN", "backbone": {"type": "TorchvisionBackbone"}, "num_vehicles": 576}
+@pytest.fixture(scope="module")
+def released() -> PGAN:
+    return MODELS.build({**RELEASED_MODEL, "num_vehicles": 576})
+
+
+def test_every_entry_of_the_release_has_its_place_by_renaming(released: PGAN) -> None:
+    ours = {authors_name(name): tuple(v.shape) for name, v in released.state_dict().items()}
+    assert ours == authors_shapes()
+    assert len(ours) == 393
+    assert round(sum(p.numel() for p in released.parameters()) / 1e6, 2) == 36.46
+    assert released.backbone(torch.zeros(1, 3, 224, 224)).shape == (1, 2048, 14, 14)
+
+
+def test_the_released_layout_goes_there_and_back(released: PGAN) -> None:
+    # Tensors of one element each stand for the full ones: renaming copies nothing.
+    state = {name: torch.zeros(()).expand(shape) for name, shape in authors_shapes().items()}
+    ours = convert_state(state, released, "ours")
+    assert list(ours) == list(released.state_dict())
+    back = convert_state(ours, released, "authors")
+    assert back.keys() == state.keys()
+    assert all(back[name] is state[name] for name in state)
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def random_state(vehicles: int = 5) -> dict[str, Tensor]:
+    """A small checkpoint in the authors' layout, no two tensors alike."""
+    model = MODELS.build({**SMALL, "num_vehicles": vehicles})
+    generator = torch.Generator().manual_seed(1)
+    return {
+        authors_name(name): torch.randn(value.shape, generator=generator)
+        if value.is_floating_point()
+        else torch.randint(9999, value.shape, generator=generator)
+        for name, value in model.state_dict().items()
+    }
+
+
+def same_bytes(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(
+        a[k].dtype == b[k].dtype
+        and a[k].shape == b[k].shape
+        and a[k].numpy().tobytes() == b[k].numpy().tobytes()
+        for k in a
     )
-    theirs = {}
-    for name, shape in authors_shapes().items():
-        prefix = next(p for p in RENAMED if name.startswith(p))
-        theirs[RENAMED[prefix] + name.removeprefix(prefix)] = shape
-    assert theirs == {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == 36.46
-    assert model.backbone(torch.zeros(1, 3, 224, 224)).shape == (1, 2048, 14, 14)
+
+
+@pytest.mark.parametrize("wrapped", ["plain", "state_dict", "module"])
+def test_a_file_converted_there_and_back_holds_the_same_bytes(tmp_path: Path, wrapped: str) -> None:
+    state = random_state()
+    named = {f"module.{k}": v for k, v in state.items()} if wrapped == "module" else state
+    content = named if wrapped == "plain" else {"state_dict": named, "epoch": 120}
+    torch.save(content, tmp_path / "model_best.pth")
+    done = convert_checkpoint(tmp_path / "model_best.pth", tmp_path / "ours.pth", model=SMALL)
+    assert done.num_vehicles == 5
+    assert done.tensors == len(state)
+    assert done.left_out == (() if wrapped == "plain" else ("epoch",))
+    convert_checkpoint(tmp_path / "ours.pth", tmp_path / "back.pth", "authors", SMALL)
+    assert same_bytes(torch.load(tmp_path / "back.pth", weights_only=True), state)
+    # PyTorch 1.0, which the authors used, reads no zip files.
+    assert (tmp_path / "back.pth").read_bytes()[:2] != b"PK"
+
+
+def test_a_converted_file_is_tested_as_one_of_ours(tmp_path: Path) -> None:
+    torch.save(random_state(), tmp_path / "theirs.pth")
+    convert_checkpoint(tmp_path / "theirs.pth", tmp_path / "ours.pth", model=SMALL)
+    model = MODELS.build(SMALL)
+    refuse_foreign_weights(model, str(tmp_path / "ours.pth"))
+    content = torch.load(tmp_path / "ours.pth", weights_only=True)
+    assert content["meta"] == {"converted_from": "theirs.pth", "num_vehicles": 5}
+    model.load_state_dict(content["state_dict"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"attention.0.ln1.bias": None}, "lacks 1 of .* the first is 'attention.0.ln1.bias'"),
+        ({"classifier.0.weight": None}, "lacks 1 of .* the first is 'classifier.0.weight'"),
+        ({"refine_extra.0.weight": torch.ones(2)}, "1 tensors too many.*'refine_extra.0.weight'"),
+        (
+            {"bottleneck.0.weight": torch.ones(65)},
+            r"'bottleneck.0.weight' with \(65,\) where the model has \(64,\)",
+        ),
+        ({"module.classifier.0.weight": torch.ones(2)}, "'classifier.0.weight' twice"),
+    ],
+)
+def test_a_tensor_too_few_too_many_or_misshapen_is_named(
+    tmp_path: Path, change: dict, words: str
+) -> None:
+    state = {k: v for k, v in {**random_state(), **change}.items() if v is not None}
+    torch.save(state, tmp_path / "theirs.pth")
+    with pytest.raises(CheckpointError, match=rf"theirs.pth: .*{words}"):
+        convert_checkpoint(tmp_path / "theirs.pth", tmp_path / "ours.pth", model=SMALL)
+    assert [file.name for file in tmp_path.iterdir()] == ["theirs.pth"]
+
+
+def test_what_is_no_such_checkpoint_is_refused(tmp_path: Path) -> None:
+    torch.save(random_state(), tmp_path / "theirs.pth")
+    with pytest.raises(CheckpointError, match="layout of 'authors' already: convert it to 'ours'"):
+        convert_checkpoint(tmp_path / "theirs.pth", tmp_path / "a.pth", "authors", SMALL)
+    with pytest.raises(CheckpointError, match="is there already"):
+        convert_checkpoint(tmp_path / "theirs.pth", tmp_path / "theirs.pth", model=SMALL)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        convert_checkpoint(tmp_path / "nowhere.pth", tmp_path / "a.pth", model=SMALL)
+    torch.save({"epoch": 3}, tmp_path / "empty.pth")
+    with pytest.raises(CheckpointError, match="holds no state dict of tensors"):
+        convert_checkpoint(tmp_path / "empty.pth", tmp_path / "a.pth", model=SMALL)
+    torch.save({"x": Path("code")}, tmp_path / "code.pth")
+    with pytest.raises(CheckpointError, match="not a checkpoint of tensors"):
+        convert_checkpoint(tmp_path / "code.pth", tmp_path / "a.pth", model=SMALL)
+
+
+# --- features --------------------------------------------------------------------------------
+
+
+def literal_feature(state: dict[str, Tensor], images: Tensor, masks: Tensor) -> Tensor:
+    """The release's test feature on a ResNet-18, step by step from its description, in plain torch.
+
+    Args:
+        state: In the authors' layout.
+        images: (B, 3, H, W).
+        masks: (B, D, h, w) float, none of them empty.
+
+    Returns:
+        (B, C) L2-normalised.
+    """
+    resnet = torchvision.models.resnet18()
+    resnet.layer4[0].conv1.stride = resnet.layer4[0].downsample[0].stride = (1, 1)
+    base = {k.removeprefix("base."): v for k, v in state.items() if k.startswith("base.")}
+    resnet.load_state_dict(base, strict=False)
+    resnet.eval()
+    x = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(images))))
+    f_g = resnet.layer4(resnet.layer3(resnet.layer2(resnet.layer1(x))))
+
+    def weight_normed(name: str) -> Tensor:
+        v = state[f"attention.0.{name}.weight_v"]
+        return state[f"attention.0.{name}.weight_g"] * v / v.norm()
+
+    # Mask-guided average pooling of every part, from the tensor of masked maps itself.
+    parts = masks[:, :, None] * f_g[:, None]
+    pooled = parts.sum((3, 4)) / masks.sum((2, 3))[:, :, None]
+    hidden = F.layer_norm(
+        pooled @ weight_normed("linear1").T,
+        (len(weight_normed("linear1")),),
+        state["attention.0.ln1.weight"],
+        state["attention.0.ln1.bias"],
+    )
+    logits = (F.relu(hidden) @ weight_normed("linear2").T).mean(-1)
+    weights = (10 * logits).softmax(1)
+    f_p = (weights[:, :, None, None] * masks).sum(1, keepdim=True) * f_g + f_g
+    feature = literal_refine(state, "refine_concat.0", torch.cat([f_g, f_p], 1)).mean((2, 3))
+    return F.normalize(literal_norm(state, "bottleneck.0", feature))
+
+
+def literal_norm(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    mean, var, weight, bias = (
+        state[f"{name}.{part}"].view(1, -1, *[1] * (x.ndim - 2))
+        for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    return (x - mean) / (var + 1e-5).sqrt() * weight + bias
+
+
+def literal_refine(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    squeezed = F.relu(x.mean((2, 3)) @ state[f"{name}.0.fc.0.weight"].T)
+    x = x * (squeezed @ state[f"{name}.0.fc.2.weight"].T).sigmoid()[:, :, None, None]
+    block = f"{name}.1"
+    first = F.relu(literal_norm(state, f"{block}.bn1", x))
+    y = F.conv2d(first, state[f"{block}.conv1.weight"])
+    y = F.relu(literal_norm(state, f"{block}.bn2", y))
+    y = F.conv2d(y, state[f"{block}.conv2.weight"], padding=1)
+    y = F.relu(literal_norm(state, f"{block}.bn3", y))
+    y = F.conv2d(y, state[f"{block}.conv3.weight"])
+    return y + F.conv2d(first, state[f"{block}.conv4.weight"])
+
+
+def plausible_state(model: ReIDModel) -> dict[str, Tensor]:
+    """The model's own initial weights, with statistics and scales that are not 0 and 1."""
+    generator = torch.Generator().manual_seed(2)
+    state = {}
+    for name, value in model.state_dict().items():
+        noise = torch.rand(value.shape, generator=generator)
+        if name.endswith(("running_var", "weight_g")) or (
+            name.endswith("weight") and value.ndim == 1
+        ):
+            value = value * (0.5 + noise)
+        elif name.endswith(("running_mean", "bias")):
+            value = 0.2 * (noise - 0.5)
+        state[authors_name(name)] = value
+    return state
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_converted_weights_give_the_features_of_the_release(channels_last: bool) -> None:
+    model = MODELS.build({**RESNET18, "num_vehicles": 5, "channels_last": channels_last}).eval()
+    state = plausible_state(model)
+    model.load_state_dict(convert_state(state, model, "ours"))
+    images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    masks = torch.rand(3, 6, 4, 4, generator=torch.Generator().manual_seed(4)) < 0.4
+    masks[:, :, 0, 0] = True
+    samples = [ReIDSample(part_masks=mask) for mask in masks]
+    with torch.no_grad():
+        ours = model(images, samples, mode="tensor")
+        theirs = literal_feature(state, images, masks.float())
+    assert ours.shape == (3, 64)
+    # Features of three images that differ, so that equality means something.
+    assert (theirs[0] - theirs[1]).abs().max() > 1e-2
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    assert math.isclose(ours.norm(dim=1).mean(), 1, abs_tol=1e-5)

@@ -1,0 +1,60 @@
+"""Convert a checkpoint of the PGAN authors' release into ours, or one of ours into theirs.
+
+To test their ``model_best.pth`` here, and to go on training from it::
+
+    python tools/convert_checkpoint.py model_best.pth veri776.pth
+    python tools/test.py configs/pgan/pgan_r50_1xb64-130e_veri776-224x224.py veri776.pth
+
+To run a model of ours in their program::
+
+    python tools/convert_checkpoint.py work_dirs/RUN/epoch_130.pth ours.pth --to authors
+
+Every tensor has its place and keeps its bytes; one too many, too few or of another shape is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmengine.registry import init_default_scope
+
+import pgan.models  # noqa: F401  (registers the models)
+from pgan.apis import ConfigError, load_config
+from pgan.models.authors import AUTHORS, OURS, convert_checkpoint
+from pgan.tools.cli import report_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", help="checkpoint to convert")
+    parser.add_argument("target", help="file to write; there must be none yet")
+    parser.add_argument("--to", choices=(OURS, AUTHORS), default=OURS, help="layout to convert to")
+    parser.add_argument(
+        "--config", help="config of the PGAN, if it is not the released one on a ResNet-50"
+    )
+    return parser.parse_args()
+
+
+@report_errors
+def main() -> int:
+    """Convert, and say what was written."""
+    args = parse_args()
+    model = None
+    if args.config:
+        model = load_config(args.config).get("model")
+        if not model or model.get("type") != "PGAN":
+            raise ConfigError(f"{args.config}: its model is no PGAN: see configs/pgan")
+    init_default_scope("pgan")
+    done = convert_checkpoint(args.source, args.target, args.to, model)
+    print(f"{done.path}: {done.tensors} tensors, classifier of {done.num_vehicles} vehicles")
+    if done.left_out:
+        print(f"  left out of {args.source}: {', '.join(done.left_out)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
