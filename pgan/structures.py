@@ -19,6 +19,8 @@ class ReIDSample(BaseDataElement):
             bottom exclusive. An empty slot is all zeros.
         part_labels (Tensor): (D,) int64 index into the cache's classes, -1 in an empty slot.
         part_scores (Tensor): (D,) float32 confidence, 0 in an empty slot.
+        part_masks (Tensor): (D, h, w) bool, in place of the three fields of boxes where the part cache was
+            made of masks alone. An empty slot is all False.
 
     Set by the model's ``predict``:
         feature (Tensor): (C,) float32, L2-normalised.

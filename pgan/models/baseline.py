@@ -28,7 +28,7 @@ class Baseline(ReIDModel):
             self.to(memory_format=torch.channels_last)
 
     def extract(
-        self, features: Tensor, image_size: tuple[int, int], part_boxes: Tensor | None, train: bool
+        self, features: Tensor, image_size: tuple[int, int], parts: Tensor | None, train: bool
     ) -> Extracted:
         """See `ReIDModel.extract`."""
         feature = self.refine_global(features)

@@ -6,6 +6,33 @@ import torch
 from torch import Tensor
 
 from detector.cache import overlap_masks
+from pgan.models.errors import ModelError
+
+
+def masks_on_map(parts: Tensor, image_size: tuple[int, int], map_size: tuple[int, int]) -> Tensor:
+    """Masks of parts at the size of a feature map, whether the parts are boxes or masks.
+
+    Args:
+        parts: (B, D, 4) boxes, as `part_masks` takes them; or (B, D, h, w) bool masks of the whole image,
+            from a part cache that was made of masks alone.
+        image_size: Height and width of the network's input in pixels.
+        map_size: Height h and width w of the feature map in cells.
+
+    Returns:
+        (B, D, h, w) bool.
+
+    Raises:
+        ModelError: The masks are of another size: without boxes they cannot be made anew.
+    """
+    if parts.ndim == 3:
+        return part_masks(parts, image_size, map_size)
+    if parts.shape[2:] != torch.Size(map_size):
+        have, need = ("x".join(map(str, size)) for size in (parts.shape[2:], map_size))
+        raise ModelError(
+            f"The part cache has masks of {have} cells and no boxes, the model's map has {need} cells: "
+            f"choose an image_size that gives {have}, or a part cache with boxes."
+        )
+    return parts
 
 
 def part_masks(boxes: Tensor, image_size: tuple[int, int], mask_size: tuple[int, int]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pgan.models.errors import ModelError
 from pgan.models.part_attention import PartAttention, UniformAttention, guide_features
-from pgan.models.part_masks import grid_masks, part_masks
+from pgan.models.part_masks import grid_masks, masks_on_map
 from pgan.models.refine import Refine
 from pgan.models.reid_model import Extracted, ReIDModel
 from pgan.registry import MODELS
@@ -97,18 +97,18 @@ class PGAN(ReIDModel):
             self.to(memory_format=torch.channels_last)
 
     def needs_parts(self) -> bool:
-        """Whether ``extract`` is to be given part boxes."""
+        """Whether ``extract`` is to be given parts."""
         return not self.on_grid
 
     def extract(
-        self, features: Tensor, image_size: tuple[int, int], part_boxes: Tensor | None, train: bool
+        self, features: Tensor, image_size: tuple[int, int], parts: Tensor | None, train: bool
     ) -> Extracted:
         """See `ReIDModel.extract`. On the grid the part weights are (B, H * W)."""
         if self.on_grid:
             masks = grid_masks(features.shape[2:], features.device)
             masks = masks.expand(len(features), -1, -1, -1)
         else:
-            masks = part_masks(part_boxes, image_size, features.shape[2:])
+            masks = masks_on_map(parts, image_size, features.shape[2:])
         weights = self.attention(features, masks)
         guided = guide_features(features, masks, weights)
         fusion = self.refine_fusion(torch.cat([features, guided], 1))

@@ -98,19 +98,20 @@ class ReIDModel(BaseModel):
 
     @abstractmethod
     def extract(
-        self, features: Tensor, image_size: tuple[int, int], part_boxes: Tensor | None, train: bool
+        self, features: Tensor, image_size: tuple[int, int], parts: Tensor | None, train: bool
     ) -> Extracted:
         """Features of a batch.
 
         Args:
             features: (B, C, H, W) map of the backbone.
             image_size: Height and width of the network's input in pixels.
-            part_boxes: (B, D, 4) float32 in those pixels; None for a model that needs none.
+            parts: (B, D, 4) float32 boxes in those pixels, or (B, D, h, w) bool masks; None for a model that
+                needs none.
             train: Whether to run the branches that only losses look at.
         """
 
     def needs_parts(self) -> bool:
-        """Whether ``extract`` is to be given part boxes."""
+        """Whether ``extract`` is to be given parts."""
         return False
 
     def forward(
@@ -123,7 +124,8 @@ class ReIDModel(BaseModel):
 
         Args:
             inputs: (B, 3, H, W) float32 normalised images.
-            data_samples: B samples, with ``vehicle_label`` for losses and ``part_boxes`` for parts.
+            data_samples: B samples, with ``vehicle_label`` for losses and ``part_boxes``, or else
+                ``part_masks``, for parts.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
         Returns:
@@ -176,10 +178,10 @@ class ReIDModel(BaseModel):
     ) -> Extracted:
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        boxes = self._part_boxes(data_samples).to(inputs.device) if self.needs_parts() else None
+        parts = self._parts(data_samples).to(inputs.device) if self.needs_parts() else None
         features = self.backbone(inputs)
         features = features if isinstance(features, Tensor) else features[-1]
-        return self.extract(features, inputs.shape[2:], boxes, train)
+        return self.extract(features, inputs.shape[2:], parts, train)
 
     def _embed(self, extracted: Extracted) -> Tensor:
         return F.normalize(self.neck(extracted.feature).float())
@@ -199,17 +201,25 @@ class ReIDModel(BaseModel):
             )
         return torch.tensor(labels)
 
-    def _part_boxes(self, data_samples: Sequence[ReIDSample] | None) -> Tensor:
-        if not data_samples or any("part_boxes" not in sample for sample in data_samples):
+    def _parts(self, data_samples: Sequence[ReIDSample] | None) -> Tensor:
+        samples = data_samples or []
+        # Of a union, one part cache may have boxes and another masks: no batch holds both.
+        masked = any("part_masks" in sample for sample in samples)
+        name = "part_masks" if masked else "part_boxes"
+        if not samples or any(name not in sample for sample in samples):
             raise ModelError(
-                f"{type(self).__name__} needs part_boxes in every sample: give the data set a part cache."
+                "The part caches of a batch hold boxes and masks: take one kind for all data sets."
+                if masked
+                else f"{type(self).__name__} needs part_boxes in every sample: "
+                "give the data set a part cache."
             )
-        counts = sorted({len(sample.part_boxes) for sample in data_samples})
+        parts = [sample.get(name) for sample in samples]
+        counts = sorted({len(part) for part in parts})
         if len(counts) > 1:
             raise ModelError(
                 f"The samples of a batch have {counts[0]} and {counts[1]} part slots: pad them to one D."
             )
-        return torch.stack([sample.part_boxes for sample in data_samples])
+        return torch.stack(parts)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, *args: object, **kwargs: object

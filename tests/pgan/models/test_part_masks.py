@@ -3,7 +3,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from pgan.models.part_masks import grid_masks, part_masks
+from pgan.models.errors import ModelError
+from pgan.models.part_masks import grid_masks, masks_on_map, part_masks
 
 
 def quarter_boxes(count: int, height: int, width: int) -> torch.Tensor:
@@ -60,3 +61,14 @@ def test_grid_makes_every_cell_a_part():
     assert masks.shape == (6, 2, 3)
     for part, mask in enumerate(masks):
         assert mask.nonzero().tolist() == [[part // 3, part % 3]]
+
+
+def test_masks_without_boxes_serve_their_own_size_only():
+    masks = torch.rand(2, 3, 14, 14) < 0.5
+    assert masks_on_map(masks, (224, 224), (14, 14)) is masks
+    with pytest.raises(
+        ModelError, match=r"masks of 14x14 cells and no boxes.* map has 16x12 cells"
+    ):
+        masks_on_map(masks, (256, 192), (16, 12))
+    boxes = quarter_boxes(6, 64, 64)[None]
+    assert torch.equal(masks_on_map(boxes, (64, 64), (5, 5)), part_masks(boxes, (64, 64), (5, 5)))
