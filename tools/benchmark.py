@@ -17,7 +17,13 @@ from pathlib import Path
 import torch
 
 from detector.top_d_benchmark import top_d_benchmark
-from pgan.evaluation.benchmark import ranking_benchmark
+from pgan.datasets.benchmark import reading_benchmark
+from pgan.evaluation.benchmark import (
+    ranking_benchmark,
+    scaling_benchmark,
+    vehicleid_13164_benchmark,
+    veriwild_large_benchmark,
+)
 from pgan.files import write_json
 from pgan.models.benchmark import part_attention, pgan_over_baseline
 from pgan.tools.cli import report_errors
@@ -26,7 +32,23 @@ from pgan.tools.cli import report_errors
 BENCHMARKS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
     "part_attention": ("forward and backward against the literal Eq. 2, float32", part_attention),
     "pgan_over_baseline": ("inference with ResNet-50 at 224 x 224", pgan_over_baseline),
-    "ranking": ("VeRi-776's size, 1,678 x 11,579, against the literal loop", ranking_benchmark),
+    "ranking": (
+        "VeRi-776's size, 1,678 x 11,579, against the literal loop and against sorting",
+        ranking_benchmark,
+    ),
+    "reading": (
+        "417,000 images in VERI-Wild's layout: the lists, and all checks",
+        reading_benchmark,
+    ),
+    "scaling": ("evaluation of up to 4,000 x 32,000 features of 512", scaling_benchmark),
+    "vehicleid_13164": (
+        "VehicleID's largest test, 10 draws, with ROC, in a process of its own",
+        vehicleid_13164_benchmark,
+    ),
+    "veriwild_large": (
+        "10,000 x 128,517 features of 512, with ROC, in a process of its own",
+        veriwild_large_benchmark,
+    ),
     "top_d": ("post-processing of 16 images against mmdet's image-by-image path", top_d_benchmark),
 }
 

@@ -62,9 +62,7 @@ class Grid:
         Raises:
             RankingError: They are so long that their distances are no float32 numbers.
         """
-        longest = max(
-            float(torch.linalg.vector_norm(f, dim=1, dtype=torch.float64).max()) for f in features
-        )
+        longest = max(float(squared_lengths(f).max()) for f in features) ** 0.5
         if 4 * longest**2 > torch.finfo(torch.float32).max:
             raise RankingError(
                 f"a feature is {longest:.3g} long, too long to compare: L2-normalise the features"
@@ -77,6 +75,11 @@ class Grid:
         """The features on the grid, float64."""
         rounded = features.to(torch.float64, copy=True)
         return rounded.div_(self.step).round_().mul_(self.step)
+
+
+def squared_lengths(features: torch.Tensor) -> torch.Tensor:
+    """(N,) float64, without a second copy of the features."""
+    return torch.cat([rows.double().square().sum(1) for rows in features.split(4096)])
 
 
 def feature_distances(query: Any, gallery: Any, chunk_size: int = CHUNK_SIZE) -> DistanceChunks:
@@ -101,12 +104,12 @@ def feature_distances(query: Any, gallery: Any, chunk_size: int = CHUNK_SIZE) ->
         )
     grid = Grid.of(query, gallery)
     gallery = grid(gallery.to(query.device))
-    gallery_norms = gallery.square().sum(1)
+    gallery_lengths = squared_lengths(gallery)
 
     def rows(start: int, stop: int) -> torch.Tensor:
         chunk = grid(query[start:stop])
-        distances = torch.addmm(gallery_norms, chunk, gallery.T, alpha=-2)
-        return distances.add_(chunk.square().sum(1, keepdim=True)).float()
+        distances = torch.addmm(gallery_lengths, chunk, gallery.T, alpha=-2)
+        return distances.add_(squared_lengths(chunk)[:, None]).float()
 
     return DistanceChunks((len(query), len(gallery)), torch.float32, chunk_size, rows)
 

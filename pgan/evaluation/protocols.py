@@ -38,6 +38,8 @@ class Protocol:
             ranking; ``'none'``: cameras are ignored.
         repeats: How often it is drawn; results are means over the repeats.
         seed: Of the draws.
+        vehicles: Of the test set that the name stands for; 0 for any. Another number is scored all the
+            same, and said with the result.
         distance: Between features.
     """
 
@@ -47,6 +49,7 @@ class Protocol:
     junk: str = "same-camera"
     repeats: int = 1
     seed: int = 0
+    vehicles: int = 0
     distance: str = "squared Euclidean"
 
     def draws(self, features: FeatureSet) -> Iterator[FeatureSet]:
@@ -139,24 +142,25 @@ def _each_image_once(features: FeatureSet) -> FeatureSet:
     return features if in_place else features.take(np.array(rows))
 
 
-def _listed(name: str, of: str, junk: str = "same-camera") -> Protocol:
+def _listed(name: str, of: str, vehicles: int = 0, junk: str = "same-camera") -> Protocol:
     rule = {
         "same-camera": "images of the query's vehicle by the query's camera removed",
         "none": "no image removed, whatever its camera",
     }[junk]
-    return Protocol(name, f"{of}: queries and gallery as listed, {rule}", "listed", junk)
+    title = f"{of}: queries and gallery as listed, {rule}"
+    return Protocol(name, title, "listed", junk, vehicles=vehicles)
 
 
-def _drawn(name: str, of: str, gallery: str = "one-per-vehicle") -> Protocol:
+def _drawn(name: str, of: str, vehicles: int = 0, gallery: str = "one-per-vehicle") -> Protocol:
     rule = {
         "one-per-vehicle": "one random image of each vehicle is the gallery, the others are queries",
         "all-but-one": "one random image of each vehicle is the query, the others are the gallery",
     }[gallery]
     title = f"{of}: {rule}; mean and standard deviation of 10 seeded repeats"
-    return Protocol(name, title, gallery, "none", repeats=10)
+    return Protocol(name, title, gallery, "none", repeats=10, vehicles=vehicles)
 
 
-_VERI_WILD = {"small": "3,000", "medium": "5,000", "large": "10,000"}
+_VERI_WILD = {"small": 3000, "medium": 5000, "large": 10000}
 
 # VehicleID's is of Liu et al., "Deep Relative Distance Learning", CVPR 2016; VERI-Wild's of Lou et al.,
 # CVPR 2019; VRIC's of Kanaci et al., GCPR 2018: one probe and one gallery image of each vehicle, so none
@@ -165,28 +169,25 @@ PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         _listed(DEFAULT, "any test set"),
-        _listed("veri776", "VeRi-776, cross-camera"),
-        *(
-            _listed(f"veriwild-{size}", f"VERI-Wild {size}, {count} vehicles")
-            for size, count in _VERI_WILD.items()
-        ),
+        _listed("veri776", "VeRi-776, cross-camera", 200),
         *(
             _listed(
-                f"veriwild-{size}-without-cameras", f"VERI-Wild {size}, {count} vehicles", "none"
+                f"veriwild-{size}{ending}", f"VERI-Wild {size}, {count:,} vehicles", count, junk
             )
+            for ending, junk in (("", "same-camera"), ("-without-cameras", "none"))
             for size, count in _VERI_WILD.items()
         ),
-        _listed("vric", "VRIC, a probe and a gallery image of each vehicle", "none"),
+        _listed("vric", "VRIC, a probe and a gallery image of each vehicle", 2811, "none"),
         *(
-            _drawn(f"vehicleid-{count}", f"VehicleID, {count} vehicles")
+            _drawn(f"vehicleid-{count}", f"VehicleID, {count:,} vehicles", count)
             for count in (800, 1600, 2400, 3200, 6000, 13164)
         ),
         *(
-            _drawn(f"vehicle1m-{count}", f"Vehicle-1M, {count} vehicles")
+            _drawn(f"vehicle1m-{count}", f"Vehicle-1M, {count:,} vehicles", count)
             for count in (1000, 2000, 3000, 5527)
         ),
         _drawn("one-gallery-image", "any test set"),
         _drawn("single-gallery-shot", "any test set, single gallery shot"),
-        _drawn("multi-gallery-shot", "any test set, multiple gallery shots", "all-but-one"),
+        _drawn("multi-gallery-shot", "any test set, multiple gallery shots", 0, "all-but-one"),
     )
 }

@@ -92,4 +92,4 @@ class RocCounter:
 
 def _cells(distances: torch.Tensor) -> torch.Tensor:
     """Numbers of the cells, int32, ascending with the distance as float32's bits are from zero on."""
-    return (distances + 0.0).view(torch.int32) >> _DROPPED_BITS  # -0.0 becomes 0.0
+    return (distances.view(torch.int32) >> _DROPPED_BITS).clamp_(min=0)  # -0.0 is 0.0

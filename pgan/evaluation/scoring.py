@@ -34,6 +34,7 @@ class Evaluation:
         refinement: What was done before ranking, ``'none'`` or e.g. ``'k-reciprocal (k1=20, …)'``.
         roc: Of all pairs of all repeats together; None if it was not asked for.
         dataset: Title of the data set; empty where unknown.
+        vehicles: On the test images.
     """
 
     protocol: Protocol
@@ -41,6 +42,7 @@ class Evaluation:
     refinement: str = "none"
     roc: RocCurve | None = None
     dataset: str = ""
+    vehicles: int = 0
 
     def metrics(self, ranks: Sequence[int] = RANKS) -> dict[str, float]:
         """``mAP``, ``mINP`` and ``Rank-k`` in percent, the mean over the repeats."""
@@ -76,6 +78,7 @@ class Evaluation:
             "queries": first.num_valid,
             "queries_without_match": first.num_invalid,
             "gallery": first.num_gallery,
+            "vehicles": self.vehicles,
             "repeats": len(self.rankings),
         }
 
@@ -92,6 +95,8 @@ class Evaluation:
         """How the numbers came about, in one sentence for a log or a caption."""
         count, protocol = self.counts(), self.protocol
         drawn = f"; seed {protocol.seed}" if protocol.gallery != "listed" else ""
+        if protocol.vehicles not in (0, self.vehicles):
+            drawn += f"; NOT its test set, this one has {self.vehicles} vehicles"
         return (
             f"protocol '{protocol.name}' ({protocol.title}){drawn}: {count['queries']} queries ranked "
             f"against {count['gallery']} gallery images ({count['queries_without_match']} more without a "
@@ -151,6 +156,7 @@ def evaluate(
         str(comparison.refinement),
         pairs.curve() if pairs else None,
         features.dataset,
+        len(np.unique(draw.vehicle_ids)),
     )
 
 
@@ -182,8 +188,11 @@ class _Comparison:
             )
         if self.refinement.rerank:
             return self._encoding(features).distances(query, gallery, self.chunk_size)
-        sides = self._tensor(features[query]), self._tensor(features[gallery])
-        return feature_distances(*sides, self.chunk_size)
+        return feature_distances(
+            self._tensor(_rows(features, query)),
+            self._tensor(_rows(features, gallery)),
+            self.chunk_size,
+        )
 
     def _encoding(self, features: np.ndarray) -> KReciprocal:
         """Made once for all draws of the same features."""
@@ -203,6 +212,12 @@ class _Comparison:
 
     def _tensor(self, features: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(features).to(self.device)
+
+
+def _rows(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of the features, without a copy where they lie together."""
+    together = rows[-1] - rows[0] + 1 == len(rows)
+    return features[rows[0] : rows[-1] + 1] if together else features[rows]
 
 
 def _bar(name: str, total: int, shown: bool) -> tqdm:

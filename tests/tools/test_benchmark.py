@@ -32,4 +32,14 @@ def test_the_numbers_printed_are_those_in_the_json(
 
 
 def test_the_promised_comparisons_are_there() -> None:
-    assert set(benchmark.BENCHMARKS) == {"part_attention", "pgan_over_baseline", "ranking", "top_d"}
+    promised = {
+        "part_attention",
+        "pgan_over_baseline",
+        "ranking",
+        "reading",
+        "scaling",
+        "top_d",
+        "vehicleid_13164",
+        "veriwild_large",
+    }
+    assert promised <= set(benchmark.BENCHMARKS)

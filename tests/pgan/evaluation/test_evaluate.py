@@ -60,6 +60,7 @@ def test_a_result_carries_its_protocol_in_words_and_in_json(feature_set):
         "48 queries",
         "12 gallery",
         "seed 0",
+        "NOT its test set, this one has 12 vehicles",
     ):
         assert part in said
     stored = json.loads(json.dumps(evaluation.to_dict((1, 5), (0.01,))))
@@ -70,10 +71,16 @@ def test_a_result_carries_its_protocol_in_words_and_in_json(feature_set):
         "queries": 48,
         "queries_without_match": 0,
         "gallery": 12,
+        "vehicles": 12,
         "repeats": 10,
     }
     assert set(stored["metrics"]) == {"mAP", "mINP", "Rank-1", "Rank-5", "TPR@FPR=0.01"}
     assert set(stored["stds"]) == {"mAP", "mINP", "Rank-1", "Rank-5"}
+
+
+def test_only_another_test_set_than_the_protocols_is_called_so(feature_set):
+    assert "NOT" not in evaluate(feature_set(), "single-gallery-shot").describe()
+    assert "NOT" not in evaluate(feature_set(800, 2), "vehicleid-800").describe()
 
 
 @pytest.mark.parametrize("name", ["cross-camera", "vehicleid-800"])

@@ -47,6 +47,7 @@ def test_the_names_of_the_field_are_there():
         "junk": "none",
         "repeats": 10,
         "seed": 0,
+        "vehicles": 2400,
         "distance": "squared Euclidean",
     }
     assert PROTOCOLS["veri776"].junk == PROTOCOLS["veriwild-large"].junk == "same-camera"
