@@ -7,12 +7,13 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 # mmengine's lines that say how far a run has come; the rest goes to the step's log.
-_PROGRESS = re.compile(r"Epoch\((train|val|test)\)|: \d+ images of")
+_PROGRESS = re.compile(r"(Epoch|Iter)\((train|val|test)\)|: \d+ images of")
 _PREFIX = re.compile(r"^\S+ \S+ - mmengine - INFO - ")
 
 
@@ -76,17 +77,38 @@ class Chain:
 
     def _run_step(self, number: int, step: Step) -> None:
         log = self.log_dir / f"{number:02d}.log"
-        command = [sys.executable, *step.command]
-        # Progress bars go to the terminal through stderr; mmengine's log goes to stdout.
-        with (
-            log.open("a") as file,
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
-        ):
-            for line in process.stdout or ():
-                file.write(line)
-                if _PROGRESS.search(line):
-                    print("  " + _PREFIX.sub("", line.rstrip()), flush=True)
-        if process.returncode == 130:
+        code = run_command(step.command, log, lambda line: print(f"  {line}", flush=True))
+        if code == 130:
             raise KeyboardInterrupt
-        if process.returncode or not step.done.exists():
+        if code or not step.done.exists():
             raise StepError(f"step {number} ({step.title}) failed: its output is in {log}")
+
+
+def run_command(
+    command: Sequence[str],
+    log: Path,
+    show: Callable[[str], None],
+    started: Callable[[subprocess.Popen], None] = lambda process: None,
+    **options: Any,
+) -> int:
+    """Run Python with these arguments, and return its exit status.
+
+    Args:
+        command: Arguments after the interpreter.
+        log: File that its output is added to; errors, and progress bars, go where ours go.
+        show: Is given each line that says how far it has come.
+        started: Is given the process.
+        options: Of :class:`subprocess.Popen`.
+    """
+    with (
+        log.open("a", buffering=1) as file,
+        subprocess.Popen(
+            [sys.executable, *command], stdout=subprocess.PIPE, text=True, **options
+        ) as process,
+    ):
+        started(process)
+        for line in process.stdout or ():
+            file.write(line)
+            if _PROGRESS.search(line):
+                show(_PREFIX.sub("", line.rstrip()))
+    return process.returncode

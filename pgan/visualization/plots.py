@@ -72,7 +72,7 @@ def map_by_parts(
         axes.margins(x=0.08, y=0.2)
         axes.legend(loc="best")
 
-    return _render(draw, fmt)
+    return render(draw, fmt)
 
 
 def attribute_bars(
@@ -100,7 +100,7 @@ def attribute_bars(
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
 
-    return _render(draw, fmt, height=0.9 + 0.26 * len(names))
+    return render(draw, fmt, height=0.9 + 0.26 * len(names))
 
 
 def cmc_curves(curves: Mapping[str, Sequence[float]], fmt: str = "svg") -> bytes:
@@ -123,7 +123,7 @@ def cmc_curves(curves: Mapping[str, Sequence[float]], fmt: str = "svg") -> bytes
         axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator([1, *range(5, last + 1, 5)]))
         _legend_below(axes)
 
-    return _render(draw, fmt, _height(curves))
+    return render(draw, fmt, _height(curves))
 
 
 def roc_curves(curves: Mapping[str, RocCurve], fmt: str = "svg") -> bytes:
@@ -148,7 +148,7 @@ def roc_curves(curves: Mapping[str, RocCurve], fmt: str = "svg") -> bytes:
         axes.set(xscale="log", xlabel="FPR", ylabel="TPR, %", xlim=(fprs[0], 1), ylim=(0, 102))
         _legend_below(axes)
 
-    return _render(draw, fmt, _height([*curves, "chance"]))
+    return render(draw, fmt, _height([*curves, "chance"]))
 
 
 def _styles(names: Mapping[str, object]) -> list[dict[str, str]]:
@@ -173,7 +173,7 @@ def _legend_below(axes: Axes) -> None:
     axes.figure.legend(loc="outside lower left")
 
 
-def _render(draw: Callable[[Axes], None], fmt: str, height: float = _HEIGHT) -> bytes:
+def render(draw: Callable[[Axes], None], fmt: str, height: float = _HEIGHT) -> bytes:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7.2, height), layout="constrained")  # no pyplot, no display
         axes = figure.add_subplot()
