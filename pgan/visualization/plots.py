@@ -174,6 +174,13 @@ def _legend_below(axes: Axes) -> None:
 
 
 def render(draw: Callable[[Axes], None], fmt: str, height: float = _HEIGHT) -> bytes:
+    """Draw in the house's style, 7.2 inches wide, and return the file's bytes.
+
+    Args:
+        draw: Is given the axes.
+        fmt: ``'svg'`` or ``'png'``.
+        height: Of the figure in inches.
+    """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7.2, height), layout="constrained")  # no pyplot, no display
         axes = figure.add_subplot()
