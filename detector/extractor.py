@@ -23,7 +23,7 @@ from detector.attributes import ATTRIBUTES
 from detector.cache import PartCache, Parts, file_sha256
 from detector.cache_writer import PartCacheWriter
 from detector.errors import DetectorError
-from detector.images import IMAGE_SUFFIXES, ImageError
+from detector.images import ImageError
 
 _ANNOTATION_STEPS = ("LoadAnnotations", "mmdet.LoadAnnotations")
 
@@ -290,22 +290,3 @@ def _classes(config: Config, weights: dict[str, Any], model: torch.nn.Module) ->
             "model.bbox_head.num_classes to that number, and train again"
         )
     return classes
-
-
-def list_images(folder: str | os.PathLike[str]) -> list[str]:
-    """All images in a folder and its subfolders: sorted paths relative to it.
-
-    Raises:
-        DetectorError: There is no such folder, or no image in it.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise DetectorError(f"{root}: no such folder")
-    images = [
-        file.relative_to(root).as_posix()
-        for file in root.rglob("*")
-        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-    ]
-    if not images:
-        raise DetectorError(f"{root} has no images ({' '.join(IMAGE_SUFFIXES)})")
-    return sorted(images)

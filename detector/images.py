@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detector.errors import DetectorError
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
@@ -75,3 +77,22 @@ def _is_cut_off(data: bytes) -> bool:
         else:
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return True
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[str]:
+    """All images in a folder and its subfolders: sorted paths relative to it.
+
+    Raises:
+        DetectorError: There is no such folder, or no image in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DetectorError(f"{root}: no such folder")
+    images = [
+        file.relative_to(root).as_posix()
+        for file in root.rglob("*")
+        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+    ]
+    if not images:
+        raise DetectorError(f"{root} has no images ({' '.join(IMAGE_SUFFIXES)})")
+    return sorted(images)

@@ -21,7 +21,8 @@ from mmengine.registry import init_default_scope
 
 from detector.drawing import draw_sheet
 from detector.errors import DetectorError
-from detector.extractor import Extraction, extract, list_images, load_detector
+from detector.extractor import Extraction, extract, load_detector
+from detector.images import list_images
 from pgan.apis import load_config
 from pgan.registry import DATASETS
 from pgan.tools.cli import report_errors

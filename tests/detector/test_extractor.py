@@ -20,7 +20,8 @@ from detector import extractor
 from detector.cache import FILES, CacheError, PartCache
 from detector.drawing import draw_sheet
 from detector.errors import DetectorError
-from detector.extractor import PartDetector, extract, list_images, load_detector
+from detector.extractor import PartDetector, extract, load_detector
+from detector.images import list_images
 from pgan.apis import load_config
 from pgan.tools.extract_parts import main
 from tests.detector.parts_samples import paint
