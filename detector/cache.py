@@ -9,7 +9,8 @@ Needs numpy only. A cache is a folder of few files, memory-mapped and never pick
     ├── offsets.npy      where each path starts in names.npy
     └── table.npy        hash table from path to record
 
-`detector.cache_writer` writes it.
+A cache that was imported from masks alone has these in place of boxes, at their one size, and neither
+scores nor labels. `detector.cache_writer` writes both.
 """
 
 from __future__ import annotations
@@ -91,8 +92,11 @@ def _overlap(low: Any, high: Any, length: float, cells: Any) -> Any:
     return starts_before_end & ends_after_start & (low < high) & (low < length) & (high > 0)
 
 
-def record_dtype(max_parts: int) -> np.dtype:
+def record_dtype(max_parts: int, mask_size: Sequence[int] | None = None) -> np.dtype:
     """The layout of one image in parts.npy: little-endian, packed, empty slots zero."""
+    if mask_size is not None:
+        mask_bytes = -(-mask_size[0] * mask_size[1] // 8)
+        return np.dtype([("masks", "u1", (max_parts, mask_bytes)), ("count", "<i2")])
     return np.dtype(
         [
             ("boxes", "<f4", (max_parts, 4)),
@@ -155,7 +159,8 @@ class PartCache:
         path (Path): The folder.
         manifest (dict): All that is known of how it was made.
         classes (tuple[str, ...]): Names of the labels.
-        max_parts (int): Boxes kept of one image at most.
+        max_parts (int): Parts kept of one image at most.
+        mask_size (tuple[int, int] | None): Rows and columns of the masks, for a cache of masks alone.
         failed (dict[str, str]): Images that could not be read, and why.
 
     >>> cache = PartCache.open("caches/veri776")                                  # doctest: +SKIP
@@ -168,6 +173,8 @@ class PartCache:
         self.manifest = manifest
         self.classes = tuple(manifest["identity"]["classes"])
         self.max_parts = int(manifest["identity"]["max_parts"])
+        mask_size = manifest["identity"].get("mask_size")
+        self.mask_size = tuple(mask_size) if mask_size else None
         self.failed: dict[str, str] = dict(manifest["failed"])
         self._map_files()
 
@@ -190,8 +197,8 @@ class PartCache:
             return cls(folder, manifest)
         if (folder / PLAN).is_file():
             raise CacheError(
-                f"the extraction into {folder} has not finished: run the same "
-                "`python tools/extract_parts.py ...` command again, it goes on where it stopped"
+                f"the extraction into {folder} has not finished: run the same command again "
+                "(tools/extract_parts.py, or tools/part_cache.py for an import), it goes on where it stopped"
             )
         state = "is not a part cache" if folder.exists() else "does not exist"
         raise CacheError(f"{folder} {state}: make one with `{COMMAND} --out {folder}`")
@@ -203,7 +210,7 @@ class PartCache:
             raise _damaged(self.path, str(error)) from None
         self._records, self._names, self._offsets, self._table = maps
         agree = len(self) == len(self._offsets) - 1 == self.manifest["num_images"]
-        if self._records.dtype != record_dtype(self.max_parts) or not agree:
+        if self._records.dtype != record_dtype(self.max_parts, self.mask_size) or not agree:
             raise _damaged(self.path, "its files disagree")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -224,6 +231,10 @@ class PartCache:
     def images(self) -> Iterable[str]:
         """The images' paths, in the cache's order (sorted)."""
         return (self._name(i) for i in range(len(self)))
+
+    def records(self) -> np.ndarray:
+        """All records in the order of `images`, as `record_dtype` lays them out; not to be written to."""
+        return self._records
 
     def _name(self, index: int) -> str:
         return decode_name(self._names[self._offsets[index] : self._offsets[index + 1]].tobytes())
@@ -249,16 +260,13 @@ class PartCache:
             At most `num_parts` parts; none at all is a valid answer.
 
         Raises:
-            CacheError: The image was never extracted, could not be read then, or too many parts
-                are asked for.
+            CacheError: The image was never extracted, could not be read then, too many parts are
+                asked for, or the cache has masks alone.
         """
         num_parts = self.max_parts if num_parts is None else self._checked(num_parts)
-        index = self._find(image)
-        if index is None:
-            raise CacheError(f"{image} is not in {self.path}: {self._mend()}")
-        record = self._records[index]
-        if record["count"] == FAILED:
-            raise CacheError(f"{image} could not be read when extracted: {self.failed.get(image)}")
+        if self.mask_size:
+            raise CacheError(f"{self.path} has masks alone, no boxes: run `{COMMAND}` for boxes")
+        record = self._record(image)
         count = min(int(record["count"]), num_parts)
         return Parts(
             np.array(record["boxes"][:count]),
@@ -267,24 +275,48 @@ class PartCache:
             (int(record["size"][0]), int(record["size"][1])),
         )
 
-    def masks(self, image: str, num_parts: int, size: tuple[int, int]) -> np.ndarray:
+    def _record(self, image: str) -> np.void:
+        index = self._find(image)
+        if index is None:
+            raise CacheError(f"{image} is not in {self.path}: {self._mend()}")
+        record = self._records[index]
+        if record["count"] == FAILED:
+            raise CacheError(f"{image} could not be read when extracted: {self.failed.get(image)}")
+        return record
+
+    def masks(self, image: str, num_parts: int | None, size: tuple[int, int]) -> np.ndarray:
         """The parts of an image as masks over a feature map.
 
         Args:
             image: Path relative to the data root, with forward slashes.
-            num_parts: D, at most `max_parts`.
+            num_parts: D, at most `max_parts`; None for as many as the image has.
             size: Rows h and columns w of the feature map.
 
         Returns:
             (num_parts, h, w) bool, most confident first; slots without a part are all False.
 
         Raises:
-            CacheError: As `parts`.
+            CacheError: As `parts`; or the cache has masks alone, of another size.
         """
+        if self.mask_size:
+            return self._stored_masks(image, num_parts, size)
         parts = self.parts(image, num_parts)
-        boxes = np.zeros((num_parts, 4), np.float32)
+        boxes = np.zeros((num_parts or len(parts), 4), np.float32)
         boxes[: len(parts)] = parts.boxes
         return overlap_masks(boxes, parts.image_size, np.arange(size[0]), np.arange(size[1]))
+
+    def _stored_masks(self, image: str, num_parts: int | None, size: tuple[int, int]) -> np.ndarray:
+        if tuple(size) != self.mask_size:
+            have, asked = ("x".join(map(str, s)) for s in (self.mask_size, size))
+            raise CacheError(
+                f"{self.path} has masks of {have} cells and no boxes, {asked} are asked for: ask for "
+                f"{have}, or run `{COMMAND}` for boxes, which serve any size"
+            )
+        record = self._record(image)
+        slots = int(record["count"]) if num_parts is None else self._checked(num_parts)
+        # Slots beyond the image's parts are zero in the record.
+        cells = np.unpackbits(record["masks"][:slots], axis=1, count=size[0] * size[1])
+        return cells.reshape(slots, *size).astype(bool)
 
     def verify(self) -> None:
         """Compare every file with its checksum in the manifest.
@@ -331,13 +363,14 @@ class PartCache:
         if num_parts > self.max_parts:
             raise CacheError(
                 f"{self.path} holds up to {self.max_parts} parts an image, {num_parts} are asked "
-                f"for: ask for at most {self.max_parts}, or run `{COMMAND} --out NEW_FOLDER "
-                f"--max-parts {num_parts}`"
+                f"for: ask for at most {self.max_parts}, or {self._mend(num_parts)}"
             )
         return num_parts
 
-    def _mend(self) -> str:
-        return f"run `{COMMAND} --out NEW_FOLDER --max-parts {self.max_parts}`"
+    def _mend(self, max_parts: int | None = None) -> str:
+        if source := self.manifest["identity"].get("imported"):
+            return f"import all {source} again with `python tools/part_cache.py import-{source}`"
+        return f"run `{COMMAND} --out NEW_FOLDER --max-parts {max_parts or self.max_parts}`"
 
 
 def _some(images: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
+from tqdm import tqdm
 
 from detector.cache import (
     FAILED,
@@ -44,7 +45,8 @@ class PartCacheWriter:
     Args:
         path: Folder; made if it does not exist.
         images: Paths relative to the data root, with forward slashes; stored sorted.
-        identity: What the boxes depend on, as JSON values; has ``classes`` and ``max_parts``.
+        identity: What the parts depend on, as JSON values; has ``classes`` and ``max_parts``, and for a
+            cache of masks alone ``mask_size``.
         facts: Further entries of the manifest, not compared (the detector's resolved config).
         shard_size: Images per shard. A resumed extraction keeps the one it was begun with.
 
@@ -65,7 +67,7 @@ class PartCacheWriter:
         self.identity = json.loads(json.dumps(identity))
         self.facts = facts or {}
         self.classes = tuple(identity["classes"])
-        self.dtype = record_dtype(int(identity["max_parts"]))
+        self.dtype = record_dtype(int(identity["max_parts"]), identity.get("mask_size"))
         digest = hashlib.sha256(b"\0".join(encode_name(image) for image in self.images)).hexdigest()
         plan = {
             "schema": SCHEMA,
@@ -122,12 +124,33 @@ class PartCacheWriter:
         number = -(-len(self.images) // self.plan["shard_size"])
         return [index for index in range(number) if self._read_shard(index) is None]
 
-    def write(self, index: int, results: Sequence[Parts | str]) -> None:
+    def fill(self, read: Callable[[str], Parts | np.ndarray | str], progress: bool) -> PartCache:
+        """Write all that is pending, image by image, and finish.
+
+        Args:
+            read: From an image's path to what `write` takes of it.
+            progress: Show a bar.
+        """
+        pending = self.pending()
+        done = len(self.images) - sum(len(self.shard(index)) for index in pending)
+        with tqdm(
+            total=len(self.images), initial=done, unit="image", desc="parts", disable=not progress
+        ) as bar:
+            for index in pending:
+                results = []
+                for image in self.shard(index):
+                    results.append(read(image))
+                    bar.update()
+                self.write(index, results)
+        return self.finish()
+
+    def write(self, index: int, results: Sequence[Parts | np.ndarray | str]) -> None:
         """Store the results of a shard.
 
         Args:
             index: Number of the shard.
-            results: For each of its images the parts found, or why it could not be read.
+            results: For each of its images the parts found - for a cache of masks alone (n, h, w) bool, most
+                confident first - or why it could not be read.
 
         Raises:
             ValueError: The results do not fit the shard, or a box is not a box inside its image.
@@ -138,11 +161,13 @@ class PartCacheWriter:
         records = np.zeros(len(images), self.dtype)
         failed = {}
         for image, record, result in zip(images, records, results):
-            if isinstance(result, Parts):
-                self._fill(record, image, result)
-            else:
+            if isinstance(result, str):
                 record["count"] = FAILED
                 failed[image] = result
+            elif isinstance(result, Parts):
+                self._fill(record, image, result)
+            else:
+                self._fill_masks(record, image, result)
         buffer = io.BytesIO()
         np.save(buffer, records, allow_pickle=False)
         data = buffer.getvalue()
@@ -166,6 +191,15 @@ class PartCacheWriter:
         record["labels"][: len(order)] = labels
         record["count"] = len(order)
         record["size"] = parts.image_size
+
+    def _fill_masks(self, record: np.void, image: str, masks: np.ndarray) -> None:
+        size = tuple(self.identity["mask_size"])
+        if masks.shape[1:] != size or masks.dtype != bool:
+            raise ValueError(f"{image}: its masks are not {size} of bool, but {masks.shape}")
+        masks = masks[: len(record["masks"])]
+        cells = masks.reshape(len(masks), size[0] * size[1])
+        record["masks"][: len(masks)] = np.packbits(cells, axis=1)
+        record["count"] = len(masks)
 
     def finish(self) -> PartCache:
         """Join the shards and write the manifest, last.

@@ -1,0 +1,139 @@
+"""Parts in text files, ``label score xmin ymin xmax ymax`` a line, into a part cache.
+
+The PGAN authors' loader reads such files beside mask files, one for each image. Coordinates are pixels
+of the stored image, right and bottom exclusive, as everywhere here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from detector.attributes import ATTRIBUTES, canonical_label
+from detector.authors_files import check_files, slots
+from detector.cache import CacheError, PartCache, Parts
+from detector.cache_writer import PartCacheWriter
+from detector.images import ImageError, read_image
+
+SUFFIX = ".txt"
+
+
+@dataclass
+class TextFacts:
+    """What was found in text files: boxes in a file -> number of such files; boxes of each label."""
+
+    counts: Counter[int] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+
+    def add(self, file: Path, data: bytes) -> None:
+        """Take a file into account; raises CacheError as `read_parts`."""
+        labels, numbers = read_parts(file, data)
+        self.labels.update(labels)
+        self.counts[len(numbers)] += 1
+
+    def classes(self) -> tuple[str, ...]:
+        """Table I's attributes if all labels are among them, otherwise the labels as they are written."""
+        known = [canonical_label(label) for label in self.labels]
+        if known and all(name in ATTRIBUTES for name in known):
+            return ATTRIBUTES
+        return tuple(
+            sorted(self.labels, key=lambda x: (0, int(x), x) if x.isdecimal() else (1, 0, x))
+        )
+
+
+def read_parts(file: Path, data: bytes) -> tuple[list[str], np.ndarray]:
+    """Read the content of a text file.
+
+    Returns:
+        Labels, and (n, 5) float64 ``score xmin ymin xmax ymax``, in the file's order.
+
+    Raises:
+        CacheError: A line is something else; names file and line.
+    """
+    labels, numbers = [], []
+    for line, text in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
+        if not text.strip():
+            continue
+        label, *rest = text.rsplit(maxsplit=5)
+        try:
+            values = [float(word) for word in rest]
+        except ValueError:
+            values = []
+        if len(values) != 5 or not np.isfinite(values).all():
+            raise CacheError(
+                f"{file}:{line}: {text.strip()!r} is not 'label score xmin ymin xmax ymax'"
+            )
+        labels.append(label.strip())
+        numbers.append(values)
+    return labels, np.array(numbers, np.float64).reshape(-1, 5)
+
+
+def import_text(
+    folder: str | os.PathLike[str],
+    root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    max_parts: int | None = None,
+    allow_missing: bool = False,
+    progress: bool = True,
+) -> tuple[PartCache, list[str]]:
+    """Make a part cache of text files. Arguments and results as `detector.authors_masks.import_masks`.
+
+    Every image is read, since the cache keeps its size. Boxes are clipped to it, and dropped where
+    nothing is left of them. An image that cannot be read is kept as such, with the reason.
+
+    Raises:
+        CacheError: A line is bad, or ``out`` is a cache already.
+        DetectorError: There is no image below ``root``.
+    """
+    facts = TextFacts()
+    pairs, digest = check_files(folder, SUFFIX, root, out, max_parts, facts.add, progress)
+    classes = facts.classes()
+    places = {name: index for index, name in enumerate(classes)}
+    identity = {
+        "imported": "text",
+        "classes": list(classes),
+        "max_parts": slots(facts.counts, max_parts),
+        "files_sha256": digest,
+    }
+    boxes = facts.labels.total()
+    found = [
+        f"{boxes} boxes in {len(pairs.files)} files, at most {max(facts.counts)} in one",
+        f"labels: {', '.join(f'{name} {count}' for name, count in facts.labels.most_common())}",
+        *pairs.report(allow_missing),
+    ]
+    writer = PartCacheWriter(out, pairs.images(allow_missing), identity, {"found": found})
+
+    def read(image: str) -> Parts | str:
+        try:
+            height, width = read_image(Path(root) / image).shape[:2]
+        except ImageError as error:
+            return error.reason
+        file = pairs.files.get(image)
+        labels, numbers = read_parts(file, file.read_bytes()) if file else ([], np.zeros((0, 5)))
+        names = [label if label in places else canonical_label(label) for label in labels]
+        limits = np.array([width, height, width, height], np.float32)
+        clipped = np.clip(numbers[:, 1:].astype(np.float32), 0, limits)
+        real = (clipped[:, :2] < clipped[:, 2:]).all(1)
+        return Parts(
+            clipped[real],
+            numbers[real, 0].astype(np.float32),
+            np.array([places[name] for name in names], np.int64)[real],
+            (height, width),
+        )
+
+    cache = writer.fill(read, progress)
+    lost = sum(
+        len(read_parts(pairs.files[image], pairs.files[image].read_bytes())[0])
+        for image in cache.failed
+        if image in pairs.files
+    )
+    if max_parts is None and (outside := boxes - lost - cache.manifest["num_parts"]):
+        found.append(f"boxes with nothing inside their image, dropped: {outside}")
+    if cache.failed:
+        image, reason = next(iter(cache.failed.items()))
+        found.append(f"images that cannot be read: {len(cache.failed)} (first: {image}, {reason})")
+    return cache, found
