@@ -40,7 +40,8 @@ class ReIDDataset(BaseDataset):
         part_cache: Folder written by ``tools/extract_parts.py``, or None for a model without parts.
         num_parts: D, how many of the cached boxes each sample carries, most confident first.
         pipeline: Transforms; the first gets ``image_file``, the fields of :class:`ReIDSample`, and
-            ``part_boxes`` (D, 4) in pixels of the stored image with zeros in empty slots.
+            ``part_boxes`` (D, 4) in pixels of the stored image with zeros in empty slots; of a cache of masks
+            alone ``part_masks`` (D, h, w).
         test_size: Which test list, where there are several, by its number of vehicles; None for the
             smallest.
         metainfo: Replaces ``dataset`` or ``protocol``, as for another set in the same layout.
@@ -224,7 +225,7 @@ class ReIDDataset(BaseDataset):
         return self.metainfo["num_vehicles"]
 
     def get_data_info(self, idx: int) -> dict:
-        """Return one record, with the file's full path and its part boxes added."""
+        """Return one record, with the file's full path and its parts added."""
         info = super().get_data_info(idx)
         info["image_file"] = str(Path(self.data_root) / info["img_path"])
         if self.with_parts:
@@ -232,7 +233,10 @@ class ReIDDataset(BaseDataset):
         return info
 
     def _part_slots(self, path: str) -> dict[str, np.ndarray]:
-        """The D slots of an image: boxes in pixels of the stored image; empty slots hold zeros."""
+        """The D slots of an image: boxes in pixels of the stored image, or masks; empty slots hold zeros."""
+        if self.part_cache is not None and self.part_cache.mask_size:
+            size = self.part_cache.mask_size
+            return {"part_masks": self.part_cache.masks(path, self.num_parts, size)}
         boxes = np.zeros((self.num_parts, 4), np.float32)
         scores = np.zeros(self.num_parts, np.float32)
         labels = np.full(self.num_parts, -1, np.int64)

@@ -14,6 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from detector.images import read_image
+from pgan.datasets.cell_masks import CellMasks
 from pgan.registry import TRANSFORMS
 from pgan.structures import ReIDSample
 
@@ -40,7 +41,8 @@ warnings.filterwarnings(
 class LoadReIDImage:
     """Read the image and give it and its part boxes torchvision's types.
 
-    Adds ``image``, (3, H, W) uint8 RGB; turns ``part_boxes`` (D, 4) into bounding boxes of that image.
+    Adds ``image``, (3, H, W) uint8 RGB; turns ``part_boxes`` (D, 4) into bounding boxes of that image, and
+    ``part_masks`` (D, h, w) into :class:`CellMasks`.
     """
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -53,6 +55,8 @@ class LoadReIDImage:
                 format="XYXY",
                 canvas_size=tuple(pixels.shape[-2:]),
             )
+        if "part_masks" in results:
+            results["part_masks"] = CellMasks(torch.from_numpy(results["part_masks"]))
         return results
 
 
@@ -87,6 +91,8 @@ class PackReID:
             fields["part_boxes"] = boxes.masked_fill(empty[:, None], 0)
             fields["part_labels"] = torch.from_numpy(results["part_labels"]).masked_fill(empty, -1)
             fields["part_scores"] = torch.from_numpy(results["part_scores"]).masked_fill(empty, 0)
+        if "part_masks" in results:
+            fields["part_masks"] = results["part_masks"].as_subclass(torch.Tensor)
         sample = ReIDSample()
         for name, value in fields.items():
             sample.set_field(value, name)

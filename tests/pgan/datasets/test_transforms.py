@@ -11,6 +11,7 @@ import torch
 from mmengine.dataset import Compose
 
 import pgan.datasets  # noqa: F401  (registers the transforms)
+from pgan.datasets.errors import DatasetError
 from pgan.registry import TRANSFORMS
 
 BOX = (10, 4, 18, 12)  # a white square in a black 40 x 24 image
@@ -98,3 +99,47 @@ def test_packs_rgb_and_the_sample_fields(record: dict, tmp_path: Path) -> None:
     assert (sample.img_path, sample.vehicle_id, sample.camera_id) == ("a.png", 3, 1)
     assert type(image) is torch.Tensor
     assert type(sample.part_boxes) is torch.Tensor
+
+
+# --- masks without boxes ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def masked(record: dict) -> dict:
+    """The record with two masks over 2 x 4 cells in place of its boxes, the second slot empty."""
+    mask = np.zeros((2, 2, 4), bool)
+    mask[0, 0, :2] = True
+    mask[0, 1, 3] = True
+    kept = {key: value for key, value in record.items() if not key.startswith("part_")}
+    return {**kept, "part_masks": mask}
+
+
+def test_masks_are_flipped_with_the_image_and_no_resize_changes_them(masked: dict) -> None:
+    mask = torch.from_numpy(masked["part_masks"])
+    resize = {"type": "torchvision/Resize", "size": (48, 80), "antialias": True}
+    erase = {"type": "torchvision/RandomErasing", "p": 1.0}
+    for chance, expected in ((0.0, mask), (1.0, mask.flip(-1))):
+        flip = {"type": "torchvision/RandomHorizontalFlip", "p": chance}
+        image, sample = run(dict(masked), resize, flip, erase)
+        assert image.shape == (3, 48, 80)
+        assert torch.equal(sample.part_masks, expected)
+        assert type(sample.part_masks) is torch.Tensor
+        assert "part_boxes" not in sample
+        assert "part_labels" not in sample
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"type": "torchvision/RandomCrop", "size": (10, 12)},
+        {"type": "torchvision/Pad", "padding": 3},
+        {"type": "torchvision/RandomAffine", "degrees": 10},
+    ],
+)
+def test_masks_cannot_follow_what_moves_the_image_by_less_than_a_cell(
+    masked: dict, step: dict
+) -> None:
+    # After a flip, to see that the masks are still known for what they are.
+    flip = {"type": "torchvision/RandomHorizontalFlip", "p": 1.0}
+    with pytest.raises(DatasetError, match=r"masks and no boxes, .* leave that transform out"):
+        run(masked, flip, step)
