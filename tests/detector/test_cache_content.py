@@ -1,0 +1,110 @@
+"""Verifying and counting what a part cache holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.cache import CacheError, PartCache, Parts, file_sha256
+from detector.cache_content import statistics, verify_content
+from detector.cache_writer import PartCacheWriter
+
+
+def box_cache(path: Path) -> PartCache:
+    """Four images of 10 x 20 pixels with 2, 1, no parts, and one that could not be read."""
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 20, 10]], np.float32)
+    two = Parts(boxes, np.array([0.8, 0.2], np.float32), np.array([0, 1]), (10, 20))
+    one = Parts(boxes[:1], np.array([0.4], np.float32), np.array([0]), (10, 20))
+    none = Parts(boxes[:0], np.zeros(0, np.float32), np.zeros(0, int), (10, 20))
+    identity = {"classes": ["wheel", "plate", "logo"], "max_parts": 3}
+    writer = PartCacheWriter(path, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], identity)
+    writer.write(0, [two, one, none, "is damaged"])
+    return writer.finish()
+
+
+def mask_cache(path: Path) -> PartCache:
+    masks = np.zeros((2, 2, 3), bool)
+    masks[0, 0] = True
+    identity = {"classes": [], "max_parts": 3, "mask_size": [2, 3]}
+    writer = PartCacheWriter(path, ["a.jpg", "b.jpg"], identity)
+    writer.write(0, [masks, masks[:0]])
+    return writer.finish()
+
+
+def tamper(path: Path, change: Callable[[np.ndarray], None]) -> PartCache:
+    """Change the records, and the checksum with them: only the content gives it away."""
+    records = np.load(path / "parts.npy")
+    change(records)
+    np.save(path / "parts.npy", records)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"]["parts.npy"]["sha256"] = file_sha256(path / "parts.npy")
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    return PartCache.open(path)
+
+
+def test_a_sound_cache_passes(tmp_path: Path) -> None:
+    verify_content(box_cache(tmp_path / "boxes"))
+    verify_content(mask_cache(tmp_path / "masks"))
+
+
+def put(field: str, index: object, value: object) -> Callable[[np.ndarray], None]:
+    def change(records: np.ndarray) -> None:
+        records[field][index] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (put("count", 1, 4), "count is impossible, in b.jpg"),
+        (put("count", 2, -1), "disagree on it, in c.jpg"),
+        (put("boxes", (0, 1, 2), 21), "a box is empty or outside the image, in a.jpg"),
+        (put("boxes", (1, 0), (5, 5, 5, 9)), "a box is empty or outside the image, in b.jpg"),
+        (put("labels", (0, 1), 3), "a label is not one of the classes, in a.jpg"),
+        (put("scores", (0, 1), 0.9), "scores do not fall, in a.jpg"),
+        (put("scores", (1, 0), np.nan), "a score is no number, in b.jpg"),
+        (put("boxes", (2, 0), (0, 0, 1, 1)), "an empty slot has a box, in c.jpg"),
+    ],
+)
+def test_records_that_are_not_sound_are_named(tmp_path: Path, change: Callable, words: str) -> None:
+    box_cache(tmp_path / "cache")
+    with pytest.raises(CacheError, match=words):
+        verify_content(tamper(tmp_path / "cache", change))
+
+
+def test_masks_and_checksums_are_verified_too(tmp_path: Path) -> None:
+    mask_cache(tmp_path / "cache")
+    cache = tamper(tmp_path / "cache", put("masks", (1, 0), 255))
+    with pytest.raises(CacheError, match=r"an empty slot has a mask, in b.jpg"):
+        verify_content(cache)
+    data = bytearray((tmp_path / "cache" / "names.npy").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "cache" / "names.npy").write_bytes(data)
+    with pytest.raises(CacheError, match=r"names.npy has changed"):
+        verify_content(PartCache.open(tmp_path / "cache"))
+
+
+def test_counts_by_hand(tmp_path: Path) -> None:
+    lines = statistics(box_cache(tmp_path / "cache"), num_parts=(1, 2))
+    assert lines[0] == "images: 4, of which 1 could not be read"
+    assert lines[1] == "parts: 3, 1.00 an image (quartiles 0, 0.5, 1, 1.5, 2)"
+    assert lines[2].endswith("1: 66.7%, 2: 33.3%")
+    assert lines[3] == "images without parts: 1"
+    # Class, parts, images with one, mean score, mean share of the image.
+    assert [line.split() for line in lines[5:]] == [
+        ["wheel", "2", "66.7%", "0.600", "50.0%"],
+        ["plate", "1", "33.3%", "0.200", "100.0%"],
+        ["logo", "0", "0.0%"],
+    ]
+
+
+def test_masks_are_counted_by_their_cells(tmp_path: Path) -> None:
+    lines = statistics(mask_cache(tmp_path / "cache"))
+    assert lines[1].startswith("parts: 2, 1.00 an image")
+    assert "of 2x3 cells: one covers 25.0% of the image on average" in lines[-2]
+    assert lines[-1] == "masks without a cell: 1"

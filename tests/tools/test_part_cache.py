@@ -1,0 +1,90 @@
+"""Parts into a cache and out of it by the tool, and a training from masks alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from pgan.apis import build_runner, load_config
+from pgan.tools import part_cache, train
+from tests.pgan.datasets.layouts import make_veri
+from tests.test_dataset_configs import SMALL, cache_parts
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs/pgan/pgan_r50_1xb64-130e_veri776-224x224.py"
+
+
+def call(tool: object, *words: object) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["tool", *map(str, words)])
+        return tool.main()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny VeRi-776 with a cache of boxes, and a cache of the masks exported from it, 8 x 8 cells."""
+    place = tmp_path_factory.mktemp("veri")
+    boxes = cache_parts(make_veri(place / "VeRi"))
+    assert call(part_cache, "export-masks", boxes, "--out", place / "masks", "--size", 8, 8) == 0
+    words = [place / "masks", "--data-root", place / "VeRi", "--out", place / "masks_cache"]
+    assert call(part_cache, "import-masks", *words) == 0
+    return place
+
+
+def small_run(place: Path, cache: str, out: Path, size: int = 32) -> dict:
+    pipelines = {key: (size, size) for key in SMALL if key.endswith("pipeline.1.size")}
+    parts = {"data_root": str(place / "VeRi"), "part_cache": str(place / cache), "num_parts": 3}
+    cfg = load_config(str(CONFIG), {**SMALL, **pipelines, **parts})
+    runner = build_runner(cfg, str(out))
+    runner.train()
+    return {"loss": runner.message_hub.get_scalar("train/loss").current(), **runner.test()}
+
+
+def test_training_from_masks_is_training_from_the_boxes_they_were_made_of(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Config, "pretty_text", property(lambda config: repr(config)))
+    runs = [small_run(place, cache, tmp_path / cache) for cache in ("VeRi_parts", "masks_cache")]
+    assert runs[0] == runs[1]
+
+
+def test_another_size_is_refused_in_one_sentence(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [f"{key}={value!r}" for key, value in SMALL.items() if "pipeline.1" not in key]
+    options += [f"{key}=(48,48)" for key in SMALL if "pipeline.1" in key]
+    options += [f"data_root={place / 'VeRi'}", f"part_cache={place / 'masks_cache'}", "num_parts=3"]
+    assert call(train, CONFIG, "--work-dir", tmp_path, "--cfg-options", *options) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: The part cache has masks of 8x8 cells and no boxes")
+    assert "12x12" in error
+
+
+def test_import_says_what_it_found_and_what_is_next(place, tmp_path, capsys) -> None:
+    words = [place / "masks", "--data-root", place / "VeRi", "--out", tmp_path / "cache"]
+    assert call(part_cache, "import-masks", *words) == 0
+    out = capsys.readouterr().out
+    assert f"{tmp_path / 'cache'}: 7 images, 7 parts" in out
+    assert "masks of 8x8 cells: 1 in 7 files" in out
+    assert "the cache serves feature maps of 8x8 cells" in out
+    assert "next: python tools/train.py CONFIG" in out
+    assert call(part_cache, "import-masks", *words) == 1
+    assert "a cache is never changed" in capsys.readouterr().err
+
+
+def test_text_files_are_imported_verified_and_counted(place, tmp_path, capsys) -> None:
+    for image in (place / "VeRi").rglob("*.jpg"):
+        file = tmp_path / "text" / image.parent.name / f"{image.stem}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("wheel 0.9 5 5 20 15\n")
+    words = [tmp_path / "text", "--data-root", place / "VeRi", "--out", tmp_path / "cache"]
+    assert call(part_cache, "import-text", *words) == 0
+    assert call(part_cache, "verify", tmp_path / "cache") == 0
+    assert call(part_cache, "stats", tmp_path / "cache") == 0
+    out = capsys.readouterr().out
+    assert "sound, 7 images, 7 parts" in out
+    assert "wheel" in out
+    assert call(part_cache, "stats", place / "VeRi") == 1
+    assert "is not a part cache" in capsys.readouterr().err

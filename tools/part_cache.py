@@ -1,0 +1,109 @@
+"""Bring parts into a part cache and out of one, check it, and count what is in it.
+
+The PGAN authors' masks (``.npy``, ascending confidence) as a cache, and back::
+
+    python tools/part_cache.py import-masks masks/VeRi --data-root data/VeRi --out data/VeRi_parts
+    python tools/part_cache.py export-masks data/VeRi_parts --out masks/VeRi --num-parts 8
+
+Text files, ``label score xmin ymin xmax ymax`` a line, one file for each image::
+
+    python tools/part_cache.py import-text boxes/VeRi --data-root data/VeRi --out data/VeRi_parts
+
+Any cache::
+
+    python tools/part_cache.py verify data/VeRi_parts
+    python tools/part_cache.py stats data/VeRi_parts
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from detector.authors_masks import MASK_SIZE, export_masks, import_masks
+from detector.authors_text import import_text
+from detector.cache import PartCache
+from detector.cache_content import statistics, verify_content
+from pgan.tools.cli import report_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for kind in ("masks", "text"):
+        command = commands.add_parser(f"import-{kind}", help=f"make a cache of {kind} files")
+        command.set_defaults(run=run_import)
+        command.add_argument("folder", help="where the files are: FOLDER/IMAGE_FOLDER/IMAGE")
+        command.add_argument("--data-root", required=True, help="where the images are")
+        command.add_argument("--out", required=True, metavar="CACHE", help="the cache's folder")
+        command.add_argument("--max-parts", type=int, help="parts kept of an image (all)")
+        command.add_argument(
+            "--allow-missing", action="store_true", help="an image without a file has no parts"
+        )
+    command = commands.add_parser("export-masks", help="write a cache as mask files")
+    command.set_defaults(run=run_export)
+    command.add_argument("cache")
+    command.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
+    command.add_argument("--num-parts", type=int, help="masks of an image at most (all)")
+    command.add_argument(
+        "--size", type=int, nargs=2, default=MASK_SIZE, metavar=("ROWS", "COLUMNS")
+    )
+    for name, run, words in (
+        ("verify", run_verify, "compare checksums and look at every record"),
+        ("stats", run_stats, "count parts, images and classes"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.set_defaults(run=run)
+        command.add_argument("cache")
+    return parser.parse_args()
+
+
+def run_import(args: argparse.Namespace) -> None:
+    """Import, and say what was found and what to do next."""
+    bring = import_masks if args.command == "import-masks" else import_text
+    cache, found = bring(args.folder, args.data_root, args.out, args.max_parts, args.allow_missing)
+    print(f"{args.out}: {len(cache)} images, {cache.manifest['num_parts']} parts")
+    print(*(f"  {line}" for line in found), sep="\n")
+    if cache.mask_size:
+        size = "x".join(map(str, cache.mask_size))
+        print(f"  no boxes: the cache serves feature maps of {size} cells, and no crops or pads")
+    print(
+        f"next: python tools/train.py CONFIG --cfg-options part_cache={args.out} num_parts=8 "
+        f"data_root={args.data_root}"
+    )
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """Export, and say how many masks the files have."""
+    cache = PartCache.open(args.cache)
+    counts = export_masks(cache, args.out, args.num_parts, tuple(args.size))
+    print(f"{args.out}: {counts.total()} files; {len(cache.failed)} images could not be read")
+    print("  masks in a file: " + ", ".join(f"{n} in {m} files" for n, m in sorted(counts.items())))
+    print("  the authors' program needs D masks of every image, none of them without a cell")
+
+
+def run_verify(args: argparse.Namespace) -> None:
+    """Say that the cache is sound; what is not is an error."""
+    cache = PartCache.open(args.cache)
+    verify_content(cache)
+    print(f"{args.cache}: sound, {len(cache)} images, {cache.manifest['num_parts']} parts")
+
+
+def run_stats(args: argparse.Namespace) -> None:
+    """Print the statistics."""
+    print(*statistics(PartCache.open(args.cache)), sep="\n")
+
+
+@report_errors
+def main() -> int:
+    """Run the command."""
+    args = parse_args()
+    args.run(args)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
