@@ -5,6 +5,9 @@ To test their ``model_best.pth`` here, and to go on training from it::
     python tools/convert_checkpoint.py model_best.pth veri776.pth
     python tools/test.py configs/pgan/pgan_r50_1xb64-130e_veri776-224x224.py veri776.pth
 
+Their program resizes with Pillow. For its very features, to 1e-5, do likewise:
+``--cfg-options test_dataloader.dataset.pipeline.1.type=PillowResize``.
+
 To run a model of ours in their program::
 
     python tools/convert_checkpoint.py work_dirs/RUN/epoch_130.pth ours.pth --to authors

@@ -61,6 +61,25 @@ class LoadReIDImage:
 
 
 @TRANSFORMS.register_module()
+class PillowResize:
+    """``torchvision/Resize`` with Pillow's pixels, which the PGAN authors' program has.
+
+    torchvision's own differ from them by a grey level here and there (in a fifth of the pixels from 300x260
+    to 224x224), and cost a quarter of the time. Takes the same arguments.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.resize = v2.Resize(*args, **kwargs)
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Resize ``results['image']``, and its boxes with it."""
+        results["image"] = v2.functional.to_pil_image(results["image"])
+        results = self.resize(results)
+        results["image"] = v2.functional.to_image(results["image"])
+        return results
+
+
+@TRANSFORMS.register_module()
 class ToFloat:
     """Scale a uint8 image to float32 in [0, 1]."""
 

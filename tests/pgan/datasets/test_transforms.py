@@ -50,6 +50,7 @@ def white_extent(image: torch.Tensor) -> list[float]:
     "step",
     [
         {"type": "torchvision/Resize", "size": (48, 80)},
+        {"type": "PillowResize", "size": (48, 80), "antialias": True},
         {"type": "torchvision/RandomHorizontalFlip", "p": 1.0},
         {"type": "torchvision/Pad", "padding": [3, 5, 2, 1]},
     ],

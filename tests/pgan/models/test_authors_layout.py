@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from PIL import Image
 from torch import Tensor
 
+import pgan.datasets  # noqa: F401  (registers the transforms)
 from pgan.apis import refuse_foreign_weights
 from pgan.engine.checkpoint import CheckpointError
 from pgan.models.authors import RELEASED_MODEL, authors_name, convert_checkpoint, convert_state
 from pgan.models.pgan import PGAN
 from pgan.models.reid_model import ReIDModel
-from pgan.registry import MODELS
+from pgan.registry import MODELS, TRANSFORMS
 from pgan.structures import ReIDSample
 
 SMALL = {
@@ -260,11 +264,21 @@ def plausible_state(model: ReIDModel) -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_converted_weights_give_the_features_of_the_release(channels_last: bool) -> None:
-    model = MODELS.build({**RESNET18, "num_vehicles": 5, "channels_last": channels_last}).eval()
+@pytest.fixture(scope="module")
+def literal_model() -> tuple[ReIDModel, dict[str, Tensor]]:
+    """A PGAN on a ResNet-18, and its state in the authors' layout."""
+    model = MODELS.build({**RESNET18, "num_vehicles": 5}).eval()
     state = plausible_state(model)
     model.load_state_dict(convert_state(state, model, "ours"))
+    return model, state
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_converted_weights_give_the_features_of_the_release(
+    literal_model: tuple, channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, state = literal_model
+    monkeypatch.setattr(model, "channels_last", channels_last)
     images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     masks = torch.rand(3, 6, 4, 4, generator=torch.Generator().manual_seed(4)) < 0.4
     masks[:, :, 0, 0] = True
@@ -277,3 +291,34 @@ def test_converted_weights_give_the_features_of_the_release(channels_last: bool)
     assert (theirs[0] - theirs[1]).abs().max() > 1e-2
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
     assert math.isclose(ours.norm(dim=1).mean(), 1, abs_tol=1e-5)
+
+
+def test_an_image_file_and_its_masks_give_the_features_of_the_release(
+    literal_model: tuple, tmp_path: Path
+) -> None:
+    model, state = literal_model
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    cv2.imwrite(
+        str(tmp_path / "a.jpg"), cv2.resize(pixels, (101, 118), interpolation=cv2.INTER_CUBIC)
+    )
+    masks = torch.rand(6, 4, 4, generator=torch.Generator().manual_seed(4)) < 0.4
+    masks[:, 0, 0] = True
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    steps = [
+        {"type": "LoadReIDImage"},
+        {"type": "PillowResize", "size": (64, 64), "antialias": True},
+        {"type": "ToFloat"},
+        {"type": "torchvision/Normalize", "mean": mean, "std": std},
+        {"type": "PackReID"},
+    ]
+    record = {"image_file": str(tmp_path / "a.jpg"), "part_masks": masks.numpy()}
+    for step in steps:
+        record = TRANSFORMS.build(step)(record)
+    image = Image.open(tmp_path / "a.jpg").convert("RGB").resize((64, 64), Image.BILINEAR)
+    scaled = np.asarray(image, np.float32) / 255
+    normalised = (scaled - np.float32(mean)) / np.float32(std)
+    with torch.no_grad():
+        ours = model(record["inputs"][None], [record["data_samples"]], mode="tensor")
+        inputs = torch.from_numpy(normalised).permute(2, 0, 1)[None]
+        theirs = literal_feature(state, inputs, masks[None].float())
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
