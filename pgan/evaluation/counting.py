@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-
 import numpy as np
 import torch
 
@@ -13,40 +10,21 @@ _BLOCK_VALUES = 1 << 18  # at a time: enough to hide numpy's calls, few enough f
 _BLOCK_ROWS = 1024  # all their cells are numbered by float32 without gaps
 
 
-class RowCounter:
-    """Counts on the values' own device; on the CPU in as many threads as torch is set to use.
+def count_within(rows: torch.Tensor, bounds: torch.Tensor) -> np.ndarray:
+    """How many values of each row are <= each of its bounds, counted on the values' own device.
 
-    A context manager: leaving it ends the threads.
+    Args:
+        rows: (B, G) finite values.
+        bounds: (B, M) likewise, of the same dtype, on the CPU, ascending in each row, M at least 1.
+
+    Returns:
+        (B, M) int64.
     """
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(torch.get_num_threads())
-
-    def __enter__(self) -> RowCounter:
-        return self
-
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown()
-
-    def count(self, rows: torch.Tensor, bounds: torch.Tensor) -> np.ndarray:
-        """How many values of each row are <= each of its bounds.
-
-        Args:
-            rows: (B, G) finite values, on any device.
-            bounds: (B, M) likewise, of the same dtype, ascending in each row, M at least 1.
-
-        Returns:
-            (B, M) int64.
-        """
-        if rows.device.type != "cpu":
-            return count_by_sorting(rows, bounds).cpu().numpy()
-        values, limits = rows.numpy(), bounds.numpy()
-        step = min(_BLOCK_ROWS, max(1, _BLOCK_VALUES // rows.shape[1]))
-        blocks = [slice(start, start + step) for start in range(0, len(rows), step)]
-        counts = self._pool.map(lambda block: count_by_cells(values[block], limits[block]), blocks)
-        return np.concatenate(list(counts))
+    if rows.device.type != "cpu":
+        return count_by_sorting(rows, bounds.to(rows.device)).cpu().numpy()
+    step = min(_BLOCK_ROWS, max(1, _BLOCK_VALUES // rows.shape[1]))
+    blocks = zip(rows.split(step), bounds.split(step))
+    return np.concatenate([count_by_cells(r.numpy(), b.numpy()) for r, b in blocks])
 
 
 def count_by_sorting(rows: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
@@ -63,17 +41,27 @@ def count_by_cells(rows: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     if bounds.shape[1] == 1:
         return np.count_nonzero(rows <= bounds, axis=1)[:, None]
     cell_of = _CellOf(bounds, min(_MOST_CELLS, rows.shape[1]))
-    cells, bound_cells = cell_of(rows).reshape(-1), cell_of(bounds)
-    counts = np.bincount(cells, minlength=cell_of.total)
+    # Torch counts and looks up 32-bit cells; numpy would make 64-bit copies.
+    cells, bound_cells = torch.from_numpy(cell_of(rows).reshape(-1)), cell_of(bounds)
+    counts = torch.bincount(cells, minlength=cell_of.total).numpy()
     counts[bound_cells] = 0
-    edges = np.concatenate([cell_of.first.astype(np.intp), bound_cells], axis=1)
+    edges = np.concatenate([cell_of.first.astype(np.int32), bound_cells], axis=1)
     below = np.add.reduceat(counts, edges.reshape(-1)).reshape(edges.shape)[:, :-1]
 
     shared = np.zeros(cell_of.total, dtype=bool)
     shared[bound_cells] = True
-    hits = shared.take(cells).nonzero()[0]
-    compared = np.bincount(_first_bound(rows, bounds, hits), minlength=bounds.size)
-    return below.cumsum(axis=1) + compared.reshape(bounds.shape).cumsum(axis=1)
+    hits = torch.from_numpy(shared).index_select(0, cells).numpy().nonzero()[0]
+    return below.cumsum(axis=1) + _count_few(rows, hits, bounds)
+
+
+def _count_few(rows: np.ndarray, hits: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """How many of the values at these flat, ascending indices are <= each bound of their row."""
+    row = hits // rows.shape[1]
+    place = np.arange(len(hits)) - np.searchsorted(row, np.arange(len(rows)))[row]
+    few = np.full((len(rows), place.max(initial=0) + 1), np.inf, dtype=rows.dtype)
+    few[row, place] = rows.reshape(-1)[hits]
+    few.sort(axis=1)
+    return torch.searchsorted(torch.from_numpy(few), torch.from_numpy(bounds), right=True).numpy()
 
 
 class _CellOf:
@@ -98,15 +86,4 @@ class _CellOf:
             cells = values - self.origin
             cells *= self.scale
             cells += self.first + cells.dtype.type(1)
-        return np.clip(cells, self.first, self.last, out=cells).astype(np.intp)
-
-
-def _first_bound(rows: np.ndarray, bounds: np.ndarray, hits: np.ndarray) -> np.ndarray:
-    """Flat index of the first bound in its row that is not below each hit; hits beyond all are left out."""
-    row_of = hits // rows.shape[1]
-    # Complex numbers are ordered by real part, then imaginary part: by row, then value.
-    keys, sequence = np.empty(len(hits), complex), np.empty(bounds.shape, complex)
-    keys.real, keys.imag = row_of, rows.reshape(-1)[hits]
-    sequence.real, sequence.imag = np.arange(len(bounds))[:, None], bounds
-    first = sequence.reshape(-1).searchsorted(keys)
-    return first[first < (row_of + 1) * bounds.shape[1]]
+        return np.clip(cells, self.first, self.last, out=cells).astype(np.int32)

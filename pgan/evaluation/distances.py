@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,22 +15,22 @@ from pgan.evaluation.errors import RankingError
 
 CHUNK_SIZE = 128
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True, eq=False)
 class DistanceChunks:
-    """The (Q, G) distances as a stream of chunks, so that the whole matrix need never exist.
-
-    Iterating yields the index of a chunk's first query, and its rows: a (at most chunk_size, G) tensor.
+    """The (Q, G) distances, a few rows at a time, so that the whole matrix need never exist.
 
     Attributes:
         shape: Queries, gallery images.
-        dtype: Of the distances, float32 or float64.
-        chunk_size: Queries in a chunk.
-        rows: Distances of the queries from ``start`` to ``stop``, exclusive.
+        device: Where the distances are.
+        chunk_size: Rows that exist at a time.
+        rows: Distances of the queries from ``start`` to ``stop``, exclusive, as a tensor.
     """
 
     shape: tuple[int, int]
-    dtype: torch.dtype
+    device: torch.device
     chunk_size: int
     rows: Callable[[int, int], torch.Tensor]
 
@@ -37,9 +38,31 @@ class DistanceChunks:
         if self.chunk_size < 1:
             raise RankingError(f"chunk_size must be at least 1, got {self.chunk_size}")
 
-    def __iter__(self) -> Iterator[tuple[int, torch.Tensor]]:
-        for start in range(0, self.shape[0], self.chunk_size):
-            yield start, self.rows(start, min(start + self.chunk_size, self.shape[0]))
+    def map(self, function: Callable[[int, torch.Tensor], Result]) -> Iterator[Result]:
+        """What a function makes of the rows, in the queries' order.
+
+        On the CPU as many threads as torch is set to use share each chunk, and torch uses one in each of
+        them: so all steps run side by side, not only torch's own.
+
+        Args:
+            function: Is given the index of the first query and some rows, in any thread.
+        """
+        torchs = torch.get_num_threads()
+        threads = torchs if self.device.type == "cpu" else 1
+        share = -(-self.chunk_size // threads)
+        starts = range(0, self.shape[0], share)
+
+        def run(start: int) -> Result:
+            return function(start, self.rows(start, min(start + share, self.shape[0])))
+
+        try:
+            with ThreadPoolExecutor(
+                threads, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
+                for first in range(0, len(starts), threads):
+                    yield from pool.map(run, starts[first : first + threads])
+        finally:
+            torch.set_num_threads(torchs)  # what threads that others start begin with
 
 
 @dataclass(frozen=True)
@@ -111,7 +134,7 @@ def feature_distances(query: Any, gallery: Any, chunk_size: int = CHUNK_SIZE) ->
         distances = torch.addmm(gallery_lengths, chunk, gallery.T, alpha=-2)
         return distances.add_(squared_lengths(chunk)[:, None]).float()
 
-    return DistanceChunks((len(query), len(gallery)), torch.float32, chunk_size, rows)
+    return DistanceChunks((len(query), len(gallery)), query.device, chunk_size, rows)
 
 
 def matrix_distances(distances: Any, chunk_size: int = CHUNK_SIZE) -> DistanceChunks:
@@ -135,7 +158,7 @@ def matrix_distances(distances: Any, chunk_size: int = CHUNK_SIZE) -> DistanceCh
         _refuse_non_finite(chunk, "distance", start, headroom=4)  # differences are finite, too
         return chunk
 
-    return DistanceChunks(tuple(matrix.shape), dtype, chunk_size, rows)
+    return DistanceChunks(tuple(matrix.shape), matrix.device, chunk_size, rows)
 
 
 def as_features(values: Any, name: str) -> torch.Tensor:

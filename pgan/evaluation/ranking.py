@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pgan.evaluation.counting import RowCounter
+from pgan.evaluation.counting import count_within
 from pgan.evaluation.distances import (
     CHUNK_SIZE,
     DistanceChunks,
@@ -157,20 +157,23 @@ def rank(
         chunks: Between the images that ``labels`` tells apart.
         labels: Who is on them.
         roc: Counts the pairs that stream by, too.
-        advance: Is told how many queries are done, after each chunk.
+        advance: Is told, again and again, how many more queries are done.
 
     Raises:
         RankingError: Labels of other images, or no valid query at all.
     """
     labels.check(chunks.shape)
+
+    def score(start: int, rows: torch.Tensor) -> tuple[np.ndarray, ...]:
+        same = labels.same_vehicle(start, start + len(rows))
+        if roc is not None:
+            roc.add(rows, same)
+        return _score(rows, same)
+
     scores = []
-    with RowCounter() as counter:
-        for start, rows in chunks:
-            same = labels.same_vehicle(start, start + len(rows))
-            scores.append(_score(rows, same, counter))
-            if roc is not None:
-                roc.add(rows, same)
-            advance(len(rows))
+    for part in chunks.map(score):
+        scores.append(part)
+        advance(len(part[0]))
     result = RankingResult(*map(np.concatenate, zip(*scores)), num_gallery=chunks.shape[1])
     if result.num_valid == 0:
         raise RankingError(
@@ -180,29 +183,25 @@ def rank(
     return result
 
 
-def _score(
-    rows: torch.Tensor, same: SameVehicle, counter: RowCounter
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Average precision, first match, inverse negative penalty and matches of a chunk's queries."""
+def _score(rows: torch.Tensor, same: SameVehicle) -> tuple[np.ndarray, ...]:
+    """Average precision, first match, inverse negative penalty and matches of some queries."""
     matches = same.good.sum(axis=1)
     if not matches.any():
         return np.full(len(rows), np.nan), matches * 0, np.full(len(rows), np.nan), matches
-    ranks = _match_ranks(rows, same, matches, counter)
+    ranks = _match_ranks(rows, same, matches)
     k = np.arange(1, ranks.shape[1] + 1)
     valid, real = matches > 0, k <= matches[:, None]
-    # Summed match by match: so the empty slots that neighbours in a chunk bring change no bit.
+    # Summed match by match: so the empty slots that neighbours bring change no bit.
     precision = np.where(real, k / ranks, 0).cumsum(axis=1)[:, -1]
     last = np.take_along_axis(ranks, np.maximum(matches - 1, 0)[:, None], axis=1)[:, 0]
     divisor = np.where(valid, matches, np.nan)
     return precision / divisor, np.where(valid, ranks[:, 0], 0), divisor / last, matches
 
 
-def _match_ranks(
-    rows: torch.Tensor, same: SameVehicle, matches: np.ndarray, counter: RowCounter
-) -> np.ndarray:
+def _match_ranks(rows: torch.Tensor, same: SameVehicle, matches: np.ndarray) -> np.ndarray:
     """(B, M) ranks, from 1 and ascending, of each query's good matches: 1 + all that come before each.
 
-    M is the most that a query of the chunk has; further slots hold any numbers from 1.
+    M is the most that one of the queries has; further slots hold any numbers from 1.
     """
     distances = rows.gather(1, torch.from_numpy(same.columns).to(rows.device)).cpu()
     good, junk = torch.from_numpy(same.good), torch.from_numpy(same.junk)
@@ -212,5 +211,5 @@ def _match_ranks(
     last = bounds.gather(1, torch.from_numpy(np.maximum(matches - 1, 0))[:, None])
     bounds = bounds.minimum(last.where(last.isfinite(), 0)).contiguous()
     own_before = torch.searchsorted(own, bounds, right=True).numpy()
-    others_before = counter.count(rows, bounds.to(rows.device)) - own_before
+    others_before = count_within(rows, bounds) - own_before
     return others_before + np.arange(1, bounds.shape[1] + 1)

@@ -103,7 +103,7 @@ class KReciprocal:
         k2: Neighbours for the local query expansion; 1 for none.
         weight: Of the original distance in the final one, λ.
         chunk_size: Images compared at a time.
-        advance: Is told how many images are done, after each chunk.
+        advance: Is told, again and again, how many more images are done.
     """
 
     def __init__(
@@ -146,21 +146,23 @@ class KReciprocal:
             final = (1 - self.weight) * jaccard + self.weight * plain
             return torch.from_numpy(final.clip(0).astype(np.float32))
 
-        return DistanceChunks(original.shape, torch.float32, chunk_size, rows)
+        return DistanceChunks(original.shape, torch.device("cpu"), chunk_size, rows)
 
     def _neighbours(
         self, k: int, chunk_size: int, advance: Callable[[int], object]
     ) -> tuple[np.ndarray, np.ndarray]:
         """(N, k) int32 nearest images, the image itself among them, and (N,) the greatest distance."""
-        found, farthest = [], []
         k = min(k, len(self.features))
-        for _, rows in feature_distances(self.features, self.features, chunk_size):
-            found.append(nearest(rows, k)[0].astype(np.int32))
-            farthest.append(rows.max(dim=1).values.cpu().numpy().astype(np.float64))
-            advance(len(rows))
-        greatest = np.concatenate(farthest)
-        greatest[greatest == 0] = 1
-        return np.concatenate(found), greatest
+
+        def find(start: int, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+            return nearest(rows, k)[0].astype(np.int32), rows.max(dim=1).values.cpu().numpy()
+
+        found = []
+        for part in feature_distances(self.features, self.features, chunk_size).map(find):
+            found.append(part)
+            advance(len(part[0]))
+        neighbours, farthest = map(np.concatenate, zip(*found))
+        return neighbours, np.where(farthest == 0, 1, farthest).astype(np.float64)
 
     def _encode(self, expansions: sparse.csr_array, chunk_size: int) -> sparse.csr_array:
         """Eq. 7: weights that fall with the distance, each row's divided by their sum."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -56,9 +57,10 @@ class RocCounter:
 
     def __init__(self) -> None:
         self._positives, self._negatives = np.zeros((2, _CELLS), dtype=np.int64)
+        self._lock = Lock()
 
     def add(self, rows: torch.Tensor, same: SameVehicle) -> None:
-        """Count a chunk's pairs.
+        """Count the pairs of some queries; several threads may.
 
         Args:
             rows: (B, G) float32 distances, none below zero, on any device.
@@ -66,11 +68,12 @@ class RocCounter:
         """
         valid = same.good.any(axis=1, keepdims=True)
         scored = rows if valid.all() else rows[torch.from_numpy(valid[:, 0]).to(rows.device)]
-        counts = torch.bincount(_cells(scored).flatten(), minlength=_CELLS)
-        self._negatives += counts.cpu().numpy()
+        counts = torch.bincount(_cells(scored).flatten(), minlength=_CELLS).cpu().numpy()
         own = _cells(rows.gather(1, torch.from_numpy(same.columns).to(rows.device))).cpu().numpy()
-        np.subtract.at(self._negatives, own[same.good | (same.junk & valid)], 1)
-        np.add.at(self._positives, own[same.good], 1)
+        with self._lock:
+            self._negatives += counts
+            np.subtract.at(self._negatives, own[same.good | (same.junk & valid)], 1)
+            np.add.at(self._positives, own[same.good], 1)
 
     def curve(self) -> RocCurve:
         """The curve of all pairs so far.

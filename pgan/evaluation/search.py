@@ -89,12 +89,13 @@ def _search(chunks: DistanceChunks, k: int, labels: Labels | None) -> SearchResu
         raise RankingError(f"k must be at least 1, got {k}")
     if labels is not None:
         labels.check(chunks.shape)
-    found = []
-    for start, rows in chunks:
+
+    def find(start: int, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         if labels is not None:
             same = labels.same_vehicle(start, start + len(rows))
             row, slot = same.junk.nonzero()
             rows = rows.clone()  # it may be the caller's own
             rows[row, same.columns[row, slot]] = torch.inf
-        found.append(nearest(rows, k))
-    return SearchResult(*map(np.concatenate, zip(*found)))
+        return nearest(rows, k)
+
+    return SearchResult(*map(np.concatenate, zip(*chunks.map(find))))

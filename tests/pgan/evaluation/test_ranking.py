@@ -159,6 +159,19 @@ def test_order_of_gallery_and_queries_changes_nothing(chunk_size):
     np.testing.assert_array_equal(one.inverse_negative_penalty[q], two.inverse_negative_penalty)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 50])
+def test_threads_change_nothing_and_are_left_as_they_were(monkeypatch, threads):
+    query, gallery, labels = features_and_labels()
+    expected = evaluate_features(query, gallery, *labels)
+    before = torch.get_num_threads()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: threads)
+        patch.setattr(torch, "set_num_threads", lambda count: None)
+        assert_same(evaluate_features(query, gallery, *labels), expected)
+    evaluate_features(query, gallery, *labels)
+    assert torch.get_num_threads() == before
+
+
 def test_one_feature_for_all_images_scores_as_the_worst():
     feature = np.full((1, 512), 512**-0.5, np.float32)
     result = evaluate_features(

@@ -25,14 +25,18 @@ def features_of(seed, count, vehicles, twins=False):
     return features.astype(np.float32), ids
 
 
+def whole(chunks):
+    return torch.cat([*chunks.map(lambda start, rows: rows)]).numpy()
+
+
 def all_distances(features):
-    return torch.cat([rows for _, rows in feature_distances(features, features)]).numpy()
+    return whole(feature_distances(features, features))
 
 
 def streamed(encoding, num_query, chunk_size=128):
     rows = np.arange(len(encoding.features))
     chunks = encoding.distances(rows[:num_query], rows[num_query:], chunk_size)
-    return torch.cat([chunk for _, chunk in chunks]).numpy()
+    return whole(chunks)
 
 
 @pytest.mark.parametrize("twins", [False, True])
@@ -69,7 +73,7 @@ def test_one_encoding_serves_any_queries_and_gallery():
     encoding = KReciprocal(features, 6, 3)
     order = np.random.default_rng(0).permutation(80)
     expected = streamed(KReciprocal(features[order], 6, 3), 10)
-    found = torch.cat([rows for _, rows in encoding.distances(order[:10], order[10:])])
+    found = whole(encoding.distances(order[:10], order[10:]))
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
