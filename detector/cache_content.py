@@ -62,8 +62,8 @@ def statistics(cache: PartCache, num_parts: Sequence[int] = (4, 6, 8, 10, 12, 16
         return lines
     spread = ", ".join(f"{value:g}" for value in np.percentile(counts, _QUANTILES))
     lines.append(f"parts: {counts.sum()}, {counts.mean():.2f} an image (quartiles {spread})")
-    enough = ", ".join(f"{d}: {100 * (counts >= d).mean():.1f}%" for d in num_parts)
-    lines.append(f"images with D parts or more, D: share: {enough}")
+    enough = ", ".join(f"{d} in {100 * (counts >= d).mean():.1f}%" for d in num_parts)
+    lines.append(f"at least so many parts, in so many images: {enough}")
     lines.append(f"images without parts: {(counts == 0).sum()}")
     slots = np.arange(cache.max_parts) < counts[:, None]
     return lines + (
@@ -84,7 +84,7 @@ def _mask_lines(cache: PartCache, records: np.ndarray, slots: np.ndarray) -> lis
 def _box_lines(cache: PartCache, records: np.ndarray, slots: np.ndarray) -> list[str]:
     width, height = (records["boxes"][..., i + 2] - records["boxes"][..., i] for i in (0, 1))
     areas = 100 * width * height / np.maximum(records["size"].astype(float).prod(1), 1)[:, None]
-    lines = [f"{'class':<16}{'parts':>9}{'images with':>13}{'mean score':>12}{'mean area':>11}"]
+    lines = [f"{'class':<16}{'parts':>9}{'in images':>13}{'mean score':>12}{'mean area':>11}"]
     for index, name in enumerate(cache.classes):
         chosen = slots & (records["labels"] == index)
         row = f"{name:<16}{chosen.sum():>9}{100 * chosen.any(1).mean():>12.1f}%"

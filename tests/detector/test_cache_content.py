@@ -93,7 +93,7 @@ def test_counts_by_hand(tmp_path: Path) -> None:
     lines = statistics(box_cache(tmp_path / "cache"), num_parts=(1, 2))
     assert lines[0] == "images: 4, of which 1 could not be read"
     assert lines[1] == "parts: 3, 1.00 an image (quartiles 0, 0.5, 1, 1.5, 2)"
-    assert lines[2].endswith("1: 66.7%, 2: 33.3%")
+    assert lines[2].endswith("1 in 66.7%, 2 in 33.3%")
     assert lines[3] == "images without parts: 1"
     # Class, parts, images with one, mean score, mean share of the image.
     assert [line.split() for line in lines[5:]] == [
