@@ -203,13 +203,15 @@ def _match_ranks(rows: torch.Tensor, same: SameVehicle, matches: np.ndarray) -> 
 
     M is the most that one of the queries has; further slots hold any numbers from 1.
     """
-    distances = rows.gather(1, torch.from_numpy(same.columns).to(rows.device)).cpu()
-    good, junk = torch.from_numpy(same.good), torch.from_numpy(same.junk)
-    own = distances.where(good | junk, torch.inf).sort(dim=1).values
-    bounds = distances.where(good, torch.inf).sort(dim=1).values[:, : int(matches.max())]
-    # Further slots repeat the last match: a count of what lies before infinity would cost more.
-    last = bounds.gather(1, torch.from_numpy(np.maximum(matches - 1, 0))[:, None])
-    bounds = bounds.minimum(last.where(last.isfinite(), 0)).contiguous()
-    own_before = torch.searchsorted(own, bounds, right=True).numpy()
+    distances = rows.gather(1, torch.from_numpy(same.columns).to(rows.device)).cpu().numpy()
+    own = np.where(same.good | same.junk, distances, np.inf)
+    own.sort(axis=1)
+    bounds = np.where(same.good, distances, np.inf)
+    bounds.sort(axis=1)
+    # Further slots repeat the last match: to count what lies before infinity would cost more.
+    last = np.take_along_axis(bounds, np.maximum(matches - 1, 0)[:, None], axis=1)
+    last[matches == 0] = 0
+    bounds = torch.from_numpy(np.minimum(bounds[:, : matches.max()], last))
+    own_before = torch.searchsorted(torch.from_numpy(own), bounds, right=True).numpy()
     others_before = count_within(rows, bounds) - own_before
     return others_before + np.arange(1, bounds.shape[1] + 1)
