@@ -169,8 +169,11 @@ def load_features(path: str | os.PathLike[str]) -> FeatureSet:
         features = FeatureSet(**arrays, **texts)
     except TypeError as error:
         raise FeatureSetError(f"{path}: its arrays are not a feature set's ({error})") from error
-    if features.features.ndim != 2 or any(np.ndim(a) == 0 for a in arrays.values()):
-        raise FeatureSetError(f"{path}: features must be a matrix, and the labels lists")
+    matrix = features.features
+    if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.floating):
+        raise FeatureSetError(f"{path}: features must be a matrix of floats, one row per image")
+    if any(np.ndim(array) == 0 for array in arrays.values()):
+        raise FeatureSetError(f"{path}: its labels must be lists, one entry per image")
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) != 1:
         raise FeatureSetError(f"{path}: its arrays differ in length: {lengths}")

@@ -138,7 +138,7 @@ def evaluate(
 
     Raises:
         RankingError: No protocol of that name, features that it cannot divide, a feature that is not
-            finite, or no query with a good match.
+            finite, no query with a good match, or no such device.
     """
     protocol = get_protocol(protocol or features.protocol or DEFAULT)
     _refuse_non_finite(features)
@@ -171,7 +171,7 @@ class _Comparison:
         device: str | torch.device | None,
     ) -> None:
         self.refinement, self.chunk_size, self.progress = refinement, chunk_size, progress
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.encoded: tuple[np.ndarray, KReciprocal] | None = None
 
     def distances(self, draw: FeatureSet) -> DistanceChunks:
@@ -212,6 +212,17 @@ class _Comparison:
 
     def _tensor(self, features: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(features).to(self.device)
+
+
+def _usable(device: str | torch.device) -> str | torch.device:
+    try:
+        torch.empty(0, dtype=torch.float64, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise RankingError(
+            f"device {str(device)!r} cannot be used ({reason}): use 'cpu'"
+        ) from error
+    return device
 
 
 def _rows(features: np.ndarray, rows: np.ndarray) -> np.ndarray:

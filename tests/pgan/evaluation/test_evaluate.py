@@ -110,6 +110,8 @@ def test_bad_features_and_protocols_are_named(feature_set):
         RankingError, match=r"0007.jpg: its feature holds NaN .* 1 more of 60 images"
     ):
         evaluate(replace(features, features=bad))
+    with pytest.raises(RankingError, match="device 'cuda:77' cannot be used .*use 'cpu'"):
+        evaluate(features, "vehicleid-800", device="cuda:77")
     with pytest.raises(RankingError, match="no protocol named 'mine'"):
         evaluate(replace(features, protocol="mine"))
     with pytest.raises(
@@ -129,6 +131,11 @@ def test_a_feature_file_keeps_protocol_and_data_set(feature_set, tmp_path):
         older = {name: file[name] for name in file.files if name not in ("protocol", "dataset")}
     np.savez(path, **older)
     assert load_features(path).protocol == ""
-    np.savez(path, **{**older, "features": older["features"][:, 0]})
-    with pytest.raises(FeatureSetError, match="features must be"):
-        load_features(path)
+    for name, array, message in (
+        ("features", older["features"][:, 0], "features must be a matrix of floats"),
+        ("features", older["features"].astype(str), "features must be a matrix of floats"),
+        ("roles", np.str_("query"), "labels must be lists"),
+    ):
+        np.savez(path, **{**older, name: array})
+        with pytest.raises(FeatureSetError, match=message):
+            load_features(path)
