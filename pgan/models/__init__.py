@@ -6,9 +6,11 @@ from pgan.models.data_preprocessor import ReIDDataPreprocessor
 from pgan.models.errors import ModelError
 from pgan.models.pgan import PGAN
 from pgan.models.reid_model import ReIDModel
+from pgan.models.vgg_m import VGGM
 
 __all__ = [
     "PGAN",
+    "VGGM",
     "Baseline",
     "ModelError",
     "ReIDDataPreprocessor",
