@@ -233,7 +233,13 @@ def _rows(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def _bar(name: str, total: int, shown: bool) -> tqdm:
     return tqdm(
-        desc=name, total=total, disable=not shown, unit="image", unit_scale=True, leave=False
+        desc=name,
+        total=total,
+        disable=not shown,
+        delay=_BAR_DELAY,
+        unit="image",
+        unit_scale=True,
+        leave=False,
     )
 
 
