@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pgan.models.errors import ModelError
 from pgan.models.heads import global_average_pool
 
 
@@ -75,13 +76,13 @@ class Refine(nn.Module):
         out_channels: Channels out, a multiple of 4.
 
     Raises:
-        ValueError: ``out_channels`` is no positive multiple of 4.
+        ModelError: ``out_channels`` is no positive multiple of 4.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         if out_channels < 4 or out_channels % 4:
-            raise ValueError(
+            raise ModelError(
                 f"A refined feature needs a multiple of 4 channels, not {out_channels}."
             )
         self.se = SqueezeExcitation(in_channels)

@@ -1,0 +1,114 @@
+"""Train and test a config with every combination of some keys' values; print a table of what came out.
+
+Each run is one training and one test, by tools/train.py and tools/test.py, in a folder of its own; the same
+command goes on from where it was stopped. One run is on each GPU at a time::
+
+    python tools/sweep.py CONFIG --set num_parts=4,8 --set model.feature_dim=256,512 --seeds 0 1 2 \\
+        --work-dir work_dirs/parts_and_dims
+
+Experiments of the PGAN paper, on VeRi-776 or with configs of your own in place of its two models'. In one
+work dir they share the runs that they have in common::
+
+    python tools/sweep.py --paper table3 --work-dir work_dirs/paper
+    python tools/sweep.py --paper table3 --pgan PGAN_CONFIG --baseline BASELINE_CONFIG --work-dir DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+from mmengine.config import DictAction
+
+from pgan.apis import ConfigError
+from pgan.paper import EXPERIMENTS, paper_sweep
+from pgan.sweeps import Sweep, SweepResults, grid, parse_settings, plan, run_sweep
+from pgan.tools.cli import report_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    epilog = "\n".join(f"  {name:9} {item.title}" for name, item in EXPERIMENTS.items())
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"experiments of --paper:\n{epilog}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("configs", nargs="*", metavar="CONFIG", help="config files, each with every combination")
+    add("--set", action="append", default=[], metavar="KEY=V1,V2,...", help="what to vary")
+    add(
+        "--set-test",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2,...",
+        help="what only the test looks at: one training serves all",
+    )
+    add("--paper", metavar="NAME", help="an experiment of the PGAN paper, see below")
+    add("--pgan", metavar="CONFIG", help="with --paper: in place of PGAN's config")
+    add(
+        "--baseline", metavar="CONFIG", help="run beside it; with --paper: in place of its baseline"
+    )
+    add_run_options(parser)
+    add("--dry-run", action="store_true", help="print the commands, run none")
+    return parser.parse_args()
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every sweep can be told."""
+    add = parser.add_argument
+    add("--seeds", type=int, nargs="+", default=[0], help="each point is trained once per seed (0)")
+    add("--work-dir", required=True, help="all runs, tables and plots")
+    add("--jobs", type=int, help="runs side by side (one on each GPU; without a GPU, one)")
+    add("--gpus-per-run", type=int, default=1, help="train each on so many, a batch on each (1)")
+    add("--metric", default="mAP", help="to plot, and to choose the best point by (mAP)")
+    add("--cfg-options", nargs="+", action=DictAction, help="override keys of every run")
+
+
+def make_sweep(args: argparse.Namespace) -> Sweep:
+    """The sweep that the command line names.
+
+    Raises:
+        ConfigError: It names none, or two.
+    """
+    if args.paper:
+        if args.configs or args.set or args.set_test:
+            raise ConfigError("--paper names its own configs and keys: leave CONFIG and --set out")
+        return paper_sweep(args.paper, args.pgan, args.baseline, args.seeds, args.cfg_options)
+    if args.pgan:
+        raise ConfigError("--pgan goes with --paper")
+    settings, tested = parse_settings(args.set), parse_settings(args.set_test)
+    points = grid(args.configs, settings, tested, args.baseline)
+    title = f"Sweep over {', '.join([*settings, *tested]) or 'configs'}"
+    return Sweep(title, points, tuple(args.seeds), args.cfg_options or {})
+
+
+def print_commands(sweep: Sweep, work_dir: str) -> None:
+    """Print what a sweep would run."""
+    for job in plan(sweep, work_dir):
+        for command in [job.train_command(), *map(job.test_command, job.runs)]:
+            print(f"python {shlex.join(command)}")
+
+
+def print_results(results: SweepResults, work_dir: str) -> None:
+    """Print the table, and where it and the plot are kept."""
+    name = f"{work_dir}/{results.sweep.name}"
+    print(f"\n{results.markdown()}\nKept as {name}.md, .csv, .json, .png and .svg")
+
+
+@report_errors
+def main() -> int:
+    """Run what is not finished, print the table and say where it is kept."""
+    args = parse_args()
+    sweep = make_sweep(args)
+    if args.dry_run:
+        print_commands(sweep, args.work_dir)
+        return 0
+    results = run_sweep(sweep, args.work_dir, args.jobs, args.gpus_per_run, args.metric)
+    print_results(results, args.work_dir)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
