@@ -42,8 +42,8 @@ FLEET_OPTIONS = (
 )
 DETECTOR_CONFIG = "configs/detector/ssdlite_resnet_fleet.py"
 REID_CONFIGS = {
-    "baseline": "configs/pgan/baseline_r18-cpu_1xb64-20e_fleet-96x96.py",
-    "pgan": "configs/pgan/pgan_r18-cpu_1xb64-20e_fleet-96x96.py",
+    "baseline": "configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py",
+    "pgan": "configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py",
 }
 NAMES = {"baseline": "Baseline", "pgan": "PGAN"}
 SWEEP = (0, 2, 4, 8, 16)

@@ -18,8 +18,8 @@ from pgan.tools import extract_parts, make_fleet, test, train
 
 ROOT = Path(__file__).resolve().parents[1]
 DETECTOR = str(ROOT / "configs/detector/ssdlite_resnet_fleet.py")
-PGAN = str(ROOT / "configs/pgan/pgan_r18-cpu_1xb64-20e_fleet-96x96.py")
-BASELINE = str(ROOT / "configs/pgan/baseline_r18-cpu_1xb64-20e_fleet-96x96.py")
+PGAN = str(ROOT / "configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py")
+BASELINE = str(ROOT / "configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py")
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 NO_WORKERS = [f"{loader}.num_workers=0" for loader in LOADERS]
 # 32 pixels and 4 x 4 images a batch keep the tests quick.

@@ -3,7 +3,7 @@
 WORK_DIR/
 ├── num_parts=8/seed_0/
 │   ├── run.json        config, options and seed, and a checksum of what they come to
-│   ├── train.log, epoch_20.pth ...
+│   ├── train.log, epoch_24.pth ...
 │   ├── test.log
 │   └── results.json    the run is finished
 ├── sweep.md, sweep.csv, sweep.json

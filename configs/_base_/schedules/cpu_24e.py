@@ -1,7 +1,7 @@
 # As cpu_30e.py, for the demo: minutes on two cores, tested once, afterwards, by tools/test.py.
 _base_ = './cpu_30e.py'
 
-max_epochs = 20
+max_epochs = 24
 train_cfg = dict(max_epochs=max_epochs, val_interval=1000)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=1,

@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/pgan_r18_cpu.py',
     '../_base_/datasets/fleet_96x96.py',
-    '../_base_/schedules/cpu_20e.py',
+    '../_base_/schedules/cpu_24e.py',
     '../_base_/default_runtime.py',
 ]
 
