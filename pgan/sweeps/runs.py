@@ -197,6 +197,8 @@ class Runner:
         title = job.runs[0].title
         log = job.folder.path / f"{what}.log"
         begin = log.stat().st_size if log.is_file() else 0
+        if what == "train":
+            self.progress.say(f"{title}: training, its output goes to {log}")
 
         def show(line: str) -> None:
             done = fraction_done(line, job.max_epochs)

@@ -51,7 +51,9 @@ def sweep_plot(
             means = [statistics.fmean(points[x]) for x in there]
             bars = [statistics.stdev(points[x]) if len(points[x]) > 1 else 0 for x in there]
             joined = {"marker": "os^Dv"[index % 5], "ls": "-" if numeric else ""}
-            at = [place[x] for x in there]
+            # Names have room to either side, so that bars do not hide one another.
+            aside = 0 if numeric else 0.1 * (index - (len(lines) - 1) / 2)
+            at = [place[x] + aside for x in there]
             axes.errorbar(at, means, bars, color=colour, capsize=3, label=name or "ours", **joined)
             if len(lines) == 1:
                 for x, mean, bar in zip(at, means, bars):
@@ -62,7 +64,7 @@ def sweep_plot(
         for index, (name, points) in enumerate((published or {}).items()):
             at = [place[x] for x in points if x in place]
             heights = [y for x, y in points.items() if x in place]
-            style = {"marker": "dPX*"[index % 4], "ms": 8, "mfc": "none", "ls": ""}
+            style = {"marker": "dPX*"[index % 4], "ms": 8, "mfc": "none", "ls": "", "zorder": 3}
             axes.plot(at, heights, color=COLOURS[5], label=name, **style)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         if numeric and 0 < 8 * min(xs) < max(xs):
