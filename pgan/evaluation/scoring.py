@@ -144,19 +144,22 @@ def evaluate(
     _refuse_non_finite(features)
     comparison = _Comparison(refinement or Refinement(), chunk_size, progress, device)
     pairs = RocCounter() if roc else None
-    rankings = []
-    for repeat, draw in enumerate(protocol.draws(features), 1):
+
+    def score(repeat: int, draw: FeatureSet) -> RankingResult:
         chunks = comparison.distances(draw)
         name = f"{protocol.name}, {repeat} of {protocol.repeats}"
         with _bar(name, chunks.shape[0], progress) as bar:
-            rankings.append(rank(chunks, draw.labels(), pairs, bar.update))
+            return rank(chunks, draw.labels(), pairs, bar.update)
+
+    # In a function, so that a draw's copies of features are gone before the next one's are made.
+    rankings = tuple(score(number, draw) for number, draw in enumerate(protocol.draws(features), 1))
     return Evaluation(
         protocol,
-        tuple(rankings),
+        rankings,
         str(comparison.refinement),
         pairs.curve() if pairs else None,
         features.dataset,
-        len(np.unique(draw.vehicle_ids)),
+        len(np.unique(features.vehicle_ids)),
     )
 
 
