@@ -111,7 +111,7 @@ def grid(
         baseline: A config that is run as it is, beside the others.
 
     Raises:
-        ConfigError: Nothing to choose between.
+        ConfigError: Nothing to choose between, or a key in both settings.
     """
     tested = dict(test_settings or {})
     if not configs:
@@ -120,6 +120,8 @@ def grid(
         raise ConfigError(
             "there is nothing to sweep over: give --set KEY=V1,V2,... or more configs"
         )
+    if both := settings.keys() & tested.keys():
+        raise ConfigError(f"{both.pop()} is given to --set and to --set-test: give it to one")
     keys = [*settings, *tested]
     points = []
     for config in configs:

@@ -4,83 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop
 
-from detector.cache import Parts
-from detector.cache_writer import PartCacheWriter
-from pgan.registry import MODELS
-from pgan.tools import ablate_parts, sweep, test, train
+from pgan.tools import ablate_parts, sweep, train
 from tests.pgan.datasets.layouts import make_veri
+from tests.tools.tiny_sweeps import SMALL, Tools, cache_two_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 PGAN, BASELINE = (
     str(next((ROOT / "configs/pgan").glob(f"{model}_r18-cpu_*_fleet-*.py")))
     for model in ("pgan", "baseline")
 )
-LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-SMALL = [
-    "model.backbone.type=OneConvolution",
-    "train_dataloader.batch_size=4",
-    "train_dataloader.sampler.identities=2",
-    "train_dataloader.sampler.images=2",
-    "train_cfg.max_epochs=2",
-    "train_cfg.val_interval=9",
-    "visualizer.vis_backends=[]",
-    *(f"{loader}.num_workers=0" for loader in LOADERS),
-    *(f"{loader}.dataset.pipeline.1.size=(32,32)" for loader in LOADERS),
-]
-
-
-@MODELS.register_module()
-class OneConvolution(torch.nn.Conv2d):
-    """A backbone that costs nothing, whatever its config says of a ResNet."""
-
-    def __init__(self, **resnet: object) -> None:
-        super().__init__(3, 16, 8, stride=8)
-
-
-class Tools:
-    """Runs tools in this process, and remembers what a sweep called."""
-
-    def __init__(self) -> None:
-        self.calls: list[list[str]] = []
-        self.before: Callable[[list[str]], int | None] = lambda command: None
-
-    def run(self, main: Callable[[], int], *words: object) -> int:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["tool", *map(str, words)])
-            return main()
-
-    def command(self, command: list[str], log: Path, show, started, **options) -> int:
-        """In place of pgan.steps.run_command, which would start Python anew each time."""
-        self.calls.append(command)
-        tool = {"train": train, "test": test}[Path(command[0]).stem]
-        with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
-            code = self.before(command)
-            return self.run(tool.main, *command[1:]) if code is None else code
-
-    def called(self) -> list[str]:
-        names = [Path(command[0]).stem for command in self.calls]
-        self.calls.clear()
-        return names
-
-
-@pytest.fixture
-def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
-    tools = Tools()
-    monkeypatch.setattr("pgan.sweeps.runs.run_command", tools.command)
-    # Laid out nicely again and again, configs would take most of a tiny run's time.
-    monkeypatch.setattr(Config, "pretty_text", property(lambda config: repr(config)))
-    return tools
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A VeRi-776 of a few images, and a cache of two parts in each."""
     place = tmp_path_factory.mktemp("sweep")
     root = make_veri(place / "VeRi")
-    images = sorted(p.relative_to(root).as_posix() for p in root.rglob("*.jpg"))
-    writer = PartCacheWriter(place / "parts", images, {"classes": ["wheel"], "max_parts": 8})
-    boxes = np.array([[5, 5, 20, 15], [0, 0, 9, 9]], np.float32)
-    parts = Parts(boxes, np.array([1, 0.5], np.float32), np.zeros(2, int), (20, 30))
-    writer.write(0, [parts] * len(images))
-    writer.finish()
+    cache_two_parts(root, place / "parts")
     return place
 
 
@@ -193,12 +126,12 @@ def test_ablating_parts_ranks_each_d_from_one_cache_beside_the_baseline(
     assert f"Best D: {max(scores, key=scores.get)}\n" in printed
     assert " ± " in printed
 
-    assert tools.run(ablate_parts.main, *words, "--num-parts", 9, *options(data)) == 1
-    assert "holds up to 8 parts an image, 9 are asked for" in capsys.readouterr().err
+    assert tools.run(ablate_parts.main, *words, "--num-parts", 13, *options(data)) == 1
+    assert "holds up to 12 parts an image, 13 are asked for" in capsys.readouterr().err
     assert tools.called() == []
 
 
-def test_experiments_of_the_paper_share_their_runs_in_one_folder(
+def test_an_experiment_of_the_paper_runs_on_own_configs_beside_the_published_numbers(
     tools: Tools, data: Path, tmp_path: Path, capsys
 ) -> None:
     words = ["--pgan", PGAN, "--work-dir", tmp_path, *options(data), f"part_cache={data / 'parts'}"]
@@ -206,11 +139,7 @@ def test_experiments_of_the_paper_share_their_runs_in_one_folder(
     assert tools.called() == ["train", "test", "test"]
     rows = table(tmp_path / "concat.csv")
     assert [row["tested feature"] for row in rows] == ["fusion", "fusion + global + part"]
-    assert rows[0]["mAP (authors' release, VeRi-776)"] == "79.4"
-    capsys.readouterr()
-    assert tools.run(sweep.main, "--paper", "table2", *words) == 0
-    # Its last line, all four losses, was trained and tested above.
-    assert tools.called() == ["train", "test"] * 5
+    assert [row["mAP (authors' release, VeRi-776)"] for row in rows] == ["79.4", ""]
     printed = capsys.readouterr().out
     assert "*authors' release, VeRi-776*: mAP / Rank-1 / Rank-5" in printed
     assert "79.4 / 96.3 / 98.6" in printed
@@ -237,6 +166,7 @@ def test_a_dry_run_prints_the_commands(tools: Tools, tmp_path: Path, capsys, mon
         (["--set", "num_parts"], "'num_parts' is not understood: write KEY=V1,V2,..."),
         (["--set", "num_parts=4,4"], "two points of a sweep are 'num_parts=4'"),
         (["--set", "num_parts=4", "--set", "num_parts=8"], "num_parts is given twice"),
+        (["--set", "num_parts=4", "--set-test", "num_parts=8"], "num_parts is given to --set and"),
         ([], "nothing to sweep over"),
         (["--paper", "table3"], "--paper names its own configs"),
         (["--set", "num_parts=4,8", "--jobs", "0"], "--jobs and --gpus-per-run are 1 or more"),
