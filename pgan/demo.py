@@ -37,9 +37,7 @@ from pgan.visualization.report import (
 from pgan.visualization.retrieval import HOW_TO_READ, Pictures, compare, describe_pick, pick_queries
 
 FLEET = Path("data/demo_fleet")
-FLEET_OPTIONS = (
-    "--vehicles 180 --test-share 0.5 --images-per-vehicle 12 --detector-images 480 --size 128 --seed 0"
-)
+FLEET_OPTIONS = "--vehicles 180 --test-share 0.5 --images-per-vehicle 12 --detector-images 480 --size 128 --seed 0"
 DETECTOR_CONFIG = "configs/detector/ssdlite_resnet_fleet.py"
 REID_CONFIGS = {
     "baseline": "configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py",
@@ -139,20 +137,26 @@ class Demo:
         """
         path = self.work_dir / "sweep.json"
         done = json.loads(path.read_text()) if path.is_file() else {}
-        config = REID_CONFIGS["pgan"]
         for seed in self.seeds:
-            weights = self.last_checkpoint(config, self.run_dir("pgan", seed))
             for count in SWEEP:
                 key = f"seed {seed}, D {count}"
                 if key in done:
                     continue
-                options = {"num_parts": count, "part_cache": str(self.work_dir / "parts")}
-                cfg = load_config(config, {**options, "log_level": "WARNING"})
-                runner = build_runner(cfg, str(self.work_dir / "sweep"), str(weights))
-                done[key] = runner.test()["reid/mAP"]
+                done[key] = self._test_with_parts(seed, count)
                 print(f"  {key}: mAP {done[key]:.1f}", flush=True)
                 write_json(path, done)
         return {d: [done[f"seed {seed}, D {d}"] for seed in self.seeds] for d in SWEEP}
+
+    def _test_with_parts(self, seed: int, count: int) -> float:
+        """MAP in percent of a trained PGAN that is given D = ``count`` parts."""
+        config, run_dir = REID_CONFIGS["pgan"], self.run_dir("pgan", seed)
+        cfg = load_config(config, {"log_level": "WARNING"})
+        if count == cfg.num_parts:  # tested before, after its training
+            return evaluate(load_features(run_dir / "features.npz")).metrics()["mAP"]
+        options = {"num_parts": count, "part_cache": str(self.work_dir / "parts")}
+        cfg = load_config(config, {**options, "log_level": "WARNING"})
+        weights = str(self.last_checkpoint(config, run_dir))
+        return build_runner(cfg, str(self.work_dir / "sweep"), weights).test()["reid/mAP"]
 
     def run(self) -> Path:
         """Run every step that is not done, and write the page.

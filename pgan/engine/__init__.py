@@ -6,10 +6,12 @@ from pgan.engine.checkpoint import (
     latest_checkpoint,
     load_plain,
 )
+from pgan.engine.memory_format import ChannelsLastHook
 from pgan.engine.seeding import EpochSeedHook, seed_worker
 
 __all__ = [
     "AtomicCheckpointHook",
+    "ChannelsLastHook",
     "CheckpointError",
     "EpochSeedHook",
     "latest_checkpoint",

@@ -9,6 +9,7 @@ custom_imports = dict(
 default_hooks = dict(checkpoint=dict(save_best='parts/mAP'))
 custom_hooks = [
     dict(type='pgan.EpochSeedHook'),
+    dict(type='pgan.ChannelsLastHook'),
     dict(type='NumClassCheckHook'),
     dict(type='CheckInvalidLossHook', interval=50, priority='VERY_LOW')]
 log_processor = dict(window_size=50)
