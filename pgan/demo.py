@@ -37,7 +37,10 @@ from pgan.visualization.report import (
 from pgan.visualization.retrieval import HOW_TO_READ, Pictures, compare, describe_pick, pick_queries
 
 FLEET = Path("data/demo_fleet")
-FLEET_OPTIONS = "--vehicles 180 --test-share 0.5 --images-per-vehicle 12 --detector-images 480 --size 128 --seed 0"
+FLEET_OPTIONS = (
+    "--vehicles 180 --test-share 0.5 --images-per-vehicle 12 "
+    "--detector-images 480 --size 128 --seed 0"
+)
 DETECTOR_CONFIG = "configs/detector/ssdlite_resnet_fleet.py"
 REID_CONFIGS = {
     "baseline": "configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py",
