@@ -101,41 +101,40 @@ def test_the_protocol_is_the_data_sets_unless_another_is_asked_for():
         ReIDMetric(protocol="none")
 
 
-def _one_of_two_processes(rank, folder, collect_device, protocol):
+GATHERED = {"gpu": "cross-camera", "cpu": "single-gallery-shot"}  # how: by which protocol
+
+
+def _one_of_two_processes(rank, folder):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
     )
     data = samples()
     mine = [data[index] for index in DefaultSampler(data, shuffle=False)]
-    metric = ReIDMetric(
-        dump=folder / "features.npz",
-        protocol=protocol,
-        collect_device=collect_device,
-        collect_dir=str(folder / "parts") if collect_device == "cpu" else None,
-    )
-    metrics = run(metric, mine)
-    np.savez(folder / f"rank_{rank}.npz", keys=list(metrics), values=list(metrics.values()))
+    for how, protocol in GATHERED.items():
+        metric = ReIDMetric(
+            dump=folder / f"{how}.npz",
+            protocol=protocol,
+            collect_device=how,
+            collect_dir=str(folder / "parts") if how == "cpu" else None,
+        )
+        metrics = run(metric, mine)
+        values = list(metrics.values())
+        np.savez(folder / f"{how}_{rank}.npz", keys=list(metrics), values=values)
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize(
-    ("collect_device", "protocol"), [("gpu", "cross-camera"), ("cpu", "single-gallery-shot")]
-)
-def test_two_processes_give_what_one_gives_bit_for_bit(
-    tmp_path, monkeypatch, pytestconfig, collect_device, protocol
-):
+def test_two_processes_give_what_one_gives_bit_for_bit(tmp_path, monkeypatch, pytestconfig):
     monkeypatch.syspath_prepend(pytestconfig.rootpath)  # the children import this module anew
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    torch.multiprocessing.spawn(
-        _one_of_two_processes, (tmp_path, collect_device, protocol), nprocs=2
-    )
-    expected = run(ReIDMetric(dump=tmp_path / "single.npz", protocol=protocol), samples())
-    for rank in range(2):
-        with np.load(tmp_path / f"rank_{rank}.npz") as file:
-            assert dict(zip(file["keys"].tolist(), file["values"].tolist())) == expected
-    one, two = load_features(tmp_path / "single.npz"), load_features(tmp_path / "features.npz")
-    np.testing.assert_array_equal(one.img_paths, two.img_paths)
-    np.testing.assert_array_equal(one.features, two.features)
+    torch.multiprocessing.spawn(_one_of_two_processes, (tmp_path,), nprocs=2)
+    for how, protocol in GATHERED.items():
+        expected = run(ReIDMetric(dump=tmp_path / "single.npz", protocol=protocol), samples())
+        for rank in range(2):
+            with np.load(tmp_path / f"{how}_{rank}.npz") as file:
+                assert dict(zip(file["keys"].tolist(), file["values"].tolist())) == expected
+        one, two = (load_features(tmp_path / f"{name}.npz") for name in ("single", how))
+        np.testing.assert_array_equal(one.img_paths, two.img_paths)
+        np.testing.assert_array_equal(one.features, two.features)
 
 
 @pytest.mark.parametrize("with_weights", [True, False])
