@@ -72,6 +72,21 @@ def read_parts(file: Path, data: bytes) -> tuple[list[str], np.ndarray]:
     return labels, np.array(numbers, np.float64).reshape(-1, 5)
 
 
+def _inside(
+    labels: list[str], numbers: np.ndarray, classes: tuple[str, ...], size: tuple[int, int]
+) -> Parts:
+    """What is left of the boxes of `read_parts` inside an image of this height and width."""
+    names = [label if label in classes else canonical_label(label) for label in labels]
+    clipped = np.clip(numbers[:, 1:].astype(np.float32), 0, np.float32([*size[::-1]] * 2))
+    real = (clipped[:, :2] < clipped[:, 2:]).all(1)
+    return Parts(
+        clipped[real],
+        numbers[real, 0].astype(np.float32),
+        np.array([classes.index(name) for name in names], np.int64)[real],
+        size,
+    )
+
+
 def import_text(
     folder: str | os.PathLike[str],
     root: str | os.PathLike[str],
@@ -92,7 +107,6 @@ def import_text(
     facts = TextFacts()
     pairs, digest = check_files(folder, SUFFIX, root, out, max_parts, facts.add, progress)
     classes = facts.classes()
-    places = {name: index for index, name in enumerate(classes)}
     identity = {
         "imported": "text",
         "classes": list(classes),
@@ -114,16 +128,7 @@ def import_text(
             return error.reason
         file = pairs.files.get(image)
         labels, numbers = read_parts(file, file.read_bytes()) if file else ([], np.zeros((0, 5)))
-        names = [label if label in places else canonical_label(label) for label in labels]
-        limits = np.array([width, height, width, height], np.float32)
-        clipped = np.clip(numbers[:, 1:].astype(np.float32), 0, limits)
-        real = (clipped[:, :2] < clipped[:, 2:]).all(1)
-        return Parts(
-            clipped[real],
-            numbers[real, 0].astype(np.float32),
-            np.array([places[name] for name in names], np.int64)[real],
-            (height, width),
-        )
+        return _inside(labels, numbers, classes, (height, width))
 
     cache = writer.fill(read, progress)
     lost = sum(

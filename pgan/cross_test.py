@@ -7,13 +7,12 @@ set's own protocol. Features and scores are kept, so a matrix goes on where it w
 from __future__ import annotations
 
 import copy
-import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_wei
 from pgan.engine.checkpoint import CheckpointError
 from pgan.evaluation import RANKS, Evaluation, evaluate, load_features
 from pgan.files import write_atomically, write_json
+from pgan.tables import csv_table, markdown_table, with_deviation
 
 METRICS = ("mAP", "Rank-1")
 
@@ -90,6 +90,15 @@ class Side:
             )
         return cls(name, words[0], cfg, words[1] if is_model else None)
 
+    @cached_property
+    def checkpoint_sha256(self) -> str:
+        """SHA-256 of the weights; raises CheckpointError where they are not there."""
+        if not Path(self.checkpoint).is_file():
+            raise CheckpointError(
+                f"{self.checkpoint}: no such checkpoint; check the path, or train first"
+            )
+        return file_sha256(self.checkpoint)
+
 
 def combine(model: Side, test: Side) -> Config:
     """The config that runs a model, with its transforms and number of parts, on another's test set.
@@ -136,15 +145,12 @@ class Pair:
         self.features, self.scores = self.folder / "features.npz", self.folder / "scores.json"
         used = [self.cfg.model, self.cfg.test_dataloader.dataset, self.cfg.test_evaluator]
         text = json.dumps(used, sort_keys=True, default=str)
-        if not Path(model.checkpoint).is_file():
-            raise CheckpointError(
-                f"{model.checkpoint}: no such checkpoint; check the path, or train first"
-            )
         self.key = {
-            "checkpoint": file_sha256(model.checkpoint),
+            "checkpoint": model.checkpoint_sha256,
             "config": hashlib.sha256(text.encode()).hexdigest(),
         }
 
+    @cached_property
     def kept(self) -> dict[str, Any] | None:
         """The scores that this checkpoint and config left, None if there are none."""
         if not self.scores.is_file() or not self.features.is_file():
@@ -158,7 +164,7 @@ class Pair:
         Raises:
             DatasetError, CacheError, CheckpointError, RankingError: See there.
         """
-        scores = self.kept()
+        scores = self.kept
         if scores is not None and set(metrics) <= set(scores["metrics"]):
             return scores
         evaluation = self.run() if scores is None else evaluate(load_features(self.features))
@@ -228,37 +234,25 @@ class Matrix:
         """The table, and below it how each test set was scored."""
         rows = self.rows()
         columns = [f"{test} {name}" for test, name in next(iter(rows.values()))]
-        lines = [["Model", *columns]]
-        for model, row in rows.items():
-            cells = [
-                f"{mean:.1f}" + (f" ± {std:.1f}" if std is not None else "")
-                for mean, std in row.values()
-            ]
-            lines.append([model, *cells])
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-        padded = [
-            [cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]
-            for cells in [lines[0], rule, *lines[1:]]
+        lines = [
+            [model, *(with_deviation(mean, std) for mean, std in row.values())]
+            for model, row in rows.items()
         ]
         notes = {r["test"]["name"]: r["description"] for r in self.results}
-        table = "\n".join(f"| {' | '.join(cells)} |" for cells in padded)
+        table = markdown_table(["Model", *columns], lines)
         return "\n\n".join([table, *(f"{name}: {note}." for name, note in notes.items())]) + "\n"
 
     def csv(self) -> str:
         """The table with all digits, standard deviations in columns of their own."""
-        file = io.StringIO()
-        for number, (model, row) in enumerate(self.rows().items()):
-            cells = {"model": model}
+        lines = []
+        for model, row in self.rows().items():
+            line: dict[str, object] = {"model": model}
             for (test, name), (mean, std) in row.items():
-                cells[f"{test} {name}"] = mean
+                line[f"{test} {name}"] = mean
                 if std is not None:
-                    cells[f"{test} {name} std"] = std
-            writer = csv.DictWriter(file, list(cells), lineterminator="\n")
-            if number == 0:
-                writer.writeheader()
-            writer.writerow(cells)
-        return file.getvalue()
+                    line[f"{test} {name} std"] = std
+            lines.append(line)
+        return csv_table(lines)
 
     def write(self, folder: Path) -> None:
         """Write ``matrix.md``, ``matrix.csv`` and, with protocols and counts, ``matrix.json``."""
@@ -289,7 +283,7 @@ def cross_test(
     pairs = [Pair(model, test, Path(work_dir)) for model in models for test in tests]
     results = []
     for number, pair in enumerate(pairs, start=1):
-        kept = "kept" if pair.kept() else "running"
+        kept = "kept" if pair.kept else "running"
         print(f"[{number}/{len(pairs)}] {pair.model.name} on {pair.test.name}: {kept}", flush=True)
         results.append(pair.result(metrics))
     matrix = Matrix(results, tuple(metrics))

@@ -153,8 +153,7 @@ class Demo:
     def _test_with_parts(self, seed: int, count: int) -> float:
         """MAP in percent of a trained PGAN that is given D = ``count`` parts."""
         config, run_dir = REID_CONFIGS["pgan"], self.run_dir("pgan", seed)
-        cfg = load_config(config, {"log_level": "WARNING"})
-        if count == cfg.num_parts:  # tested before, after its training
+        if count == load_config(config).num_parts:  # tested before, after its training
             return evaluate(load_features(run_dir / "features.npz")).metrics()["mAP"]
         options = {"num_parts": count, "part_cache": str(self.work_dir / "parts")}
         cfg = load_config(config, {**options, "log_level": "WARNING"})
@@ -189,9 +188,13 @@ class Page:
             ]
             for model in REID_CONFIGS
         }
-        self.metrics = {
-            model: [evaluate(features).metrics((1, TOP)) for features in runs]
+        self.evaluations = {
+            model: [evaluate(features) for features in runs]
             for model, runs in self.features.items()
+        }
+        self.metrics = {
+            model: [evaluation.metrics((1, TOP)) for evaluation in runs]
+            for model, runs in self.evaluations.items()
         }
 
     def write(self) -> Path:
@@ -313,13 +316,13 @@ class Page:
             "Re-identification",
             ["Model", "Seed", *(f"{key}, %" for key in keys)],
             rows,
-            note=evaluate(self.features["pgan"][0]).describe(),
+            note=self.evaluations["pgan"][0].describe(),
             strong=[i for i, row in enumerate(rows) if row[0] == NAMES["pgan"]],
         )
 
     def _reid_section(self) -> Section:
         first: dict[str, FeatureSet] = {NAMES[m]: runs[0] for m, runs in self.features.items()}
-        results = [features.evaluate() for features in first.values()]
+        results = [runs[0].rankings[0] for runs in self.evaluations.values()]
         queries = pick_queries(*results, count=6)
         note = describe_pick(*first, len(queries), results[0].num_valid)
         return Section(

@@ -7,6 +7,11 @@ import io
 from collections.abc import Mapping, Sequence
 
 
+def with_deviation(mean: float, std: float | None, digits: int = 1) -> str:
+    """``mean ± std`` as a cell, or the mean alone where there is no standard deviation."""
+    return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if std is not None else "")
+
+
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """A Markdown table that is also readable as it stands.
 

@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pgan.evaluation.distances import CHUNK_SIZE
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.labels import Labels
-from pgan.evaluation.ranking import RankingResult, evaluate_features
 from pgan.evaluation.search import SearchResult, search
 from pgan.files import write_atomically
 
@@ -84,23 +82,6 @@ class FeatureSet:
         """Who is who, for the junk rule."""
         query, gallery = self.query_and_gallery()
         return Labels(query.vehicle_ids, gallery.vehicle_ids, query.camera_ids, gallery.camera_ids)
-
-    def evaluate(self, chunk_size: int = CHUNK_SIZE) -> RankingResult:
-        """Score it as its roles and cameras say, whatever its protocol.
-
-        See :func:`pgan.evaluation.ranking.evaluate_features`; :func:`pgan.evaluation.evaluate` scores by
-        a protocol.
-        """
-        query, gallery = self.query_and_gallery()
-        return evaluate_features(
-            query.features,
-            gallery.features,
-            query.vehicle_ids,
-            gallery.vehicle_ids,
-            query.camera_ids,
-            gallery.camera_ids,
-            chunk_size,
-        )
 
     def search(self, k: int) -> SearchResult:
         """The first k of each query's ranking, junk left out; indices are rows of the gallery."""

@@ -20,7 +20,7 @@ match, is scored in numpy. So the numbers are the same on every device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,17 +92,6 @@ class RankingResult:
         if k < 1:
             raise RankingError(f"the rank of a CMC is at least 1, got {k}")
         return float(np.mean(self.first_match[self.valid] <= k))
-
-    def to_dict(self, ranks: Sequence[int] = (1, 5, 10)) -> dict[str, float | int]:
-        """The summary in plain Python values: fractions and counts."""
-        return {
-            "mAP": self.mean_average_precision,
-            "mINP": self.mean_inp,
-            **{f"Rank-{k}": self.cmc(k) for k in ranks},
-            "num_valid": self.num_valid,
-            "num_invalid": self.num_invalid,
-            "num_gallery": self.num_gallery,
-        }
 
 
 def evaluate_features(

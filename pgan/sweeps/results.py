@@ -13,7 +13,7 @@ from typing import Any
 from pgan.files import write_atomically, write_json
 from pgan.sweeps.plan import Job, SweepError
 from pgan.sweeps.points import Point, Sweep
-from pgan.tables import csv_table, markdown_table
+from pgan.tables import csv_table, markdown_table, with_deviation
 from pgan.visualization.sweep_plots import sweep_plot
 
 SHOWN = ("mAP", "Rank-1", "Rank-5", "mINP")
@@ -235,8 +235,7 @@ def _published(numbers: Mapping[str, float] | None) -> str:
 def _text(row: Row, metric: str) -> str:
     if metric not in row.values:
         return ""
-    std = row.std(metric)
-    return f"{row.mean(metric):.1f}" + (f" ± {std:.1f}" if std is not None else "")
+    return with_deviation(row.mean(metric), row.std(metric))
 
 
 def _cell(value: Any) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from pgan.evaluation import Evaluation, FeatureSet
 from pgan.evaluation.distances import feature_distances
 from pgan.files import write_atomically
+from pgan.tables import with_deviation
 from pgan.visualization.panels import PAPER
 from pgan.visualization.plots import cmc_curves, roc_curves
 from pgan.visualization.report import (
@@ -196,7 +197,7 @@ def _table(evaluations: Mapping[str, Evaluation]) -> Table:
 def _values(evaluation: Evaluation) -> dict[str, str]:
     stds = evaluation.stds()
     return {
-        name: f"{value:.1f}" + (f" ± {stds[name]:.1f}" if name in stds else "")
+        name: with_deviation(value, stds.get(name))
         for name, value in (evaluation.metrics() | evaluation.tprs()).items()
     }
 

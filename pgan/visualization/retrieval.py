@@ -15,7 +15,7 @@ from detector.images import read_image
 from pgan.evaluation.distances import DistanceChunks, feature_distances
 from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.labels import Labels
-from pgan.evaluation.ranking import RankingResult
+from pgan.evaluation.ranking import RankingResult, rank
 from pgan.evaluation.search import search_distances
 from pgan.visualization.panels import WRITTEN_FROM, Picture, ranked_row
 
@@ -238,7 +238,7 @@ def draw_rankings(
 def _ranked(name: str, features: FeatureSet) -> Ranked:
     query, gallery = features.query_and_gallery()
     distances = feature_distances(query.features, gallery.features)
-    return Ranked(name, features, features.evaluate(), distances)
+    return Ranked(name, features, rank(distances, features.labels()), distances)
 
 
 def _nearest_match(row: int, distances: torch.Tensor, labels: Labels) -> int | None:

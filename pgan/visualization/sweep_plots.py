@@ -61,11 +61,7 @@ def sweep_plot(
                     axes.annotate(
                         f"{mean:.1f}", top, (0, 5), textcoords="offset points", ha="center"
                     )
-        for index, (name, points) in enumerate((published or {}).items()):
-            at = [place[x] for x in points if x in place]
-            heights = [y for x, y in points.items() if x in place]
-            style = {"marker": "dPX*"[index % 4], "ms": 8, "mfc": "none", "ls": "", "zorder": 3}
-            axes.plot(at, heights, color=COLOURS[5], label=name, **style)
+        _published(axes, published or {}, place)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         if numeric and 0 < 8 * min(xs) < max(xs):
             axes.set_xscale("log", base=2)
@@ -78,6 +74,15 @@ def sweep_plot(
             axes.legend(loc="best")
 
     return render(draw, fmt)
+
+
+def _published(
+    axes: Axes, published: Mapping[str, Mapping[Any, float]], place: Mapping[Any, float]
+) -> None:
+    for index, (name, points) in enumerate(published.items()):
+        shown = {place[x]: y for x, y in points.items() if x in place}
+        style = {"marker": "dPX*"[index % 4], "ms": 8, "mfc": "none", "ls": "", "zorder": 3}
+        axes.plot(shown.keys(), shown.values(), color=COLOURS[5], label=name, **style)
 
 
 def _across(axes: Axes, name: str, values: Sequence[float], colour: str) -> None:

@@ -90,16 +90,8 @@ def test_example_computed_by_hand():
     assert result.first_match.tolist() == [2, 0]
     assert result.inverse_negative_penalty[0] == pytest.approx(2 / 4)
     assert (result.cmc(1), result.cmc(2)) == (0.0, 1.0)
-    assert (result.num_valid, result.num_invalid) == (1, 1)
-    assert result.to_dict(ranks=(1, 2)) == {
-        "mAP": 0.5,
-        "mINP": 0.5,
-        "Rank-1": 0.0,
-        "Rank-2": 1.0,
-        "num_valid": 1,
-        "num_invalid": 1,
-        "num_gallery": 6,
-    }
+    assert (result.mean_average_precision, result.mean_inp) == (0.5, 0.5)
+    assert (result.num_valid, result.num_invalid, result.num_gallery) == (1, 1, 6)
 
 
 def test_a_match_loses_every_tie():
