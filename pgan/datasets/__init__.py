@@ -1,5 +1,6 @@
 """Data sets, samplers and transforms of the re-identification stage."""
 
+from pgan.datasets.collate import collate_reid
 from pgan.datasets.csv_dataset import CSVDataset
 from pgan.datasets.errors import DatasetError
 from pgan.datasets.folder_dataset import FolderDataset
@@ -30,4 +31,5 @@ __all__ = [
     "VeRi776",
     "Vehicle1M",
     "VehicleID",
+    "collate_reid",
 ]

@@ -237,11 +237,8 @@ class ReIDDataset(BaseDataset):
         if self.part_cache is not None and self.part_cache.mask_size:
             size = self.part_cache.mask_size
             return {"part_masks": self.part_cache.masks(path, self.num_parts, size)}
-        boxes = np.zeros((self.num_parts, 4), np.float32)
-        scores = np.zeros(self.num_parts, np.float32)
-        labels = np.full(self.num_parts, -1, np.int64)
+        slots = np.zeros((self.num_parts, 4), np.float32)
         if self.part_cache is not None:
-            parts = self.part_cache.parts(path, self.num_parts)
-            n = len(parts.boxes)
-            boxes[:n], scores[:n], labels[:n] = parts.boxes, parts.scores, parts.labels
-        return {"part_boxes": boxes, "part_scores": scores, "part_labels": labels}
+            boxes = self.part_cache.parts(path, self.num_parts).boxes
+            slots[: len(boxes)] = boxes
+        return {"part_boxes": slots}

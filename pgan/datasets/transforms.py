@@ -107,11 +107,9 @@ class PackReID:
                 torch.Tensor
             )
             empty = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
-            fields["part_boxes"] = boxes.masked_fill(empty[:, None], 0)
-            fields["part_labels"] = torch.from_numpy(results["part_labels"]).masked_fill(empty, -1)
-            fields["part_scores"] = torch.from_numpy(results["part_scores"]).masked_fill(empty, 0)
+            fields["part_boxes"] = boxes.masked_fill(empty[:, None], 0).numpy()
         if "part_masks" in results:
-            fields["part_masks"] = results["part_masks"].as_subclass(torch.Tensor)
+            fields["part_masks"] = results["part_masks"].as_subclass(torch.Tensor).numpy()
         sample = ReIDSample()
         for name, value in fields.items():
             sample.set_field(value, name)

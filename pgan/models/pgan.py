@@ -88,7 +88,7 @@ class PGAN(ReIDModel):
             if attention == "uniform"
             else PartAttention(channels, attention_channels, temperature)
         )
-        self.refine_fusion = Refine(2 * channels, feature_dim)
+        self.refine_fusion = Refine(2 * channels, feature_dim, overwrite=True)
         if self.is_on("loss_part"):
             self.refine_part = Refine(channels, feature_dim // 2)
         if self.is_on("loss_global"):

@@ -28,8 +28,8 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W), each channel scaled by its weight in (0, 1)."""
-        return x * self.fc(x.mean((2, 3)))[:, :, None, None]
+        """(B, C, H, W) -> (B, C, 1, 1), the weight of each channel, in (0, 1)."""
+        return self.fc(x.mean((2, 3)))[:, :, None, None]
 
 
 class PooledBottleneck(nn.Module):
@@ -41,10 +41,12 @@ class PooledBottleneck(nn.Module):
     Args:
         in_channels: Channels in.
         out_channels: Channels out; the inner width is a quarter of them.
+        overwrite: See `Refine`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, overwrite: bool = False) -> None:
         super().__init__()
+        self.overwrite = overwrite
         width = out_channels // 4
         self.bn1 = nn.BatchNorm2d(in_channels)
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
@@ -54,14 +56,25 @@ class PooledBottleneck(nn.Module):
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
         self.conv4 = nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in, H, W) -> (B, out) float32."""
-        x = F.relu(self.bn1(x), inplace=True)
+    def forward(self, x: Tensor, channel_weights: Tensor) -> Tensor:
+        """(B, in, H, W) and (B, in, 1, 1), which the map is multiplied by first -> (B, out) float32."""
+        x = self._activate(x, channel_weights)
         residual = F.relu(self.bn2(self.conv1(x)), inplace=True)
         residual = F.relu(self.bn3(self.conv2(residual)), inplace=True)
         # Autocast would round the feature itself.
         with torch.autocast(x.device.type, enabled=False):
             return _on_one_cell(self.conv3, residual) + _on_one_cell(self.conv4, x)
+
+    def _activate(self, x: Tensor, channel_weights: Tensor) -> Tensor:
+        bn = self.bn1
+        if bn.training:
+            return F.relu(bn(x * channel_weights), inplace=True)
+        # At test both are one multiplication and one addition; a new map of this size costs more than they.
+        scale = bn.weight * (bn.running_var + bn.eps).rsqrt()
+        shift = (bn.bias - bn.running_mean * scale)[:, None, None].to(x.dtype)
+        scale = (channel_weights * scale[:, None, None]).to(x.dtype)
+        out = x if self.overwrite and not torch.is_grad_enabled() else None
+        return torch.addcmul(shift, x, scale, out=out).relu_()
 
 
 def _on_one_cell(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -74,23 +87,24 @@ class Refine(nn.Module):
     Args:
         in_channels: Channels in.
         out_channels: Channels out, a multiple of 4.
+        overwrite: Whether the map may be overwritten at test, since nobody else needs it.
 
     Raises:
         ModelError: ``out_channels`` is no positive multiple of 4.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, overwrite: bool = False) -> None:
         super().__init__()
         if out_channels < 4 or out_channels % 4:
             raise ModelError(
                 f"A refined feature needs a multiple of 4 channels, not {out_channels}."
             )
         self.se = SqueezeExcitation(in_channels)
-        self.bottleneck = PooledBottleneck(in_channels, out_channels)
+        self.bottleneck = PooledBottleneck(in_channels, out_channels, overwrite)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out) float32."""
-        return self.bottleneck(self.se(x))
+        return self.bottleneck(x, self.se(x))

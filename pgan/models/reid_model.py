@@ -219,7 +219,7 @@ class ReIDModel(BaseModel):
             raise ModelError(
                 f"The samples of a batch have {counts[0]} and {counts[1]} part slots: pad them to one D."
             )
-        return torch.stack(parts)
+        return torch.stack([torch.as_tensor(part) for part in parts])
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, *args: object, **kwargs: object

@@ -29,12 +29,14 @@ train_dataloader = dict(
     num_workers=4,
     drop_last=True,
     sampler=dict(type='PKSampler', identities=16, images=4),
+    collate_fn=dict(type='pgan.collate_reid'),
     worker_init_fn=dict(type='pgan.seed_worker'),
     dataset=dict(type='VeRi776', split='train', pipeline=train_pipeline))
 test_dataloader = dict(
     batch_size=64,
     num_workers=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='pgan.collate_reid'),
     dataset=dict(type='VeRi776', split='test', pipeline=test_pipeline))
 val_dataloader = test_dataloader
 test_evaluator = dict(type='ReIDMetric', ranks=(1, 5, 10))

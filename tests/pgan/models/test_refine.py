@@ -5,12 +5,20 @@ from pgan.models.heads import BNNeck, Classifier, global_average_pool
 from pgan.models.refine import Refine
 
 
-def test_refine_computes_what_its_parts_say():
-    block = Refine(16, 8).eval()
+def trained(**kwargs):
+    block = Refine(16, 8, **kwargs)
     for module in block.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+            torch.nn.init.normal_(module.bias)
+    return block
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_refine_computes_what_its_parts_say(training):
+    block = trained().train(training)
     x = torch.randn(2, 16, 5, 4)
     first, second = block.se.fc[0].weight, block.se.fc[2].weight
     gate = torch.sigmoid(torch.relu(x.mean((2, 3)) @ first.T) @ second.T)
@@ -20,6 +28,30 @@ def test_refine_computes_what_its_parts_say():
     torch.testing.assert_close(block(x), (inner + b.conv4(start)).mean((2, 3)))
     assert first.shape == (2, 16)
     assert [c.bias for c in (b.conv1, b.conv2, b.conv3, b.conv4)] == [None] * 4
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_map_that_may_be_overwritten_gives_the_same_feature_and_gradient(training):
+    block = trained(overwrite=True).train(training)
+    kept = Refine(16, 8).train(training)
+    kept.load_state_dict(block.state_dict())
+    x = torch.randn(2, 16, 5, 4)
+    gradients = []
+    for module in (block, kept):
+        leaf = x.clone().requires_grad_()
+        module(leaf).sum().backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(*gradients)
+    with torch.no_grad():
+        torch.testing.assert_close(block(x.clone()), kept(x))
+
+
+def test_at_test_a_map_is_left_alone_unless_it_may_be_overwritten():
+    x = torch.randn(2, 16, 5, 4)
+    before = x.clone()
+    with torch.no_grad():
+        trained().eval()(x)
+    assert torch.equal(x, before)
 
 
 @pytest.mark.parametrize("channels", [0, 2, 30])
