@@ -1,7 +1,7 @@
 """The demo: a fleet, a detector, a part cache, PGAN beside its baseline, and a page of what came out.
 
-Each step is a command of the README, so the demo shows how the library is used; only the page, and
-the sweep over D, are made here.
+Each step is a command of the README, so the demo shows how the library is used, and PGAN and its baseline
+are run as any sweep is; only the page is made here.
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ import datetime
 import json
 import os
 import platform
+import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from detector.attributes import ATTRIBUTES
 from detector.cache import PartCache
-from pgan.apis import build_runner, load_config
+from pgan.apis import load_config
 from pgan.evaluation import FeatureSet, evaluate, load_features
-from pgan.files import write_json
 from pgan.steps import Chain, Step
+from pgan.sweeps import Point, Sweep, SweepResults, plan, run_sweep
+from pgan.tables import markdown_table
 from pgan.visualization.panels import contact_sheet
 from pgan.visualization.plots import attribute_bars, map_by_parts
 from pgan.visualization.report import (
@@ -47,7 +51,10 @@ REID_CONFIGS = {
     "pgan": "configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py",
 }
 NAMES = {"baseline": "Baseline", "pgan": "PGAN"}
-SWEEP = (0, 2, 4, 8, 16)
+TESTED_PARTS = (0, 4, 8, 16)
+OPTIONS: dict[str, Any] = {}  # config keys to change in both models
+JOBS = 2  # side by side; two trainings on a core each are faster than one after the other on two
+REID_ESTIMATE = 400  # seconds of training and testing both models on two cores
 TOP = 5
 
 
@@ -63,22 +70,23 @@ class Demo:
     work_dir: Path
     seeds: Sequence[int]
 
-    def run_dir(self, model: str, seed: int) -> Path:
-        """Folder of one re-identification run."""
-        return self.work_dir / f"{model}_seed{seed}"
+    @property
+    def parts(self) -> Path:
+        """Folder of the part cache."""
+        return self.work_dir / "parts"
 
-    def last_checkpoint(self, config: str, run_dir: Path) -> Path:
-        """The checkpoint that a finished run of this config leaves."""
-        return run_dir / f"epoch_{load_config(config).train_cfg.max_epochs}.pth"
+    @property
+    def num_parts(self) -> int:
+        """D that PGAN is trained with."""
+        return load_config(REID_CONFIGS["pgan"], OPTIONS).num_parts
 
     def steps(self) -> list[Step]:
-        """The commands of the demo, in order."""
+        """The commands from nothing to the part cache."""
         detector = self.work_dir / "detector"
-        weights = self.last_checkpoint(DETECTOR_CONFIG, detector)
-        parts = self.work_dir / "parts"
+        weights = detector / f"epoch_{load_config(DETECTOR_CONFIG).train_cfg.max_epochs}.pth"
         tested = [DETECTOR_CONFIG, str(weights), "--work-dir", str(detector)]
         extract = [DETECTOR_CONFIG, str(weights), "--dataset", REID_CONFIGS["pgan"]]
-        steps = [
+        return [
             Step(
                 "Render a fleet of vehicles",
                 ["tools/make_fleet.py", str(FLEET), *FLEET_OPTIONS.split()],
@@ -99,95 +107,69 @@ class Demo:
             ),
             Step(
                 "Cache the part boxes of every image",
-                ["tools/extract_parts.py", *extract, "--out", str(parts), "--max-parts", "16"],
-                parts / "manifest.json",
-                30,
-            ),
-        ]
-        for seed in self.seeds:
-            for model, config in REID_CONFIGS.items():
-                steps += self._reid_steps(model, config, seed)
-        return steps
-
-    def _reid_steps(self, model: str, config: str, seed: int) -> list[Step]:
-        run_dir = self.run_dir(model, seed)
-        weights = self.last_checkpoint(config, run_dir)
-        where = ["--work-dir", str(run_dir)]
-        option = ["--cfg-options", f"randomness.seed={seed}"]
-        if model == "pgan":
-            option.append(f"part_cache={self.work_dir / 'parts'}")
-        features = run_dir / "features.npz"
-        return [
-            Step(
-                f"Train {NAMES[model]}, seed {seed}",
-                ["tools/train.py", config, *where, "--resume", *option],
-                weights,
-                155,
-            ),
-            Step(
-                f"Rank the gallery with {NAMES[model]}, seed {seed}",
-                ["tools/test.py", config, str(weights), *where, "--dump", str(features), *option],
-                features,
-                20,
+                ["tools/extract_parts.py", *extract, "--out", str(self.parts), "--max-parts", "16"],
+                self.parts / "manifest.json",
+                25,
             ),
         ]
 
-    def sweep(self) -> dict[int, list[float]]:
-        """Test PGAN with every D of ``SWEEP`` from the one cache; finished points are kept.
+    def sweep(self) -> Sweep:
+        """The baseline, and PGAN tested with D of ``TESTED_PARTS``, from the one cache and one training."""
+        points = [Point({"D": "baseline"}, REID_CONFIGS["baseline"], reference=True)]
+        points += [
+            Point({"D": count}, REID_CONFIGS["pgan"], test_options={"num_parts": count})
+            for count in TESTED_PARTS
+        ]
+        options = {**OPTIONS, "part_cache": str(self.parts)}
+        return Sweep("PGAN by D", points, tuple(self.seeds), options, keep_features=True)
 
-        Returns:
-            D → mAP in percent, one per seed.
-        """
-        path = self.work_dir / "sweep.json"
-        done = json.loads(path.read_text()) if path.is_file() else {}
-        for seed in self.seeds:
-            for count in SWEEP:
-                key = f"seed {seed}, D {count}"
-                if key in done:
-                    continue
-                done[key] = self._test_with_parts(seed, count)
-                print(f"  {key}: mAP {done[key]:.1f}", flush=True)
-                write_json(path, done)
-        return {d: [done[f"seed {seed}, D {d}"] for seed in self.seeds] for d in SWEEP}
+    @property
+    def reid_dir(self) -> Path:
+        """Folder of the re-identification runs."""
+        return self.work_dir / "reid"
 
-    def _test_with_parts(self, seed: int, count: int) -> float:
-        """MAP in percent of a trained PGAN that is given D = ``count`` parts."""
-        config, run_dir = REID_CONFIGS["pgan"], self.run_dir("pgan", seed)
-        if count == load_config(config).num_parts:  # tested before, after its training
-            return evaluate(load_features(run_dir / "features.npz")).metrics()["mAP"]
-        options = {"num_parts": count, "part_cache": str(self.work_dir / "parts")}
-        cfg = load_config(config, {**options, "log_level": "WARNING"})
-        weights = str(self.last_checkpoint(config, run_dir))
-        return build_runner(cfg, str(self.work_dir / "sweep"), weights).test()["reid/mAP"]
+    def reid_commands(self) -> list[list[str]]:
+        """What trains and tests the models, as arguments of Python."""
+        jobs = plan(self.sweep(), self.reid_dir)
+        return [c for job in jobs for c in (job.train_command(), *map(job.test_command, job.runs))]
+
+    def features(self) -> dict[str, list[FeatureSet]]:
+        """Model → its features of the test set, one per seed; PGAN's with the D of its training."""
+        names = {"baseline": "baseline", self.num_parts: "pgan"}
+        found: dict[str, list[FeatureSet]] = {model: [] for model in REID_CONFIGS}
+        for job in plan(self.sweep(), self.reid_dir):
+            for run in job.runs:
+                if run.point.values["D"] in names:
+                    features = load_features(run.features)
+                    found[names[run.point.values["D"]]].append(features)
+        return found
 
     def run(self) -> Path:
         """Run every step that is not done, and write the page.
 
         Raises:
-            StepError: A step failed.
+            StepError, SweepError: A step or a run failed.
         """
-        chain = Chain(self.steps(), self.work_dir / "logs")
+        chain = Chain(self.steps(), self.work_dir / "logs", REID_ESTIMATE * len(self.seeds))
         chain.run()
-        print("\nTest PGAN with fewer and more parts, from the same cache", flush=True)
-        sweep = self.sweep()
-        return Page(self, sweep, chain).write()
+        title = "Train PGAN and its baseline, and rank the gallery with both"
+        print(f"\n{title}  (about {chain.rest / 60:.0f} min to go)", flush=True)
+        start = time.monotonic()
+        results = run_sweep(self.sweep(), self.reid_dir, JOBS)
+        seconds = {**chain.seconds, title: time.monotonic() - start}
+        return Page(self, results, seconds).write()
 
 
 class Page:
     """The demo's results as tables and one HTML page."""
 
-    def __init__(self, demo: Demo, sweep: dict[int, list[float]], chain: Chain) -> None:
-        self.demo, self.sweep, self.chain = demo, sweep, chain
-        self.cache = PartCache.open(demo.work_dir / "parts")
+    def __init__(self, demo: Demo, results: SweepResults, seconds: dict[str, float]) -> None:
+        self.demo, self.results, self.seconds = demo, results, seconds
+        self.cache = PartCache.open(demo.parts)
         self.detector = json.loads((demo.work_dir / "detector" / "results.json").read_text())[
             "metrics"
         ]
-        self.features = {
-            model: [
-                load_features(demo.run_dir(model, seed) / "features.npz") for seed in demo.seeds
-            ]
-            for model in REID_CONFIGS
-        }
+        self.features = demo.features()
         self.evaluations = {
             model: [evaluate(features) for features in runs]
             for model, runs in self.features.items()
@@ -200,7 +182,9 @@ class Page:
     def write(self) -> Path:
         """Print the tables and write the page; returns its path."""
         for table in (self.detector_table(), self.reid_table()):
-            print(f"\n{table.title}\n{_plain(table)}", flush=True)
+            lines = [[table.text(cell) for cell in row] for row in table.rows]
+            print(f"\n{table.title}\n\n{markdown_table(table.columns, lines)}", flush=True)
+        print(f"\n{self.results.markdown()}", flush=True)
         fleet = json.loads((FLEET / "fleet.json").read_text())
         gain = self._mean("pgan", "mAP") - self._mean("baseline", "mAP")
         report = Report(
@@ -234,9 +218,14 @@ class Page:
                 "Versions": f"Python {platform.python_version()}, torch {torch.__version__}",
                 "Fleet": f"seed {fleet['spec']['seed']}",
                 "Seeds of the models": ", ".join(map(str, self.demo.seeds)),
-                **{title: f"{seconds:.0f} s" for title, seconds in self.chain.seconds.items()},
+                **{title: f"{seconds:.0f} s" for title, seconds in self.seconds.items()},
             },
-            commands=["make demo", "", *(step.shell_line for step in self.chain.steps)],
+            commands=[
+                "make demo",
+                "",
+                *(step.shell_line for step in self.demo.steps()),
+                *(f"python {shlex.join(words)}" for words in self.demo.reid_commands()),
+            ],
         )
         return write_report(self.demo.work_dir / "index.html", report)
 
@@ -247,8 +236,7 @@ class Page:
         return f"baseline {self._mean('baseline', key):.1f}%"
 
     def _pictures(self) -> Pictures:
-        parts = load_config(REID_CONFIGS["pgan"]).num_parts
-        return Pictures(FLEET, self.cache, parts)
+        return Pictures(FLEET, self.cache, self.demo.num_parts)
 
     def _fleet_section(self) -> Section:
         images = [str(path) for path in self.features["pgan"][0].subset("gallery").img_paths]
@@ -335,15 +323,19 @@ class Page:
         )
 
     def _sweep_section(self) -> Section:
-        trained = self._pictures().num_parts
+        by_parts = {
+            row.point.values["D"]: row.values["mAP"]
+            for row in self.results.rows
+            if not row.point.reference
+        }
         return Section(
             "How many parts",
             "One pass of the detector serves every D.",
             [
                 Figure(
-                    map_by_parts(self.sweep, [run["mAP"] for run in self.metrics["baseline"]]),
-                    f"mAP of PGAN, trained with D = {trained}, when it is tested with D parts from the same "
-                    "cache. (The paper trains anew for each D.)",
+                    map_by_parts(by_parts, [run["mAP"] for run in self.metrics["baseline"]]),
+                    f"mAP of PGAN, trained with D = {self.demo.num_parts}, when it is tested with D "
+                    "parts from the same cache. (The paper trains anew for each D.)",
                     "mAP against the number of parts",
                 )
             ],
@@ -356,15 +348,3 @@ def _percent(fraction: float | None) -> float | None:
 
 def _device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-
-
-def _plain(table: Table) -> str:
-    cells = [list(table.columns), *([table.text(cell) for cell in row] for row in table.rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if table.is_numeric(i) else text.ljust(width)
-            for i, (text, width) in enumerate(zip(row, widths))
-        )
-        for row in cells
-    )

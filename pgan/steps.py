@@ -50,10 +50,12 @@ class Chain:
     Args:
         steps: In order; each may use what those before it left.
         log_dir: Where each step's whole output is kept.
+        rest: Expected seconds of what follows the last of them.
     """
 
     steps: Sequence[Step]
     log_dir: Path
+    rest: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -64,7 +66,8 @@ class Chain:
         """
         self.log_dir.mkdir(parents=True, exist_ok=True)
         for number, step in enumerate(self.steps, start=1):
-            left = sum(s.estimate for s in self.steps[number - 1 :] if not s.done.exists())
+            pending = [s for s in self.steps[number - 1 :] if not s.done.exists()]
+            left = self.rest + sum(s.estimate for s in pending)
             head = f"[{number}/{len(self.steps)}] {step.title}"
             if step.done.exists():
                 print(f"{head}: done before ({step.done})", flush=True)

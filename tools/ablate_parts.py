@@ -43,7 +43,9 @@ def make_sweep(args: argparse.Namespace) -> Sweep:
     if args.baseline:
         points.insert(0, Point({"D": "baseline"}, args.baseline, reference=True))
     options = {**(args.cfg_options or {}), "part_cache": args.cache}
-    return Sweep("Number of parts D", points, tuple(args.seeds), options, "parts")
+    return Sweep(
+        "Number of parts D", points, tuple(args.seeds), options, "parts", args.keep_features
+    )
 
 
 @report_errors

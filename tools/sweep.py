@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 
 from mmengine.config import DictAction
 
@@ -62,6 +63,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--work-dir", required=True, help="all runs, tables and plots")
     add("--jobs", type=int, help="runs side by side (one on each GPU; without a GPU, one)")
     add("--gpus-per-run", type=int, default=1, help="train each on so many, a batch on each (1)")
+    add("--keep-features", action="store_true", help="of each test, for tools/evaluate.py")
     add("--metric", default="mAP", help="to plot, and to choose the best point by (mAP)")
     add("--cfg-options", nargs="+", action=DictAction, help="override keys of every run")
 
@@ -75,13 +77,16 @@ def make_sweep(args: argparse.Namespace) -> Sweep:
     if args.paper:
         if args.configs or args.set or args.set_test:
             raise ConfigError("--paper names its own configs and keys: leave CONFIG and --set out")
-        return paper_sweep(args.paper, args.pgan, args.baseline, args.seeds, args.cfg_options)
+        sweep = paper_sweep(args.paper, args.pgan, args.baseline, args.seeds, args.cfg_options)
+        return replace(sweep, keep_features=args.keep_features)
     if args.pgan:
         raise ConfigError("--pgan goes with --paper")
     settings, tested = parse_settings(args.set), parse_settings(args.set_test)
     points = grid(args.configs, settings, tested, args.baseline)
     title = f"Sweep over {', '.join([*settings, *tested]) or 'configs'}"
-    return Sweep(title, points, tuple(args.seeds), args.cfg_options or {})
+    return Sweep(
+        title, points, tuple(args.seeds), args.cfg_options or {}, keep_features=args.keep_features
+    )
 
 
 def print_commands(sweep: Sweep, work_dir: str) -> None:

@@ -97,6 +97,11 @@ class Run:
         """Name for people."""
         return f"{self.point.name}, seed {self.seed}"
 
+    @property
+    def features(self) -> Path:
+        """Where its features are, if the sweep keeps them."""
+        return self.folder.path / "features.npz"
+
     def results(self) -> dict[str, Any] | None:
         """What ``tools/test.py`` left here, None if it is not finished."""
         file = self.folder.path / "results.json"
@@ -114,12 +119,20 @@ class Job:
         checkpoint: What it leaves.
         max_epochs: When it ends; None if it counts iterations.
         runs: At least one.
+        keep_features: Whether the tests keep their features.
     """
 
     folder: RunFolder
     checkpoint: Path
     max_epochs: int | None
     runs: list[Run] = field(default_factory=list)
+    keep_features: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name for people: of the test that changes nothing, where there is one."""
+        unchanged = [run for run in self.runs if run.folder is self.folder]
+        return (unchanged or self.runs)[0].title
 
     def pending(self) -> list[Run]:
         """Tests that are not finished."""
@@ -137,6 +150,8 @@ class Job:
     def test_command(self, run: Run) -> list[str]:
         """Arguments of Python for one of the tests."""
         words = [run.folder.config, str(self.checkpoint), "--work-dir", str(run.folder.path)]
+        if self.keep_features:
+            words += ["--dump", str(run.features)]
         return [_tool("test"), *words, "--cfg-options", *option_words(run.folder.options)]
 
 
@@ -158,7 +173,7 @@ def plan(sweep: Sweep, work_dir: str | os.PathLike[str]) -> list[Job]:
             name = _slug(option_words(changed)) or "as_it_is"
             path = Path(work_dir) / Path(point.config).stem / name / f"seed_{seed}"
             if path not in jobs:
-                jobs[path] = _job(path, point.config, options)
+                jobs[path] = _job(path, point.config, options, sweep.keep_features)
             job = jobs[path]
             tested = _changes(cfgs[point.config], point.test_options)
             folder = _test_folder(job, tested) if tested else job.folder
@@ -175,11 +190,11 @@ def _changes(cfg: Config, options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if lookup(cfg, key) != value}
 
 
-def _job(path: Path, config: str, options: Mapping[str, Any]) -> Job:
+def _job(path: Path, config: str, options: Mapping[str, Any], keep_features: bool) -> Job:
     cfg = load_config(config, dict(options))
     epochs = cfg.train_cfg.get("max_epochs")
     last = f"epoch_{epochs}.pth" if epochs else f"iter_{cfg.train_cfg.max_iters}.pth"
-    return Job(RunFolder.of(path, config, options, cfg), path / last, epochs)
+    return Job(RunFolder.of(path, config, options, cfg), path / last, epochs, [], keep_features)
 
 
 def _test_folder(job: Job, changed: Mapping[str, Any]) -> RunFolder:

@@ -60,6 +60,7 @@ class Sweep:
         seeds: Of the models.
         options: Config keys to change in all points; a point's own come after them.
         name: Of its table and plot, as files.
+        keep_features: Whether each test keeps its features, for ``tools/evaluate.py``.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Sweep:
     seeds: Sequence[int] = (0,)
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = "sweep"
+    keep_features: bool = False
 
     @property
     def columns(self) -> list[str]:

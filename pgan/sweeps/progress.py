@@ -51,9 +51,13 @@ class Progress:
     def update(self, job: str, fraction: float, text: str = "") -> None:
         """A training has come so far."""
         with self.lock:
-            first, _ = self.shares.get(job, (fraction if fraction < 1 else 0.0, 0.0))
+            first, before = self.shares.get(job, (fraction if fraction < 1 else 0.0, 0.0))
             self.shares[job] = first, fraction
-            if text and sys.stdout.isatty():
+            if not sys.stdout.isatty():
+                # A log shows each tenth.
+                if text and int(10 * fraction) > int(10 * before):
+                    print(f"  {self._counts()}  {job}: {text}", flush=True)
+            elif text:
                 width = shutil.get_terminal_size().columns - 1
                 line = f"  {self._counts()}  {job}: {text}"
                 print(f"\r\x1b[K{line[:width]}", end="", flush=True)

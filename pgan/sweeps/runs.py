@@ -187,14 +187,14 @@ class Runner:
             run.folder.claim()
             self._call(job, job.test_command(run), "test", place, lock)
             self.progress.finished(run.title, self._score(run))
-        self.progress.update(job.runs[0].title, 1.0)
+        self.progress.update(job.title, 1.0)
 
     def _call(
         self, job: Job, command: list[str], what: str, place: Mapping[str, str], lock: int
     ) -> None:
         if self.stopped:
             raise KeyboardInterrupt
-        title = job.runs[0].title
+        title = job.title
         log = job.folder.path / f"{what}.log"
         begin = log.stat().st_size if log.is_file() else 0
         if what == "train":

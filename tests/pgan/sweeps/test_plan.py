@@ -80,6 +80,25 @@ def test_points_that_differ_in_the_test_share_a_training() -> None:
     assert second[-1] == "model.test_feature=concat"
     assert first[2] == second[2] == f"{jobs[0].folder.path}/epoch_130.pth"
     assert [job.folder.path.name for job in jobs] == ["seed_0", "seed_0", "seed_1", "seed_1"]
+    assert jobs[0].title == jobs[0].runs[0].title
+
+
+def test_a_training_is_named_by_the_test_that_changes_nothing() -> None:
+    given = {"num_parts": 8}
+    (job,) = plan(Sweep("", grid([PGAN], {}, {"num_parts": [4, 8]}), (0,), given), "w")
+    assert [run.folder.path.name for run in job.runs] == ["num_parts=4", "seed_0"]
+    assert job.title == "num_parts=8, seed 0"
+
+
+def test_features_are_kept_beside_the_scores_if_the_sweep_says_so() -> None:
+    points = grid([PGAN], {}, {"num_parts": [4, 8]})
+    for keep in (False, True):
+        (job,) = plan(Sweep("", points, (0,), {"num_parts": 8}, keep_features=keep), "w")
+        for run in job.runs:
+            command = job.test_command(run)
+            assert ("--dump" in command) is keep
+            assert not keep or command[command.index("--dump") + 1] == str(run.features)
+            assert run.features.parent == run.folder.path
 
 
 def test_several_gpus_train_one_run_by_the_launcher() -> None:

@@ -35,6 +35,15 @@ def test_the_time_left_counts_what_was_done_since_the_start() -> None:
     assert progress.left() == pytest.approx(100 * (3 - 1.0) / 0.5)
 
 
+def test_a_log_shows_each_tenth_of_a_training_once(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(total=1, done=0, pending=1, clock=lambda: 0.0)
+    for epoch in range(1, 41):
+        progress.update("a, seed 0", epoch / 40, f"epoch {epoch}")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("epoch ")[1] for line in lines] == [str(e) for e in range(4, 41, 4)]
+    assert lines[0].startswith("  0/1 runs")
+
+
 def test_a_finished_run_is_a_line_with_counts_and_time(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     progress = Progress(total=3, done=0, pending=3, clock=lambda: now[0])
