@@ -1,6 +1,6 @@
 """Find the parts of many images and write them as a part cache, which can be stopped and resumed.
 
-For a re-identification data set, all images of its train, query and gallery lists::
+For a re-identification data set, all images of its lists, of every size of the test set that is there::
 
     python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG --out CACHE
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import ConfigDict, DictAction
@@ -24,6 +25,7 @@ from detector.errors import DetectorError
 from detector.extractor import Extraction, extract, load_detector
 from detector.images import list_images
 from pgan.apis import load_config
+from pgan.datasets import ReIDDataset
 from pgan.registry import DATASETS
 from pgan.tools.cli import report_errors
 
@@ -54,7 +56,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def images_of_config(path: str, data_root: str | None) -> tuple[str, list[str]]:
-    """The data root and the images of a re-identification config: train, query and gallery.
+    """The data root and the images of a re-identification config, of training and test.
 
     Raises:
         DetectorError: It is no re-identification config, or its data sets have different roots.
@@ -67,13 +69,25 @@ def images_of_config(path: str, data_root: str | None) -> tuple[str, list[str]]:
     for name in ("train_dataloader", "test_dataloader"):
         if name not in cfg:
             raise DetectorError(f"{path} has no {name}: it names no images")
-        settings = ConfigDict(cfg[name].dataset, part_cache=None, num_parts=0, pipeline=[])
-        dataset = DATASETS.build(settings)
-        roots[dataset.data_root] = name
-        images |= dict.fromkeys(dataset.image_paths())
+        for dataset in _lists(cfg[name].dataset):
+            roots[dataset.data_root] = name
+            images |= dict.fromkeys(dataset.image_paths())
     if len(roots) > 1:
         raise DetectorError(f"{path}: its data sets have different roots, {' and '.join(roots)}")
     return next(iter(roots)), list(images)
+
+
+def _lists(settings: ConfigDict) -> Iterator[ReIDDataset]:
+    """The data set of these settings, and after it its test lists of other sizes that are on disk."""
+    settings = ConfigDict(settings, part_cache=None, num_parts=0, pipeline=[])
+    dataset = DATASETS.build(settings)
+    yield dataset
+    sizes = dataset.TEST_SIZES if settings.get("split") == "test" else ()
+    for size in sizes:
+        other = DATASETS.build(ConfigDict(settings, test_size=size, lazy_init=True))
+        if size != dataset.test_size and all(other.list_file(r).is_file() for r in other.roles()):
+            other.full_init()
+            yield other
 
 
 def report(done: Extraction, args: argparse.Namespace) -> None:

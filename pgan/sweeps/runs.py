@@ -212,7 +212,7 @@ class Runner:
             show,
             self._started,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **place},
+            env=place,
             pass_fds=(lock,),
         )
         if self.stopped or code == _INTERRUPTED:
