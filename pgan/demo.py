@@ -28,7 +28,7 @@ from pgan.steps import Chain, Step
 from pgan.sweeps import Point, Sweep, SweepResults, plan, run_sweep
 from pgan.tables import markdown_table
 from pgan.visualization.panels import contact_sheet
-from pgan.visualization.plots import attribute_bars, map_by_parts
+from pgan.visualization.plots import attribute_bars
 from pgan.visualization.report import (
     Figure,
     Highlight,
@@ -323,17 +323,12 @@ class Page:
         )
 
     def _sweep_section(self) -> Section:
-        by_parts = {
-            row.point.values["D"]: row.values["mAP"]
-            for row in self.results.rows
-            if not row.point.reference
-        }
         return Section(
             "How many parts",
             "One pass of the detector serves every D.",
             [
                 Figure(
-                    map_by_parts(by_parts, [run["mAP"] for run in self.metrics["baseline"]]),
+                    self.results.plot(),
                     f"mAP of PGAN, trained with D = {self.demo.num_parts}, when it is tested with D "
                     "parts from the same cache. (The paper trains anew for each D.)",
                     "mAP against the number of parts",
