@@ -21,7 +21,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from detector.cache import file_sha256
+from detector.cache import PartCache, file_sha256
 from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
 from pgan.engine.checkpoint import CheckpointError
 from pgan.evaluation import RANKS, Evaluation, evaluate, load_features
@@ -135,7 +135,8 @@ class Pair:
         work_dir: Folder of the matrix.
 
     Raises:
-        ConfigError, CheckpointError: They do not go together, or the checkpoint is not there.
+        ConfigError, CheckpointError, CacheError: They do not go together, or the checkpoint or the part cache
+            is not there.
     """
 
     def __init__(self, model: Side, test: Side, work_dir: Path) -> None:
@@ -145,14 +146,16 @@ class Pair:
         self.features, self.scores = self.folder / "features.npz", self.folder / "scores.json"
         used = [self.cfg.model, self.cfg.test_dataloader.dataset, self.cfg.test_evaluator]
         text = json.dumps(used, sort_keys=True, default=str)
+        parts = self.cfg.test_dataloader.dataset.get("part_cache")
         self.key = {
             "checkpoint": model.checkpoint_sha256,
+            "parts": PartCache.open(parts).manifest["files"] if parts else None,
             "config": hashlib.sha256(text.encode()).hexdigest(),
         }
 
     @cached_property
     def kept(self) -> dict[str, Any] | None:
-        """The scores that this checkpoint and config left, None if there are none."""
+        """The scores that this checkpoint, config and part cache left, None if there are none."""
         if not self.scores.is_file() or not self.features.is_file():
             return None
         scores = json.loads(self.scores.read_text())
@@ -266,7 +269,7 @@ def cross_test(
 ) -> Matrix:
     """Test every model on every test set, and write the matrix into ``work_dir``.
 
-    A pair that is done is not run again unless its checkpoint or config has changed.
+    A pair that is done is not run again unless its checkpoint, config or part cache has changed.
 
     Raises:
         ConfigError: Two sides of one name, an unknown metric, or a pair that does not go together: before

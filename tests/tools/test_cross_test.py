@@ -42,13 +42,13 @@ def make_set(root: Path, vehicles: int) -> None:
     (root / "index.csv").write_text("\n".join(lines))
 
 
-def make_cache(root: Path, out: Path) -> None:
+def make_cache(root: Path, out: Path, score: float = 0.9) -> None:
     """Two parts on each image."""
     images = sorted(path.name for path in root.glob("*.png"))
     identity = {"classes": ["wheel", "plate"], "max_parts": 2, "model": {}}
     writer = PartCacheWriter(out, images, identity, {}, shard_size=64)
     boxes = np.array([[2, 2, 12, 12], [14, 8, 30, 20]], np.float32)
-    parts = Parts(boxes, np.array([0.9, 0.5], np.float32), np.arange(2), (24, 32))
+    parts = Parts(boxes, np.array([score, 0.5], np.float32), np.arange(2), (24, 32))
     writer.write(0, [parts] * len(images))
     writer.finish()
 
@@ -172,6 +172,21 @@ def test_a_changed_checkpoint_is_run_again_and_no_other(
 def test_a_changed_number_of_parts_is_run_again(place: Path, again: Path, not_run: list) -> None:
     assert call(*[word.replace("num_parts=2", "num_parts=1") for word in words(place, again)]) == 0
     assert not_run == ["PGAN on one", "PGAN on CSVDataset"]
+
+
+def test_a_part_cache_that_was_made_anew_is_run_again(
+    place: Path, again: Path, not_run: list, tmp_path: Path
+) -> None:
+    other = tmp_path / "other_parts"
+    make_cache(place / "one", other, score=0.8)
+    kept = (place / "one_parts").rename(tmp_path / "kept_parts")
+    try:
+        shutil.copytree(other, place / "one_parts")
+        assert call(*words(place, again)) == 0
+    finally:
+        shutil.rmtree(place / "one_parts")
+        kept.rename(place / "one_parts")
+    assert not_run == ["PGAN on one"]
 
 
 def test_the_model_brings_its_transforms_and_the_test_set_everything_else(tmp_path: Path) -> None:
