@@ -9,6 +9,12 @@ Text files, ``label score xmin ymin xmax ymax`` a line, one file for each image:
 
     python tools/part_cache.py import-text boxes/VeRi --data-root data/VeRi --out data/VeRi_parts
 
+What a perfect detector, and a worse one, would give: how much hangs on the detector?
+
+    python tools/part_cache.py import-fleet data/my_fleet --out data/my_fleet_true
+    python tools/part_cache.py disturb data/my_fleet_parts --noise 0.25 --out data/my_fleet_noisy
+    python tools/part_cache.py disturb data/my_fleet_parts --anywhere --out data/my_fleet_random
+
 Any cache::
 
     python tools/part_cache.py verify data/VeRi_parts
@@ -24,6 +30,7 @@ from detector.authors_masks import MASK_SIZE, export_masks, import_masks
 from detector.authors_text import import_text
 from detector.cache import PartCache
 from detector.cache_content import statistics, verify_content
+from detector.other_boxes import disturb, import_fleet
 from pgan.tools.cli import report_errors
 
 
@@ -51,6 +58,18 @@ def parse_args() -> argparse.Namespace:
     command.add_argument(
         "--size", type=int, nargs=2, default=MASK_SIZE, metavar=("ROWS", "COLUMNS")
     )
+    command = commands.add_parser("import-fleet", help="make a cache of a fleet's true parts")
+    command.set_defaults(run=run_import_fleet)
+    command.add_argument("fleet", help="folder of tools/make_fleet.py")
+    command.add_argument("--out", required=True, metavar="CACHE", help="the cache's folder")
+    command = commands.add_parser("disturb", help="copy a cache with its boxes out of place")
+    command.set_defaults(run=run_disturb)
+    command.add_argument("cache")
+    command.add_argument("--out", required=True, metavar="CACHE", help="the new cache's folder")
+    how = command.add_mutually_exclusive_group(required=True)
+    how.add_argument("--noise", type=float, help="of place and size, in sides of a box")
+    how.add_argument("--anywhere", action="store_true", help="boxes at random places")
+    command.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
     for name, run, words in (
         ("verify", run_verify, "compare checksums and look at every record"),
         ("stats", run_stats, "count parts, images and classes"),
@@ -74,6 +93,20 @@ def run_import(args: argparse.Namespace) -> None:
         f"next: python tools/train.py CONFIG --cfg-options part_cache={args.out} num_parts=8 "
         f"data_root={args.data_root}"
     )
+
+
+def run_import_fleet(args: argparse.Namespace) -> None:
+    """Import a fleet's true parts."""
+    _tell(import_fleet(args.fleet, args.out))
+
+
+def run_disturb(args: argparse.Namespace) -> None:
+    """Copy a cache with other boxes."""
+    _tell(disturb(PartCache.open(args.cache), args.out, args.noise, args.seed))
+
+
+def _tell(cache: PartCache) -> None:
+    print(f"{cache.path}: {len(cache)} images, {cache.manifest['num_parts']} parts")
 
 
 def run_export(args: argparse.Namespace) -> None:
