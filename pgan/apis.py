@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import nn
+from tqdm import tqdm
 
 from pgan.engine.checkpoint import CheckpointError, latest_checkpoint, load_plain
 from pgan.registry import DATASETS
@@ -17,6 +19,11 @@ from pgan.registry import DATASETS
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 # Written once at the top of a config, and handed to each of its data sets.
 _SHARED = ("data_root", "part_cache", "num_parts", "test_size")
+# What a test needs none of: so the training images need not be there.
+_TRAINING = (
+    *("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"),
+    *("val_dataloader", "val_cfg", "val_evaluator"),
+)
 
 
 class ConfigError(ValueError):
@@ -90,6 +97,42 @@ def build_runner(
     if "num_vehicles" in cfg.model and cfg.model.num_vehicles is None:
         cfg.model.num_vehicles = count_training_vehicles(cfg)
     return Runner.from_cfg(cfg)
+
+
+def build_tester(cfg: Config, work_dir: str, checkpoint: str) -> Runner:
+    """Build a runner that tests and does nothing else: quiet, with a bar on a terminal.
+
+    It needs no training images, and refuses a checkpoint of another model.
+
+    Args:
+        cfg: Of :func:`load_config`.
+        work_dir: Where its log goes.
+        checkpoint: Weights to test.
+
+    Raises:
+        CheckpointError: See :func:`refuse_foreign_weights`.
+    """
+    for key in _TRAINING:
+        cfg[key] = None
+    cfg.log_level = "WARNING"
+    cfg.visualizer = {"type": "Visualizer"}  # there are no curves to keep
+    runner = build_runner(cfg, work_dir, checkpoint)
+    refuse_foreign_weights(runner.model, checkpoint)
+    runner.register_hook(_ProgressBar())
+    return runner
+
+
+class _ProgressBar(Hook):
+    """Shows on a terminal how far a test has come."""
+
+    def before_test(self, runner: Runner) -> None:
+        self.bar = tqdm(total=len(runner.test_dataloader), unit="batch", leave=False, disable=None)
+
+    def after_test_iter(self, *args: Any, **kwargs: Any) -> None:
+        self.bar.update()
+
+    def after_test(self, runner: Runner) -> None:
+        self.bar.close()
 
 
 def refuse_foreign_weights(model: nn.Module, checkpoint: str) -> None:

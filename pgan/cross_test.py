@@ -17,12 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from tqdm import tqdm
 
 from detector.cache import PartCache, file_sha256
-from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
+from pgan.apis import ConfigError, build_tester, load_config
 from pgan.engine.checkpoint import CheckpointError
 from pgan.evaluation import RANKS, Evaluation, evaluate, load_features
 from pgan.files import write_atomically, write_json
@@ -32,11 +29,6 @@ METRICS = ("mAP", "Rank-1")
 
 _FORM = (
     "CONFIG:CHECKPOINT[:NAME][:KEY=VALUE...] of a model, CONFIG[:NAME][:KEY=VALUE...] of a test set"
-)
-# What a test needs none of: so the training images need not be there.
-_TRAINING = (
-    *("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"),
-    *("val_dataloader", "val_cfg", "val_evaluator"),
 )
 
 
@@ -121,8 +113,6 @@ def combine(model: Side, test: Side) -> Config:
         num_parts=own.get("num_parts", 0) if with_parts else 0,
     )
     cfg.test_evaluator = copy.deepcopy(test.cfg.test_evaluator)
-    for key in _TRAINING:
-        cfg[key] = None
     return cfg
 
 
@@ -188,27 +178,10 @@ class Pair:
         self.scores.unlink(missing_ok=True)  # those of other features
         cfg = copy.deepcopy(self.cfg)
         cfg.test_evaluator.dump = str(self.features)
-        cfg.log_level = "WARNING"
-        cfg.visualizer = {"type": "Visualizer"}  # there are no curves to keep
         cfg.experiment_name = f"{self.model.name} on {self.test.name}"
-        runner = build_runner(cfg, str(self.folder), self.model.checkpoint)
-        refuse_foreign_weights(runner.model, self.model.checkpoint)
-        runner.register_hook(_ProgressBar())
+        runner = build_tester(cfg, str(self.folder), self.model.checkpoint)
         runner.test()
         return runner.test_evaluator.metrics[0].evaluation
-
-
-class _ProgressBar(Hook):
-    """Shows on a terminal how far a test has come."""
-
-    def before_test(self, runner: Runner) -> None:
-        self.bar = tqdm(total=len(runner.test_dataloader), unit="batch", leave=False, disable=None)
-
-    def after_test_iter(self, *args: Any, **kwargs: Any) -> None:
-        self.bar.update()
-
-    def after_test(self, runner: Runner) -> None:
-        self.bar.close()
 
 
 @dataclass(frozen=True)

@@ -33,4 +33,4 @@ class Baseline(ReIDModel):
         """See `ReIDModel.extract`."""
         feature = self.refine_global(features)
         branches = {"loss_global": feature} if train and self.is_on("loss_global") else {}
-        return Extracted(feature, branches)
+        return Extracted(feature, branches, guided=features)

@@ -118,7 +118,7 @@ class PGAN(ReIDModel):
             "loss_part": lambda: self.refine_part(guided),
         }
         wanted = [name for name in makers if self.is_on(name)] if train else self.tested_beside
-        return Extracted(fusion, {name: makers[name]() for name in wanted}, weights)
+        return Extracted(fusion, {name: makers[name]() for name in wanted}, weights, guided)
 
     def _embed(self, extracted: Extracted) -> Tensor:
         fusion = super()._embed(extracted)

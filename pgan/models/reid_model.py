@@ -28,11 +28,13 @@ class Extracted:
         feature: (B, feature_dim) float32, the feature before the neck.
         branches: Name of a triplet loss -> (B, C) float32 feature it is taken on; those that are wanted.
         part_weights: (B, D) float32 attention weights, None for a model without parts.
+        guided: (B, C, h, w) part-guided map F_p (PGAN, Eq. 3); F_g, its equal, for a model without parts.
     """
 
     feature: Tensor
     branches: dict[str, Tensor] = field(default_factory=dict)
     part_weights: Tensor | None = None
+    guided: Tensor | None = None
 
 
 class ReIDModel(BaseModel):
@@ -141,7 +143,7 @@ class ReIDModel(BaseModel):
         if mode == "predict":
             return self.predict(inputs, data_samples)
         if mode == "tensor":
-            return self._embed(self._run(inputs, data_samples, train=False))
+            return self._embed(self.attend(inputs, data_samples))
         raise ModelError(f"mode={mode!r}: it is 'loss', 'predict' or 'tensor'.")
 
     def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> dict[str, Tensor]:
@@ -163,7 +165,7 @@ class ReIDModel(BaseModel):
         self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None
     ) -> list[ReIDSample]:
         """Give each sample its feature; see ``forward``."""
-        extracted = self._run(inputs, data_samples, train=False)
+        extracted = self.attend(inputs, data_samples)
         samples = data_samples or [ReIDSample() for _ in inputs]
         # Clones, since a row that is sent to another process would take its whole batch along.
         for sample, feature in zip(samples, self._embed(extracted).cpu()):
@@ -172,6 +174,10 @@ class ReIDModel(BaseModel):
             for sample, weights in zip(samples, extracted.part_weights.cpu()):
                 sample.part_weights = weights.clone()
         return list(samples)
+
+    def attend(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> Extracted:
+        """What the test feature is made of, for those who look inside; arguments as in ``forward``."""
+        return self._run(inputs, data_samples, train=False)
 
     def _run(
         self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None, train: bool
