@@ -38,43 +38,6 @@ _STYLE = {
 }
 
 
-def map_by_parts(
-    scores: Mapping[int, Sequence[float]], baseline: Sequence[float] = (), fmt: str = "svg"
-) -> bytes:
-    """MAP against D, the number of parts: the mean over seeds, with bars from the least to the greatest.
-
-    Args:
-        scores: D -> mAP in percent, one per seed.
-        baseline: mAP of a model without parts, one per seed, drawn as a line across.
-        fmt: ``'svg'`` or ``'png'``.
-
-    Raises:
-        ValueError: No score for some D.
-    """
-    _need(scores, "mAP by number of parts")
-    counts = sorted(scores)
-
-    def draw(axes: Axes) -> None:
-        means = np.array([np.mean(scores[d]) for d in counts])
-        bars = [
-            means - [min(scores[d]) for d in counts],
-            [max(scores[d]) for d in counts] - means,
-        ]
-        if baseline:
-            mean = float(np.mean(baseline))
-            axes.axhspan(min(baseline), max(baseline), color=COLOURS[1], alpha=0.15, lw=0)
-            axes.axhline(mean, color=COLOURS[1], ls="--", label=f"baseline, {mean:.1f}")
-        axes.errorbar(counts, means, bars, color=COLOURS[0], marker="o", capsize=3, label="PGAN")
-        for count, mean in zip(counts, means):
-            above = (count, max(scores[count]))  # clear of the bar
-            axes.annotate(f"{mean:.1f}", above, (0, 5), textcoords="offset points", ha="center")
-        axes.set(xlabel="D, parts per image", ylabel="mAP, %", xticks=counts)
-        axes.margins(x=0.08, y=0.2)
-        axes.legend(loc="best")
-
-    return render(draw, fmt)
-
-
 def attribute_bars(
     precision: Mapping[str, float | None], xlabel: str = "AP, %", fmt: str = "svg"
 ) -> bytes:

@@ -5,13 +5,7 @@ import pytest
 from defusedxml import ElementTree
 
 from pgan.evaluation import RocCurve
-from pgan.visualization.plots import (
-    COLOURS,
-    attribute_bars,
-    cmc_curves,
-    map_by_parts,
-    roc_curves,
-)
+from pgan.visualization.plots import COLOURS, attribute_bars, cmc_curves, roc_curves
 
 ROC = RocCurve(
     np.array([0.1, 0.2, 0.3], np.float32),
@@ -21,7 +15,6 @@ ROC = RocCurve(
     500,
 )
 PLOTS = [
-    lambda fmt: map_by_parts({8: [60.0, 62.0], 4: [55.0]}, [50.0, 52.0], fmt),
     lambda fmt: attribute_bars({"wheel": 70.0, "logo": None}, fmt=fmt),
     lambda fmt: cmc_curves({"PGAN": [60.0, 70.0], "baseline": [50.0, 65.0]}, fmt=fmt),
     lambda fmt: roc_curves({"PGAN": ROC, "baseline": ROC}, fmt=fmt),
@@ -39,11 +32,6 @@ def test_plots_are_whole_files_and_the_same_each_time(plot):
 def comments(svg):
     """Matplotlib draws text as outlines and leaves the words as comments."""
     return re.findall(r"<!-- (.*?) -->", svg.decode())
-
-
-def test_map_by_parts_writes_means_and_every_d():
-    words = comments(map_by_parts({8: [60.0, 62.0], 2: [55.0]}, [50.0, 52.0]))
-    assert {"61.0", "55.0", "2", "8", "baseline, 51.0"} <= set(words)
 
 
 def test_attribute_bars_put_the_best_on_top_and_say_what_is_absent():
@@ -92,8 +80,6 @@ def test_the_roc_begins_a_power_of_ten_below_its_points_and_steps_up_at_them():
 @pytest.mark.parametrize(
     ("plot", "message"),
     [
-        (lambda: map_by_parts({}), "mAP by number of parts"),
-        (lambda: map_by_parts({4: []}), "for 4"),
         (lambda: attribute_bars({}), "by attribute"),
         (lambda: cmc_curves({}), "CMC"),
         (lambda: cmc_curves({"PGAN": []}), "for PGAN: CMC"),
