@@ -19,11 +19,13 @@ from pgan.evaluation.ranking import RankingResult, rank
 from pgan.evaluation.search import search_distances
 from pgan.visualization.panels import WRITTEN_FROM, Picture, ranked_row
 
+MARKS = "Blue: the query. Green with a tick: the same vehicle; red with a cross: another."
+PARTS = (
+    "Amber boxes are the parts, filled the more, the greater their attention weight is in that image; "
+    f"weights from {100 * WRITTEN_FROM:.0f}% are written."
+)
 HOW_TO_READ = (
-    "Blue: the query. Green with a tick: the same vehicle; red with a cross: another. Amber boxes are "
-    "the parts, filled the more, the greater their attention weight is in that image; weights from "
-    f"{100 * WRITTEN_FROM:.0f}% are written. Images of the query's vehicle by the query's own "
-    "camera are left out."
+    f"{MARKS} {PARTS} Images of the query's vehicle by the query's own camera are left out."
 )
 
 
@@ -46,6 +48,25 @@ class Ranked:
     features: FeatureSet
     result: RankingResult
     distances: DistanceChunks
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What is shown of a query's ranking.
+
+    Attributes:
+        columns: Rows of the gallery, nearest first, junk left out.
+        correct: Whether each is the query's vehicle.
+        match: Row of the nearest good match; None if there is none.
+        first_match: Its rank, 0 if there is none.
+        distances: (G,) from the query to every gallery image.
+    """
+
+    columns: list[int]
+    correct: list[bool]
+    match: int | None
+    first_match: int
+    distances: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,11 @@ class Pictures:
     num_parts: int | None = None
 
     def read(
-        self, path: str, weights: np.ndarray | None = None, with_parts: bool = True
+        self,
+        path: str,
+        weights: np.ndarray | None = None,
+        with_parts: bool = True,
+        named: bool = False,
     ) -> Picture:
         """An image with its parts: named, or with their attention weights if those are given.
 
@@ -89,6 +114,7 @@ class Pictures:
             path: Relative to the root, as in the cache.
             weights: (D,) attention weights in the cache's order, padded.
             with_parts: False for the bare image.
+            named: Names, too, where weights are given.
 
         Raises:
             detector.images.ImageError: The file cannot be read.
@@ -98,10 +124,10 @@ class Pictures:
         if self.cache is None or not with_parts:
             return Picture(image)
         parts = self.cache.parts(path, self.num_parts)
+        names = [self.cache.classes[label] for label in parts.labels]
         if weights is None:
-            names = [self.cache.classes[label] for label in parts.labels]
-            return Picture(image, parts.boxes, labels=names)
-        return Picture(image, parts.boxes, weights=weights[: len(parts.boxes)])
+            return Picture(image, parts.boxes, names)
+        return Picture(image, parts.boxes, names if named else None, weights[: len(parts)])
 
 
 def pick_queries(first: RankingResult, second: RankingResult, count: int) -> np.ndarray:
@@ -124,9 +150,27 @@ def pick_queries(first: RankingResult, second: RankingResult, count: int) -> np.
         raise VisualizationError("the two methods did not rank the same queries and gallery")
     if count < 1:
         raise VisualizationError(f"at least 1 query must be picked, not {count}")
-    valid = np.flatnonzero(first.valid)
-    gain = second.average_precision[valid] - first.average_precision[valid]
-    order = valid[np.argsort(-gain, kind="stable")]
+    return _at_even_steps(first.valid, second.average_precision - first.average_precision, count)
+
+
+def spread_queries(result: RankingResult, count: int) -> np.ndarray:
+    """Queries at even steps from the greatest average precision to the least, both ends included.
+
+    Sorted by average precision, ties by the query's index.
+
+    Args:
+        result: Of the ranking.
+        count: How many, at most as many as are valid.
+
+    Returns:
+        Indices of queries, int64, the best answered first.
+    """
+    return _at_even_steps(result.valid, result.average_precision, count)
+
+
+def _at_even_steps(valid: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    rows = np.flatnonzero(valid)
+    order = rows[np.argsort(-values[rows], kind="stable")]
     steps = np.linspace(0, len(order) - 1, min(count, len(order)))
     return order[np.rint(steps).astype(int)]
 
@@ -159,6 +203,24 @@ def hardest_queries(result: RankingResult, count: int) -> np.ndarray:
     return valid[np.argsort(result.average_precision[valid], kind="stable")[:count]]
 
 
+def surest_mistakes(ranked: Ranked, count: int) -> np.ndarray:
+    """Queries whose nearest image is of another vehicle, the nearer that image the sooner.
+
+    So the first are the mistakes that even the strictest limit on the distance lets pass. A query without
+    a good match is left out; ties go by the query's index.
+
+    Args:
+        ranked: By one method.
+        count: How many, at most as many as there are.
+
+    Returns:
+        Indices of queries, int64; none where the first image is always right.
+    """
+    wrong = np.flatnonzero(ranked.result.first_match > 1)
+    nearest = ranked.features.search(1).distances[wrong, 0]
+    return wrong[np.argsort(nearest, kind="stable")[:count]]
+
+
 def compare(
     methods: Mapping[str, FeatureSet],
     queries: Sequence[int],
@@ -182,7 +244,7 @@ def compare(
     """
     _check_same_images(methods)
     rankings = [
-        draw_rankings(_ranked(name, features), queries, pictures, k, tile=tile)
+        draw_rankings(rank_features(name, features), queries, pictures, k, tile=tile)
         for name, features in methods.items()
     ]
     paths = next(iter(methods.values())).subset("query").img_paths[list(queries)]
@@ -211,31 +273,48 @@ def draw_rankings(
         VisualizationError: The first match is asked for of a query that has none.
     """
     query, gallery = ranked.features.query_and_gallery()
-    query = query.take(np.asarray(queries, np.int64))
-    labels = Labels(query.vehicle_ids, gallery.vehicle_ids, query.camera_ids, gallery.camera_ids)
-    distances = torch.cat([ranked.distances.rows(q, q + 1) for q in map(int, queries)]).cpu()
-    found = search_distances(distances, k, labels).indices
     drawn = []
-    for row, index in enumerate(queries):
-        first_match = int(ranked.result.first_match[index])
-        shown = [(column, str(rank)) for rank, column in enumerate(found[row], 1) if column >= 0]
+    for index, shown in zip(map(int, queries), first_results(ranked, queries, k)):
+        results = list(zip(shown.columns, shown.correct, map(str, range(1, k + 1))))
         if with_match:
-            match = _nearest_match(row, distances, labels)
-            if match is None:
-                raise VisualizationError(f"{query.img_paths[row]} has no good match to show")
-            shown.append((match, f"first match, rank {first_match}"))
+            if shown.match is None:
+                raise VisualizationError(f"{query.img_paths[index]} has no good match to show")
+            results.append((shown.match, True, f"first match, rank {shown.first_match}"))
         image = ranked_row(
-            _picture(query, row, pictures, "query"),
-            [_picture(gallery, column, pictures, title) for column, title in shown],
-            gallery.vehicle_ids[[column for column, _ in shown]] == query.vehicle_ids[row],
+            _picture(query, index, pictures, "query"),
+            [_picture(gallery, column, pictures, title) for column, _, title in results],
+            [correct for _, correct, _ in results],
             tile,
         )
         precision = float(ranked.result.average_precision[index])
-        drawn.append(Ranking(ranked.method, image, precision, first_match))
+        drawn.append(Ranking(ranked.method, image, precision, shown.first_match))
     return drawn
 
 
-def _ranked(name: str, features: FeatureSet) -> Ranked:
+def first_results(ranked: Ranked, queries: Sequence[int], k: int) -> list[Shown]:
+    """The first k of each query's ranking, and its first good match.
+
+    Args:
+        ranked: By one method.
+        queries: Indices among the queries.
+        k: Results per query, fewer where the gallery has fewer.
+    """
+    query, gallery = ranked.features.query_and_gallery()
+    query = query.take(np.asarray(queries, np.int64))
+    labels = Labels(query.vehicle_ids, gallery.vehicle_ids, query.camera_ids, gallery.camera_ids)
+    distances = torch.cat([ranked.distances.rows(q, q + 1) for q in map(int, queries)]).cpu()
+    shown = []
+    for row, found in enumerate(search_distances(distances, k, labels).indices):
+        columns = found[found >= 0].tolist()
+        correct = (gallery.vehicle_ids[columns] == query.vehicle_ids[row]).tolist()
+        match = _nearest_match(row, distances, labels)
+        first_match = int(ranked.result.first_match[queries[row]])
+        shown.append(Shown(columns, correct, match, first_match, distances[row].numpy()))
+    return shown
+
+
+def rank_features(name: str, features: FeatureSet) -> Ranked:
+    """Rank a test set as its roles and cameras say."""
     query, gallery = features.query_and_gallery()
     distances = feature_distances(query.features, gallery.features)
     return Ranked(name, features, rank(distances, features.labels()), distances)

@@ -1,0 +1,81 @@
+"""Look inside a trained model: rankings with parts and heat maps, its surest mistakes, its attention.
+
+Of the config's test set, as figures to print and one page::
+
+    python tools/visualize.py CONFIG CHECKPOINT --out DIR --pdf
+
+The same from a test's features, without a model and without heat maps::
+
+    python tools/visualize.py CONFIG --features features.npz --out DIR
+
+Of any images below ``data_root`` that are in ``part_cache``::
+
+    python tools/visualize.py CONFIG CHECKPOINT --out DIR --images FOLDER \\
+        --cfg-options data_root=FOLDER part_cache=CACHE
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+from mmengine.config import DictAction
+
+from pgan.inspection import Inspection
+from pgan.tools.cli import report_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("config", help="config of a re-identification model")
+    add("checkpoint", nargs="?", help="its weights")
+    add("--out", required=True, metavar="DIR", help="folder for figures and index.html")
+    add("--features", metavar="FILE", help="in place of a checkpoint: what tools/test.py dumped")
+    add("--images", nargs="+", metavar="PATH", help="files or folders, in place of the test set")
+    add("--queries", type=_count, default=6, metavar="N", help="and as many mistakes (%(default)s)")
+    add("--top", type=_count, default=5, metavar="K", help="results of each (%(default)s)")
+    add("--pdf", action="store_true", help="each figure as PDF, too, a column or a page wide")
+    add("--cfg-options", nargs="+", action=DictAction, help="override config keys")
+    args = parser.parse_args()
+    if (args.checkpoint is None) == (args.features is None):
+        parser.error("name a checkpoint or --features, one of them")
+    if args.features and args.images:
+        parser.error("--images needs a checkpoint: features are of the test set")
+    return args
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {text}")
+    return count
+
+
+@report_errors
+def main() -> int:
+    """Draw, and say where."""
+    args = parse_args()
+    inspection = Inspection(
+        args.config,
+        args.cfg_options,
+        args.out,
+        ("png", "pdf") if args.pdf else ("png",),
+        shlex.join(["python", "tools/visualize.py", *sys.argv[1:]]),
+    )
+    if args.images:
+        page = inspection.of_images(args.checkpoint, args.images)
+    elif args.checkpoint:
+        page = inspection.of_test_set(args.checkpoint, args.queries, args.top)
+    else:
+        page = inspection.of_features(args.features, args.queries, args.top)
+    print(f"written: {page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
