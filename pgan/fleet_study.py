@@ -141,7 +141,7 @@ class FleetStudy:
         Raises:
             StepError, SweepError: A step or a run failed.
         """
-        Chain(self.steps(), self.work_dir / "logs").run()
+        Chain(self.steps(), self.work_dir / "logs", goal="to the part caches").run()
         seeds = self.config.seeds
         for count in range(1, len(seeds) + 1):
             for sweep in self.sweeps(seeds[:count]):

@@ -55,11 +55,13 @@ class Chain:
         steps: In order; each may use what those before it left.
         log_dir: Where each step's whole output is kept.
         rest: Expected seconds of what follows the last of them.
+        goal: What the time left is said to lead to.
     """
 
     steps: Sequence[Step]
     log_dir: Path
     rest: float = 0.0
+    goal: str = "to go"
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -76,7 +78,10 @@ class Chain:
             if step.done.exists():
                 print(f"{head}: done before ({step.done})", flush=True)
                 continue
-            print(f"\n{head}  (about {left / 60:.0f} min to go)\n  $ {step.shell_line}", flush=True)
+            print(
+                f"\n{head}  (about {left / 60:.0f} min {self.goal})\n  $ {step.shell_line}",
+                flush=True,
+            )
             start = time.monotonic()
             self._run_step(number, step)
             self.seconds[step.title] = time.monotonic() - start
