@@ -66,16 +66,13 @@ class Figures:
     formats: Sequence[str] = ("png",)
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def add(self, name: str, draw: Callable[[str], bytes]) -> bytes:
-        """Draw a figure; returns its PNG."""
+    def add(self, name: str, draw: Callable[[str], bytes], scale: float = 1) -> np.ndarray:
+        """Draw a figure; returns its pixels, RGB, scaled for a page."""
         for fmt in self.formats:
             self.files[f"{name}.{fmt}"] = draw(fmt)
-        return self.files[f"{name}.png"]
-
-    def add_photo(self, name: str, draw: Callable[[str], bytes]) -> np.ndarray:
-        """Draw a figure of images; returns its pixels, which a page keeps small."""
-        png = np.frombuffer(self.add(name, draw), np.uint8)
-        return cv2.imdecode(png, cv2.IMREAD_COLOR)[..., ::-1]
+        png = np.frombuffer(self.files[f"{name}.png"], np.uint8)
+        pixels = cv2.imdecode(png, cv2.IMREAD_COLOR)[..., ::-1]
+        return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Write all of them."""
@@ -153,9 +150,7 @@ def write_images(
     figures, views = Figures(formats), view(images)
     blocks = []
     for number, (path, seen) in enumerate(zip(images, views), 1):
-        pixels = figures.add_photo(
-            f"image_{number}", lambda fmt, seen=seen: image_figure(seen, fmt)
-        )
+        pixels = figures.add(f"image_{number}", lambda fmt, seen=seen: image_figure(seen, fmt))
         blocks.append(Figure(pixels, path, f"{path} as the model sees it"))
     report = Report(
         f"Inside {made['Model']}: {len(images)} image{'s' * (len(images) > 1)}",
@@ -235,7 +230,7 @@ def _panel(
     results = [views[str(gallery.img_paths[column])] for column in columns.values()]
     titles = [f"{rank} ({shown.distances[column]:.2f})" for rank, column in columns.items()]
     correct = (gallery.vehicle_ids[list(columns.values())] == query.vehicle_ids[row]).tolist()
-    pixels = figures.add_photo(
+    pixels = figures.add(
         name, lambda fmt: ranking_figure(views[path], results, titles, correct, fmt, room)
     )
     precision = 100 * ranked.result.average_precision[row]
@@ -262,8 +257,8 @@ def _attributes(features: FeatureSet, cache: PartCache | None, figures: Figures)
     attributes = attribute_weights(features, cache)
     if not any(len(attribute.weights) for attribute in attributes):
         return Section(title, "No test image has a part.")
-    selected = figures.add("attributes_selected", lambda fmt: selection_bars(attributes, fmt))
-    density = figures.add("attention_density", lambda fmt: weight_densities(attributes, fmt))
+    selected = figures.add("attributes_selected", lambda fmt: selection_bars(attributes, fmt), 0.5)
+    density = figures.add("attention_density", lambda fmt: weight_densities(attributes, fmt), 0.5)
     count = features.part_weights.shape[1]
     return Section(
         title,
