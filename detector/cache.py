@@ -369,7 +369,7 @@ class PartCache:
 
     def _mend(self, max_parts: int | None = None) -> str:
         if source := self.manifest["identity"].get("imported"):
-            return f"import all {source} again with `python tools/part_cache.py import-{source}`"
+            return f"import the {source} again with `python tools/part_cache.py import-{source}`"
         return f"run `{COMMAND} --out NEW_FOLDER --max-parts {max_parts or self.max_parts}`"
 
 

@@ -38,12 +38,15 @@ def import_fleet(
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         true_parts, side, classes = (content[key] for key in ("images", "size", "labels"))
+        queries = sorted(path.name for path in Path(fleet, "image_query").glob("*.jpg"))
+        # Each is a copy of a test image.
+        true_parts |= {f"image_query/{name}": true_parts[f"image_test/{name}"] for name in queries}
     except (OSError, ValueError, KeyError, TypeError):
         raise CacheError(
             f"{file} is missing or damaged: give the folder of tools/make_fleet.py"
         ) from None
     identity = {
-        "imported": "true parts of a fleet",
+        "imported": "fleet",
         "classes": classes,
         "max_parts": max(_SLOTS, *map(len, true_parts.values())),
         "file_sha256": file_sha256(file),

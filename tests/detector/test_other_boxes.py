@@ -11,6 +11,7 @@ import pytest
 from detector.cache import CacheError, PartCache, Parts
 from detector.cache_writer import PartCacheWriter
 from detector.other_boxes import disturb, import_fleet
+from fleet import FleetSpec, make_fleet
 
 SIZE = (40, 60)
 BOXES = np.array([[0, 0, 10, 20], [50, 30, 60, 40], [20, 10, 21, 11]], np.float32)
@@ -95,10 +96,15 @@ def test_noise_that_is_none_is_refused(cache: PartCache, tmp_path: Path, noise: 
     assert not (tmp_path / "other").exists()
 
 
+IMAGES = {"image_train/a.jpg": [[1, 0, 0, 4, 4], [0, 2, 2, 12, 9.5]], "image_test/b.jpg": []}
+
+
+def true_parts(images: dict[str, list]) -> str:
+    return json.dumps({"labels": ["logo", "plate"], "size": 32, "images": images})
+
+
 def test_a_fleets_true_parts_come_the_largest_first(tmp_path: Path) -> None:
-    images = {"image_train/a.jpg": [[1, 0, 0, 4, 4], [0, 2, 2, 12, 9.5]], "image_test/b.jpg": []}
-    content = {"labels": ["logo", "plate"], "size": 32, "images": images}
-    (tmp_path / "true_parts.json").write_text(json.dumps(content))
+    (tmp_path / "true_parts.json").write_text(true_parts(IMAGES))
     cache = import_fleet(tmp_path, tmp_path / "true", progress=False)
     parts = cache.parts("image_train/a.jpg", 16)
     assert parts.boxes.tolist() == [[2, 2, 12, 9.5], [0, 0, 4, 4]]
@@ -107,8 +113,24 @@ def test_a_fleets_true_parts_come_the_largest_first(tmp_path: Path) -> None:
     assert len(cache.parts("image_test/b.jpg", 16)) == 0
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", '{"size": 1}'])
+def test_true_parts_serve_every_list_of_a_fleet(tmp_path: Path) -> None:
+    spec = FleetSpec(vehicles=4, images_per_vehicle=4, detector_images=8, size=64)
+    make_fleet(tmp_path / "fleet", spec)
+    cache = import_fleet(tmp_path / "fleet", tmp_path / "true", progress=False)
+    files = (tmp_path / "fleet").rglob("*.jpg")
+    assert set(cache.images()) == {str(path.relative_to(tmp_path / "fleet")) for path in files}
+    name = (tmp_path / "fleet" / "name_query.txt").read_text().split()[0]
+    query, same = (cache.parts(f"{folder}/{name}", 16) for folder in ("image_query", "image_test"))
+    assert len(query)
+    np.testing.assert_array_equal(query.boxes, same.boxes)
+    with pytest.raises(CacheError, match="python tools/part_cache.py import-fleet"):
+        cache.check(["image_test/new.jpg"], 8)
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"size": 1}', true_parts({})])
 def test_a_folder_that_is_no_fleet_is_refused(tmp_path: Path, text: str | None) -> None:
+    (tmp_path / "image_query").mkdir()
+    (tmp_path / "image_query" / "b.jpg").touch()
     if text is not None:
         (tmp_path / "true_parts.json").write_text(text)
     with pytest.raises(CacheError, match=r"true_parts.json is missing or damaged"):
