@@ -257,22 +257,17 @@ def _show_parts(axes: Axes, picture: Picture, named: bool) -> None:
 
 def _tag(axes: Axes, text: str, box: np.ndarray, taken: list[Bbox]) -> None:
     """Write at a corner of the box where nothing is written yet; where all are taken, leave it out."""
-    x1, y1, x2, y2 = box.tolist()
-    renderer = axes.figure.canvas.get_renderer()
-    for (y, outside), (x, side) in product(
-        ((y1, "bottom"), (y2, "top"), (y1, "top"), (y2, "bottom")), ((x1, "left"), (x2, "right"))
-    ):
-        tag = axes.text(
-            *(x, y, text),
-            fontsize=5,
-            ha=side,
-            va=outside,
-            bbox={"boxstyle": "square,pad=0.1", "fc": _AMBER, "ec": "none"},
-        )
-        extent = tag.get_window_extent(renderer).padded(1)
-        inside = axes.bbox.x0 <= extent.x0 and extent.x1 <= axes.bbox.x1
-        inside = inside and axes.bbox.y0 <= extent.y0 and extent.y1 <= axes.bbox.y1
-        if inside and not any(extent.overlaps(other) for other in taken):
-            taken.append(extent)
+    style = {"boxstyle": "square,pad=0.1", "fc": _AMBER, "ec": "none"}
+    tag = axes.text(0, 0, text, fontsize=5, ha="left", va="bottom", bbox=style)
+    size = tag.get_window_extent(axes.figure.canvas.get_renderer()).padded(1)
+    width, height, frame = size.width, size.height, axes.bbox
+    (left, top), (right, bottom) = axes.transData.transform(box.reshape(2, 2))
+    for y, x in product((top, bottom - height, top - height, bottom), (left, right - width)):
+        x = np.clip(x, frame.x0, frame.x1 - width)
+        y = np.clip(y, frame.y0, frame.y1 - height)
+        place = Bbox.from_bounds(x, y, width, height)
+        if not any(place.overlaps(other) for other in taken):
+            taken.append(place)
+            tag.set_position(axes.transData.inverted().transform((x + 1, y + 1)))
             return
-        tag.remove()
+    tag.remove()

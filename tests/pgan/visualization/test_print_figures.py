@@ -109,6 +109,14 @@ def test_boxes_lie_where_they_are_and_the_heavier_is_filled() -> None:
     assert share(32, 5, 48, 55) < 0.05  # between them
 
 
+def test_the_heaviest_part_has_its_weight_written_even_at_the_images_edge() -> None:
+    for x1 in (0, 76):
+        box = np.array([[x1, 28, x1 + 4, 32]], np.float32)
+        picture = Picture(np.zeros((60, 80, 3), np.uint8), box, ["plate"], np.ones(1, np.float32))
+        written = near(pixels(image_figure(View(picture))), COLOURS[0]).any(0)
+        assert np.ptp(np.flatnonzero(written)) > 0.15 * len(written)  # the box has a twentieth
+
+
 def test_fewer_results_keep_their_scale_where_room_is_left() -> None:
     few = pixels(ranking_figure(view(), [view()], ["1"], [True], room=3))
     many = pixels(ranking_figure(view(), [view()] * 3, ["1", "2", "3"], [True] * 3))
