@@ -241,8 +241,9 @@ def _panel(
 
 
 def _how_to_read(view: View) -> str:
-    parts = [PARTS] if view.picture.boxes is not None else []
-    return " ".join([*parts, *(_MAPS[name] for name in view.maps)])
+    parts = f"{PARTS} (Unless others leave no room for it.)"
+    with_boxes = view.picture.boxes is not None
+    return " ".join([parts] * with_boxes + [_MAPS[name] for name in view.maps])
 
 
 def _attributes(features: FeatureSet, cache: PartCache | None, figures: Figures) -> Section:
