@@ -1,4 +1,4 @@
-"""What a part cache holds: is every record sound, and how many parts of which kind are there?"""
+"""What a part cache holds: is every record sound, how many parts are there, and are they where parts are?"""
 
 from __future__ import annotations
 
@@ -69,6 +69,49 @@ def statistics(cache: PartCache, num_parts: Sequence[int] = (4, 6, 8, 10, 12, 16
     return lines + (
         _mask_lines(cache, read, slots) if cache.mask_size else _box_lines(cache, read, slots)
     )
+
+
+def compare(
+    cache: PartCache, truth: PartCache, num_parts: int, iou: float = 0.5
+) -> tuple[float, float]:
+    """How well the boxes that a model would be given lie on the true ones, in all images of both caches.
+
+    Labels play no part, as they play none in PGAN.
+
+    Args:
+        cache: With boxes.
+        truth: With the true boxes, such as `detector.other_boxes.import_fleet` makes.
+        num_parts: D, how many of the most confident boxes of an image count; all true ones do.
+        iou: Least overlap, as intersection over union.
+
+    Returns:
+        Recall: the share of true boxes that one of the boxes overlaps so. Precision: the share of boxes that
+        so overlap a true one.
+
+    Raises:
+        CacheError: No image with parts is in both, or a cache holds masks alone or fewer parts an image.
+    """
+    failed = cache.failed.keys() | truth.failed.keys()
+    images = [image for image in truth.images() if image in cache and image not in failed]
+    near = [
+        _overlaps(truth.parts(image).boxes, cache.parts(image, num_parts).boxes) >= iou
+        for image in images
+    ]
+    found, right = (np.concatenate([n.any(axis) for n in near] or [[]]) for axis in (1, 0))
+    if not len(found) or not len(right):
+        raise CacheError(
+            f"{cache.path} and {truth.path} share no image with parts: give caches of the same images"
+        )
+    return float(found.mean()), float(right.mean())
+
+
+def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n, m) intersection over union of (n, 4) and (m, 4) boxes."""
+    low = np.maximum(some[:, None, :2], others[:, :2])
+    high = np.minimum(some[:, None, 2:], others[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], 1) for boxes in (some, others)]
+    return shared / (areas[0][:, None] + areas[1] - shared)
 
 
 def _mask_lines(cache: PartCache, records: np.ndarray, slots: np.ndarray) -> list[str]:

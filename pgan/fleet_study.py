@@ -88,12 +88,21 @@ class FleetStudy:
                 "Cache the true boxes", "true", [*true, "--out", str(self.cache("true"))]
             ),
             *map(self._disturb_step, self.disturbed),
+            self._compare_step(),
         ]
 
     def _disturb_step(self, boxes: str) -> Step:
         how = ["--anywhere"] if boxes == ANYWHERE else ["--noise", boxes.split()[1]]
         words = ["disturb", str(self.cache("detector")), "--out", str(self.cache(boxes)), *how]
         return self._cache_step(f"Cache boxes: {boxes}", boxes, ["tools/part_cache.py", *words])
+
+    def _compare_step(self) -> Step:
+        caches = [str(self.cache(boxes)) for boxes in ("true", "detector", *self.disturbed)]
+        num_parts = load_config(self.config.pgan, dict(self.config.options)).num_parts
+        table = self.work_dir / "parts" / "quality.md"
+        words = ["--truth", caches[0], "--num-parts", str(num_parts), "--out", str(table)]
+        command = ["tools/part_cache.py", "compare", *caches, *words]
+        return Step("Compare all boxes with the true ones", command, table, 5)
 
     def _cache_step(self, title: str, boxes: str, command: list[str], estimate: int = 5) -> Step:
         return Step(title, command, self.cache(boxes) / "manifest.json", estimate)

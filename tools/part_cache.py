@@ -14,6 +14,7 @@ What a perfect detector, and a worse one, would give: how much hangs on the dete
     python tools/part_cache.py import-fleet data/my_fleet --out data/my_fleet_true
     python tools/part_cache.py disturb data/my_fleet_parts --noise 0.25 --out data/my_fleet_noisy
     python tools/part_cache.py disturb data/my_fleet_parts --anywhere --out data/my_fleet_random
+    python tools/part_cache.py compare data/my_fleet_parts data/my_fleet_noisy --truth data/my_fleet_true
 
 Any cache::
 
@@ -25,12 +26,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from detector.authors_masks import MASK_SIZE, export_masks, import_masks
 from detector.authors_text import import_text
 from detector.cache import PartCache
-from detector.cache_content import statistics, verify_content
+from detector.cache_content import compare, statistics, verify_content
 from detector.other_boxes import disturb, import_fleet
+from pgan.files import write_atomically
+from pgan.tables import markdown_table
 from pgan.tools.cli import report_errors
 
 
@@ -70,6 +74,12 @@ def parse_args() -> argparse.Namespace:
     how.add_argument("--noise", type=float, help="of place and size, in sides of a box")
     how.add_argument("--anywhere", action="store_true", help="boxes at random places")
     command.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
+    command = commands.add_parser("compare", help="say how well boxes lie on the true ones")
+    command.set_defaults(run=run_compare)
+    command.add_argument("caches", nargs="+", metavar="CACHE")
+    command.add_argument("--truth", required=True, metavar="CACHE", help="a cache of true boxes")
+    command.add_argument("--num-parts", type=int, default=8, help="D, boxes that count (8)")
+    command.add_argument("--out", metavar="FILE", help="write the table there, too")
     for name, run, words in (
         ("verify", run_verify, "compare checksums and look at every record"),
         ("stats", run_stats, "count parts, images and classes"),
@@ -107,6 +117,20 @@ def run_disturb(args: argparse.Namespace) -> None:
 
 def _tell(cache: PartCache) -> None:
     print(f"{cache.path}: {len(cache)} images, {cache.manifest['num_parts']} parts")
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    """Print recall and precision of each cache."""
+    truth = PartCache.open(args.truth)
+    rows = []
+    for path in args.caches:
+        found = compare(PartCache.open(path), truth, args.num_parts)
+        rows.append([Path(path).name, *(f"{100 * share:.1f}" for share in found)])
+    table = markdown_table(["boxes", "recall, %", "precision, %"], rows)
+    note = f"At an IoU of 0.5 with the true boxes, of any label; D = {args.num_parts}."
+    print(f"{table}\n\n{note}")
+    if args.out:
+        write_atomically(args.out, lambda file: file.write(f"{table}\n\n{note}\n".encode()))
 
 
 def run_export(args: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from detector.cache import CacheError, PartCache, Parts, file_sha256
-from detector.cache_content import statistics, verify_content
+from detector.cache_content import compare, statistics, verify_content
 from detector.cache_writer import PartCacheWriter
 
 
@@ -108,3 +108,51 @@ def test_masks_are_counted_by_their_cells(tmp_path: Path) -> None:
     assert lines[1].startswith("parts: 2, 1.00 an image")
     assert "of 2x3 cells: one covers 25.0% of the image on average" in lines[-2]
     assert lines[-1] == "masks without a cell: 1"
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two boxes with whole corners, counted cell by cell."""
+    first, second = (
+        {(x, y) for x in range(x1, x2) for y in range(y1, y2)}
+        for x1, y1, x2, y2 in (a.astype(int), b.astype(int))
+    )
+    return len(first & second) / len(first | second)
+
+
+def random_cache(path: Path, images: list[str], seed: int) -> PartCache:
+    rng = np.random.default_rng(seed)
+
+    def read(image: str) -> Parts:
+        corners = rng.integers(0, 6, (rng.integers(0, 5), 2))
+        boxes = np.concatenate([corners, corners + rng.integers(1, 5, corners.shape)], 1)
+        count = len(boxes)
+        return Parts(
+            boxes.astype(np.float32), np.ones(count, np.float32), np.arange(count), (10, 10)
+        )
+
+    identity = {"classes": list("abcd"), "max_parts": 4}
+    return PartCacheWriter(path, images, identity).fill(read, progress=False)
+
+
+@pytest.mark.parametrize("num_parts", [1, 2, 4])
+def test_compare_is_recall_and_precision_by_definition(tmp_path: Path, num_parts: int) -> None:
+    shared = [f"{number:02}.jpg" for number in range(40)]
+    cache = random_cache(tmp_path / "cache", [*shared, "only_here.jpg"], 0)
+    truth = random_cache(tmp_path / "truth", [*shared, "only_there.jpg"], 1)
+    found, right = [], []
+    for image in shared:
+        boxes, true = cache.parts(image, num_parts).boxes, truth.parts(image).boxes
+        found += [any(overlap(box, own) >= 0.5 for box in boxes) for own in true]
+        right += [any(overlap(box, own) >= 0.5 for own in true) for box in boxes]
+    assert 0 < np.mean(right) < 1
+    assert compare(cache, truth, num_parts) == pytest.approx((np.mean(found), np.mean(right)))
+    assert compare(truth, truth, 4) == (1, 1)
+
+
+def test_caches_of_other_images_or_of_masks_are_not_compared(tmp_path: Path) -> None:
+    boxes, other = box_cache(tmp_path / "boxes"), random_cache(tmp_path / "other", ["x.jpg"], 1)
+    with pytest.raises(CacheError, match="share no image with parts"):
+        compare(boxes, other, 2)
+    with pytest.raises(CacheError, match="has masks alone"):
+        compare(mask_cache(tmp_path / "masks"), boxes, 2)
+    assert compare(boxes, boxes, 3) == (1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -88,3 +89,40 @@ def test_text_files_are_imported_verified_and_counted(place, tmp_path, capsys) -
     assert "wheel" in out
     assert call(part_cache, "stats", place / "VeRi") == 1
     assert "is not a part cache" in capsys.readouterr().err
+
+
+def test_disturbed_boxes_are_compared_with_what_they_were(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boxes, moved = place / "VeRi_parts", tmp_path / "moved"
+    assert call(part_cache, "disturb", boxes, "--anywhere", "--out", moved) == 0
+    words = [boxes, moved, "--truth", boxes, "--num-parts", 2, "--out", tmp_path / "quality.md"]
+    assert call(part_cache, "compare", *words) == 0
+    table = (tmp_path / "quality.md").read_text()
+    assert table in capsys.readouterr().out
+    assert re.search(r"\| VeRi_parts \| +[\d.]+ \| +100.0 \|", table)
+    assert "| moved " in table
+    assert call(part_cache, "compare", moved, "--truth", tmp_path) == 1
+    assert "is not a part cache" in capsys.readouterr().err
+
+
+def test_boxes_are_moved_one_way_at_a_time(place, tmp_path, capsys) -> None:
+    for how in (["--noise", 0.25], ["--anywhere"]):
+        out = tmp_path / how[0]
+        words = ["disturb", place / "VeRi_parts", "--out", out, *how]
+        assert call(part_cache, *words) == 0
+        assert call(part_cache, "verify", out) == 0
+    assert "sound, 7 images" in capsys.readouterr().out
+    for how in ([], ["--noise", 0.25, "--anywhere"]):
+        with pytest.raises(SystemExit):
+            call(part_cache, "disturb", place / "VeRi_parts", "--out", tmp_path / "no", *how)
+    masks = ["disturb", place / "masks_cache", "--out", tmp_path / "no", "--anywhere"]
+    assert call(part_cache, *masks) == 1
+    assert "holds masks and no boxes" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_folder_that_is_no_fleet_is_an_error(place, tmp_path, capsys) -> None:
+    assert call(part_cache, "import-fleet", place / "VeRi", "--out", tmp_path / "true") == 1
+    assert "give the folder of tools/make_fleet.py" in capsys.readouterr().err
+    assert not (tmp_path / "true").exists()
