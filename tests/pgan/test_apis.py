@@ -13,7 +13,9 @@ from pgan.engine import CheckpointError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NAMES = sorted(
-    str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts
+    str(p.relative_to(CONFIGS))
+    for p in CONFIGS.rglob("*.py")
+    if not {"_base_", "study"} & set(p.parts)
 )
 
 
