@@ -7,7 +7,7 @@ pgan = 'configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py'
 baseline = 'configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py'
 
 num_parts = [0, 2, 4, 8, 16]  # D; a model that is compared otherwise has its config's
-noises = [0.25, 1.0]  # of the detector's boxes, in sides of a box
+noises = [0.1, 0.25]  # of the detector's boxes, in sides of a box
 seeds = [0, 1, 2]
 jobs = 2
 options = dict()  # config keys to change in all models

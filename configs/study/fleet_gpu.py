@@ -7,7 +7,7 @@ pgan = 'configs/pgan/pgan_r50_1xb64-60e_fleet-224x224.py'
 baseline = 'configs/pgan/baseline_r50_1xb64-60e_fleet-224x224.py'
 
 num_parts = [0, 2, 4, 8, 12, 16]
-noises = [0.25, 1.0]
+noises = [0.1, 0.25]
 seeds = [0, 1, 2]
 jobs = None  # one on each GPU
 options = dict()
