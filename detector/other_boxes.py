@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.authors_files import slots
 from detector.cache import CacheError, PartCache, Parts, encode_name, file_sha256
 from detector.cache_writer import PartCacheWriter
 
 TRUE_PARTS = "true_parts.json"
-_SLOTS = 16
 
 
 def import_fleet(
@@ -48,7 +48,7 @@ def import_fleet(
     identity = {
         "imported": "fleet",
         "classes": classes,
-        "max_parts": max(_SLOTS, *map(len, true_parts.values())),
+        "max_parts": slots(map(len, true_parts.values()), None),
         "file_sha256": file_sha256(file),
     }
 

@@ -58,6 +58,18 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     return cfg
 
 
+def load_reid_config(path: str, options: dict[str, Any] | None = None) -> Config:
+    """:func:`load_config` of a re-identification model.
+
+    Raises:
+        ConfigError: It is missing, or is a config of something else.
+    """
+    cfg = load_config(path, options)
+    if "ReIDMetric" not in str(cfg.get("test_evaluator")):
+        raise ConfigError(f"{path}: is not a re-identification config: see configs/pgan")
+    return cfg
+
+
 def build_runner(
     cfg: Config,
     work_dir: str,

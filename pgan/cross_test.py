@@ -19,7 +19,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict, DictAction
 
 from detector.cache import PartCache, file_sha256
-from pgan.apis import ConfigError, build_tester, load_config
+from pgan.apis import ConfigError, build_tester, load_reid_config
 from pgan.engine.checkpoint import CheckpointError
 from pgan.evaluation import RANKS, Evaluation, evaluate, load_features
 from pgan.files import write_atomically, write_json
@@ -69,9 +69,7 @@ class Side:
         if not least <= len(words) <= least + 1 or not all(words):
             raise ConfigError(f"{text!r} is not understood: write {_FORM}")
         own = {key: DictAction._parse_iterable(value) for key, value in pairs}
-        cfg = load_config(words[0], {**(options or {}), **own})
-        if "ReIDMetric" not in str(cfg.get("test_evaluator")):
-            raise ConfigError(f"{words[0]}: is not a re-identification config: see configs/pgan")
+        cfg = load_reid_config(words[0], {**(options or {}), **own})
         data = cfg.test_dataloader.dataset
         size = f"-{data.test_size}" if data.get("test_size") else ""
         name = words[least] if len(words) > least else ""

@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from detector.cache import PartCache
 from detector.images import list_images
-from pgan.apis import ConfigError, build_tester, load_config
+from pgan.apis import build_tester, load_reid_config
 from pgan.evaluation import FeatureSet, load_features
 from pgan.visualization.attention import Viewer, from_features, from_model
 from pgan.visualization.model_page import write_images, write_test_set
@@ -43,9 +43,7 @@ class Inspection:
     cfg: Config = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cfg = load_config(self.config, self.options)
-        if "ReIDMetric" not in str(self.cfg.get("test_evaluator")):
-            raise ConfigError(f"{self.config}: is not a re-identification config: see configs/pgan")
+        self.cfg = load_reid_config(self.config, self.options)
 
     def of_test_set(self, checkpoint: str, queries: int = 6, top: int = 5) -> Path:
         """Run a model on the config's test set, and show what it does; returns the page.

@@ -12,13 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from pgan.tools import ablate_parts, sweep, train
 from tests.pgan.datasets.layouts import make_veri
-from tests.tools.tiny_sweeps import SMALL, Tools, cache_two_parts
-
-ROOT = Path(__file__).resolve().parents[2]
-PGAN, BASELINE = (
-    str(next((ROOT / "configs/pgan").glob(f"{model}_r18-cpu_*_fleet-*.py")))
-    for model in ("pgan", "baseline")
-)
+from tests.tools.tiny_sweeps import BASELINE, PGAN, ROOT, SMALL, Tools, cache_two_parts
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,7 @@ from pgan.evaluation import FeatureSet, load_features, save_features
 from pgan.registry import MODELS
 from pgan.tools import visualize
 from tests.pgan.datasets.layouts import draw, make_veri
-from tests.tools.tiny_sweeps import SMALL, Tools, cache_two_parts
-
-ROOT = Path(__file__).resolve().parents[2]
-PGAN, BASELINE = (
-    str(next((ROOT / "configs/pgan").glob(f"{model}_r18-cpu_*_fleet-*.py")))
-    for model in ("pgan", "baseline")
-)
+from tests.tools.tiny_sweeps import BASELINE, PGAN, SMALL, Tools, cache_two_parts
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,11 @@ from detector.cache_writer import PartCacheWriter
 from pgan.registry import MODELS
 from pgan.tools import test, train
 
+ROOT = Path(__file__).resolve().parents[2]
+PGAN, BASELINE = (
+    str(next((ROOT / "configs/pgan").glob(f"{model}_r18-cpu_*_fleet-*.py")))
+    for model in ("pgan", "baseline")
+)
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 SMALL = [
     "model.backbone.type=OneConvolution",
