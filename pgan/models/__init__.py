@@ -4,6 +4,7 @@ from pgan.models.backbone import TorchvisionBackbone
 from pgan.models.baseline import Baseline
 from pgan.models.data_preprocessor import ReIDDataPreprocessor
 from pgan.models.errors import ModelError
+from pgan.models.losses import BatchHardTripletLoss, MetricLearningLoss
 from pgan.models.pgan import PGAN
 from pgan.models.reid_model import ReIDModel
 from pgan.models.vgg_m import VGGM
@@ -12,6 +13,8 @@ __all__ = [
     "PGAN",
     "VGGM",
     "Baseline",
+    "BatchHardTripletLoss",
+    "MetricLearningLoss",
     "ModelError",
     "ReIDDataPreprocessor",
     "ReIDModel",

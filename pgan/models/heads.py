@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -20,16 +23,23 @@ class BNNeck(nn.BatchNorm1d):
 
 
 class Classifier(nn.Linear):
-    """Linear layer without bias over the training vehicles, initialised from N(0, 0.001).
+    """Linear layers without bias over the training vehicles, initialised from N(0, 0.001).
 
     Args:
-        num_features: C, channels of the feature.
+        dims: Channels of each branch of the feature. Each branch is classified on its own; their layers lie
+            side by side in one weight.
         num_vehicles: Number of training vehicles.
     """
 
-    def __init__(self, num_features: int, num_vehicles: int) -> None:
-        super().__init__(num_features, num_vehicles, bias=False)
+    def __init__(self, dims: Sequence[int], num_vehicles: int) -> None:
+        super().__init__(sum(dims), num_vehicles, bias=False)
+        self.dims = list(dims)
         nn.init.normal_(self.weight, std=0.001)
+
+    def forward(self, feature: Tensor) -> list[Tensor]:
+        """(B, C), the branches side by side -> (B, num_vehicles) logits of each branch."""
+        branches = zip(feature.split(self.dims, 1), self.weight.split(self.dims, 1))
+        return [F.linear(branch, weight) for branch, weight in branches]
 
 
 def global_average_pool(features: Tensor) -> Tensor:

@@ -1,10 +1,13 @@
-"""Batch-hard triplet loss."""
+"""Losses on distances between the features of a batch."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from pgan.models.errors import ModelError
+from pgan.registry import MODELS
 
 
 def euclidean_distances(features: Tensor) -> Tensor:
@@ -45,3 +48,51 @@ def batch_hard_triplet_loss(features: Tensor, labels: Tensor, margin: float = 0.
     anchors = positives.any(1) & negatives.any(1)
     losses = F.relu(margin + farthest[anchors] - nearest[anchors])
     return losses.mean() if anchors.any() else features.float().sum() * 0
+
+
+@MODELS.register_module()
+class BatchHardTripletLoss(nn.Module):
+    """See `batch_hard_triplet_loss`.
+
+    Args:
+        margin: Wanted gap between the two distances.
+    """
+
+    def __init__(self, margin: float = 0.3) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """(B, C) features and (B,) labels -> scalar."""
+        return batch_hard_triplet_loss(features, labels, self.margin)
+
+
+@MODELS.register_module()
+class MetricLearningLoss(nn.Module):
+    """A loss of pytorch-metric-learning, over all pairs of a batch unless its own options say otherwise.
+
+    Args:
+        name: Its class, such as ``'CircleLoss'``, ``'ContrastiveLoss'`` or ``'LiftedStructureLoss'``.
+        weight: Factor: the circle loss of a batch is some hundred times a triplet loss.
+        options: Its own options.
+
+    Raises:
+        ModelError: No such loss, or no such option of it.
+    """
+
+    def __init__(self, name: str, weight: float = 1.0, **options: object) -> None:
+        super().__init__()
+        from pytorch_metric_learning import losses  # takes a second, for those who want it
+
+        if not (name.endswith("Loss") and hasattr(losses, name)):
+            known = ", ".join(loss for loss in dir(losses) if loss.endswith("Loss"))
+            raise ModelError(f"name={name!r} is no loss of pytorch-metric-learning: {known}.")
+        try:
+            self.loss = getattr(losses, name)(**options)
+        except TypeError as error:
+            raise ModelError(f"{name} of pytorch-metric-learning: {error}.") from error
+        self.weight = weight
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """(B, C) features and (B,) labels -> scalar."""
+        return self.weight * self.loss(features.float(), labels)

@@ -1,4 +1,4 @@
-"""What PGAN and its baseline share: neck, classifier, losses and the three modes."""
+"""What all models share: neck, classifier, losses and the three modes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 
 from pgan.models.errors import ModelError
 from pgan.models.heads import BNNeck, Classifier
-from pgan.models.losses import batch_hard_triplet_loss
 from pgan.registry import MODELS
 from pgan.structures import ReIDSample
 
@@ -25,8 +25,8 @@ class Extracted:
     """What a model draws from a batch of B images.
 
     Attributes:
-        feature: (B, feature_dim) float32, the feature before the neck.
-        branches: Name of a triplet loss -> (B, C) float32 feature it is taken on; those that are wanted.
+        feature: (B, C) float32, the feature before the neck: of several branches, side by side.
+        branches: Name of a metric loss -> (B, C) float32 feature it is taken on; those that are wanted.
         part_weights: (B, D) float32 attention weights, None for a model without parts.
         guided: (B, C, h, w) part-guided map F_p (PGAN, Eq. 3); F_g, its equal, for a model without parts.
     """
@@ -47,10 +47,13 @@ class ReIDModel(BaseModel):
     Args:
         backbone: Config of a module in our registry, or any other there with ``out_channels`` whose
             forward gives a (B, C, H, W) map or a sequence that ends with one.
-        feature_dim: Dimension of the test feature, 2C' in the paper.
+        feature_dim: Dimension of the test feature, 2C' in PGAN's paper; or those of the branches that it is
+            made of, each with a classifier of its own.
         num_vehicles: Vehicles to train on; None builds a model for testing only.
         loss_weights: Weights by name to change from ``default_loss_weights``.
-        margin: Margin of the triplet losses.
+        metric_losses: Configs of the losses on distances, summed on each branch that takes one:
+            `BatchHardTripletLoss`, `MetricLearningLoss`.
+        label_smoothing: Share of each label that the cross-entropy spreads over all vehicles.
         channels_last: Run in channels-last memory format, nearly twice as fast on a CPU.
         data_preprocessor: Config, `ReIDDataPreprocessor` by default.
 
@@ -63,25 +66,28 @@ class ReIDModel(BaseModel):
     def __init__(
         self,
         backbone: dict,
-        feature_dim: int = 512,
+        feature_dim: int | Sequence[int] = 512,
         num_vehicles: int | None = None,
         loss_weights: dict[str, float] | None = None,
-        margin: float = 0.3,
+        metric_losses: Sequence[dict] = ({"type": "BatchHardTripletLoss", "margin": 0.3},),
+        label_smoothing: float = 0.0,
         channels_last: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or {"type": "ReIDDataPreprocessor"}))
         self.loss_weights = self._checked({**self.default_loss_weights, **(loss_weights or {})})
-        self.margin = margin
+        self.metric_losses = nn.ModuleList(MODELS.build(loss) for loss in metric_losses)
+        self.label_smoothing = label_smoothing
         self.channels_last = channels_last
         self.backbone = MODELS.build(backbone)
-        self.neck = BNNeck(feature_dim)
+        dims = [feature_dim] if isinstance(feature_dim, int) else list(feature_dim)
+        self.neck = BNNeck(sum(dims))  # one channel by itself, so it is that of each branch
         self.classifier: nn.Module | None = None
         if not self.is_on("loss_id"):
             # The neck still gathers its statistics, but nothing would train its scale.
             self.neck.weight.requires_grad_(False)
         elif num_vehicles is not None:
-            self.classifier = Classifier(feature_dim, num_vehicles)
+            self.classifier = Classifier(dims, num_vehicles)
 
     def _checked(self, weights: dict[str, float]) -> dict[str, float]:
         for name, weight in weights.items():
@@ -131,9 +137,10 @@ class ReIDModel(BaseModel):
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
         Returns:
-            ``'loss'``: weighted losses by name, and ``acc``, the classifier's accuracy in percent.
+            ``'loss'``: weighted losses by name, and ``acc``, the classifiers' accuracy in percent, by the sum
+            of their logits.
             ``'predict'``: the samples with ``feature`` and, with parts, ``part_weights``: float32, CPU.
-            ``'tensor'``: (B, feature_dim) float32 L2-normalised features.
+            ``'tensor'``: (B, C) float32 L2-normalised features.
 
         Raises:
             ModelError: Unknown mode, or samples that lack what the mode needs.
@@ -147,18 +154,22 @@ class ReIDModel(BaseModel):
         raise ModelError(f"mode={mode!r}: it is 'loss', 'predict' or 'tensor'.")
 
     def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> dict[str, Tensor]:
-        """L = lambda L_c + L_f + L_g + L_p (PGAN, Eq. 5), as its weighted summands; see ``forward``."""
+        """The weighted summands of the loss, such as PGAN's Eq. 5; see ``forward``."""
         labels = self._labels(data_samples).to(inputs.device)
         extracted = self._run(inputs, data_samples, train=True)
         neck = self.neck(extracted.feature)
         losses = {
-            name: self.loss_weights[name] * batch_hard_triplet_loss(feature, labels, self.margin)
+            name: self.loss_weights[name]
+            * sum(loss(feature, labels) for loss in self.metric_losses)
             for name, feature in extracted.branches.items()
         }
         if self.classifier is not None:
             logits = self.classifier(neck)
-            losses["loss_id"] = self.loss_weights["loss_id"] * F.cross_entropy(logits, labels)
-            losses["acc"] = 100 * (logits.argmax(1) == labels).float().mean()
+            smoothed = partial(F.cross_entropy, label_smoothing=self.label_smoothing)
+            losses["loss_id"] = self.loss_weights["loss_id"] * sum(
+                smoothed(x, labels) for x in logits
+            )
+            losses["acc"] = 100 * (sum(logits).argmax(1) == labels).float().mean()
         return losses
 
     def predict(

@@ -9,4 +9,4 @@ model = dict(
     feature_dim=512,
     num_vehicles=None,  # counted in the training split
     loss_weights=dict(loss_id=2.0, loss_global=1.0),
-    margin=0.3)
+    metric_losses=[dict(type='BatchHardTripletLoss', margin=0.3)])

@@ -8,5 +8,5 @@ model = dict(
     temperature=10.0,
     num_vehicles=None,
     loss_weights=dict(loss_id=2.0, loss_fusion=1.0, loss_global=1.0, loss_part=1.0),
-    margin=0.3,
+    metric_losses=[dict(type='BatchHardTripletLoss', margin=0.3)],
     channels_last=True)

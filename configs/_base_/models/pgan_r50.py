@@ -15,4 +15,4 @@ model = dict(
         loss_fusion=1.0,
         loss_global=1.0,
         loss_part=1.0),
-    margin=0.3)
+    metric_losses=[dict(type='BatchHardTripletLoss', margin=0.3)])

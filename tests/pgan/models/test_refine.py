@@ -70,9 +70,18 @@ def test_the_neck_keeps_a_bias_of_zero():
 
 
 def test_the_classifier_starts_small_and_has_no_bias():
-    classifier = Classifier(512, 400)
+    classifier = Classifier([512], 400)
     assert classifier.bias is None
     assert classifier.weight.std().item() == pytest.approx(0.001, rel=0.02)
+
+
+def test_branches_side_by_side_are_each_normalised_and_classified_on_their_own():
+    dims, feature = (5, 3), torch.randn(6, 8)
+    classifier, neck = Classifier(dims, 4), BNNeck(8)
+    logits = classifier(neck(feature))
+    weights = classifier.weight.split(dims, 1)
+    for own, weight, branch in zip(logits, weights, feature.split(dims, 1)):
+        torch.testing.assert_close(own, BNNeck(branch.shape[1])(branch) @ weight.T)
 
 
 def test_pooling_a_half_precision_map_is_exact():

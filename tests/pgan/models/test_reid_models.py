@@ -26,7 +26,11 @@ MODELS_AND_ATTENTIONS = [
 def test_losses_are_those_of_the_equations(build, batch):
     inputs, samples = batch()
     weights = {"loss_id": 3.0, "loss_part": 0.5}
-    model = build("PGAN", loss_weights=weights, margin=0.7)
+    model = build(
+        "PGAN",
+        loss_weights=weights,
+        metric_losses=[{"type": "BatchHardTripletLoss", "margin": 0.7}],
+    )
     losses = copy.deepcopy(model)(inputs, samples, mode="loss")
 
     labels = torch.tensor([s.vehicle_label for s in samples])
@@ -36,7 +40,7 @@ def test_losses_are_those_of_the_equations(build, batch):
     fusion = model.refine_fusion(torch.cat([f_g, f_p], 1))
     part, whole = model.refine_part(f_p), model.refine_global(f_g)
     assert (fusion.shape, part.shape, whole.shape) == ((8, 32), (8, 16), (8, 16))
-    logits = model.classifier(model.neck(fusion))
+    (logits,) = model.classifier(model.neck(fusion))
     expected = {
         "loss_id": 3 * F.cross_entropy(logits, labels),
         "loss_fusion": batch_hard_triplet_loss(fusion, labels, 0.7),

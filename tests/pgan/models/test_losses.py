@@ -3,8 +3,11 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from pgan.models.losses import batch_hard_triplet_loss, euclidean_distances
+from pgan.models.errors import ModelError
+from pgan.models.losses import MetricLearningLoss, batch_hard_triplet_loss, euclidean_distances
+from pgan.registry import MODELS
 
 
 def brute_force(features: list[list[float]], labels: list[int], margin: float) -> float:
@@ -70,3 +73,29 @@ def test_small_distances_between_long_features_are_kept():
     features = torch.full((2, 512), 100.0)
     features[1, 0] += 1e-3
     assert euclidean_distances(features)[0, 1].item() == pytest.approx(1e-3, rel=0.02)
+
+
+def test_a_loss_of_pytorch_metric_learning_is_its_own_by_name_and_weight():
+    features = F.normalize(torch.randn(6, 4))
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    config = {"name": "ContrastiveLoss", "pos_margin": 0.1, "neg_margin": 0.9, "weight": 3.0}
+    loss = MODELS.build({"type": "MetricLearningLoss", **config})(features, labels)
+    # Hadsell et al., 2006, each side averaged over its pairs that have a loss.
+    pairs = list(itertools.combinations(range(6), 2))
+    distances = {(a, b): (features[a] - features[b]).norm().item() for a, b in pairs}
+    near = [max(0, d - 0.1) for (a, b), d in distances.items() if labels[a] == labels[b]]
+    far = [max(0, 0.9 - d) for (a, b), d in distances.items() if labels[a] != labels[b]]
+    means = [sum(side) / max(1, sum(loss > 0 for loss in side)) for side in (near, far)]
+    assert loss.item() == pytest.approx(3 * sum(means), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"name": "CircelLoss"}, "'CircelLoss' is no loss.*CircleLoss"),
+        ({"name": "CircleLoss", "gama": 1}, "CircleLoss of pytorch-metric-learning.*gama"),
+    ],
+)
+def test_an_unknown_loss_or_option_is_named(config, message):
+    with pytest.raises(ModelError, match=message):
+        MetricLearningLoss(**config)
