@@ -56,11 +56,7 @@ def sweep_plot(
             at = [place[x] + aside for x in there]
             axes.errorbar(at, means, bars, color=colour, capsize=3, label=name or "ours", **joined)
             if len(lines) == 1:
-                for x, mean, bar in zip(at, means, bars):
-                    top = (x, mean + bar)
-                    axes.annotate(
-                        f"{mean:.1f}", top, (0, 5), textcoords="offset points", ha="center"
-                    )
+                _write_above(axes, at, means, bars)
         _published(axes, published or {}, place)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         if numeric and 0 < 8 * min(xs) < max(xs):
@@ -74,6 +70,14 @@ def sweep_plot(
             axes.legend(loc="best")
 
     return render(draw, fmt)
+
+
+def _write_above(
+    axes: Axes, at: Sequence[float], means: Sequence[float], bars: Sequence[float]
+) -> None:
+    for x, mean, bar in zip(at, means, bars):
+        top = (x, mean + bar)
+        axes.annotate(f"{mean:.1f}", top, (0, 5), textcoords="offset points", ha="center")
 
 
 def _published(
