@@ -1,11 +1,13 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and folders with one writer."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,3 +44,22 @@ def write_json(path: str | os.PathLike[str], value: object) -> Path:
     """Write plain values as JSON, indented, in one step."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     return write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+
+
+@contextmanager
+def alone_in(folder: str | os.PathLike[str], refusal: type[Exception]) -> Iterator[int]:
+    """Hold a folder's lock; commands that inherit it keep it even when this process is killed outright.
+
+    Args:
+        folder: Made if it is not there; the lock is its file ``.lock``.
+        refusal: Raised when another process holds it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with (Path(folder) / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise refusal(
+                f"{folder}: another process is at work there: wait for it, or end it"
+            ) from None
+        yield file.fileno()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import queue
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 
 from pgan.apis import ConfigError
+from pgan.files import alone_in
 from pgan.steps import run_command
 from pgan.sweeps.plan import Job, Run, SweepError, plan
 from pgan.sweeps.points import Sweep
@@ -167,7 +167,7 @@ class Runner:
             return
         place = self.free.get()
         try:
-            with _alone_in(job.folder.path) as lock:
+            with alone_in(job.folder.path, SweepError) as lock:
                 self._train_and_test(job, place, lock)
             self.outcomes.append(True)
         except SweepError:
@@ -240,24 +240,6 @@ def _last_words(log: Path, begin: int) -> str:
     lines = [line.strip() for line in lines if line.strip()] or ["it printed nothing"]
     sentences = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (sentences or lines)[-1]
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[int]:
-    """Hold a folder's lock; commands that inherit it keep it even when this process is killed outright.
-
-    Raises:
-        SweepError: Another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SweepError(
-                f"{folder}: another process is at work there: wait for it, or end it"
-            ) from None
-        yield file.fileno()
 
 
 @contextmanager

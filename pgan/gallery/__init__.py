@@ -1,0 +1,1 @@
+"""A gallery on disk: images added, indexed and searched."""
