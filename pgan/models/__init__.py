@@ -7,6 +7,7 @@ from pgan.models.errors import ModelError
 from pgan.models.losses import BatchHardTripletLoss, MetricLearningLoss
 from pgan.models.pgan import PGAN
 from pgan.models.reid_model import ReIDModel
+from pgan.models.ssr_net import SSRNet
 from pgan.models.vgg_m import VGGM
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "ModelError",
     "ReIDDataPreprocessor",
     "ReIDModel",
+    "SSRNet",
     "TorchvisionBackbone",
 ]

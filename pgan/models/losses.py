@@ -56,15 +56,16 @@ class BatchHardTripletLoss(nn.Module):
 
     Args:
         margin: Wanted gap between the two distances.
+        weight: Factor.
     """
 
-    def __init__(self, margin: float = 0.3) -> None:
+    def __init__(self, margin: float = 0.3, weight: float = 1.0) -> None:
         super().__init__()
-        self.margin = margin
+        self.margin, self.weight = margin, weight
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """(B, C) features and (B,) labels -> scalar."""
-        return batch_hard_triplet_loss(features, labels, self.margin)
+        return self.weight * batch_hard_triplet_loss(features, labels, self.margin)
 
 
 @MODELS.register_module()

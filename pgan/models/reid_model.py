@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -48,11 +48,13 @@ class ReIDModel(BaseModel):
         backbone: Config of a module in our registry, or any other there with ``out_channels`` whose
             forward gives a (B, C, H, W) map or a sequence that ends with one.
         feature_dim: Dimension of the test feature, 2C' in PGAN's paper; or those of the branches that it is
-            made of, each with a classifier of its own.
+            made of, each with a classifier of its own; or a function that gives them for the backbone's
+            ``out_channels``.
         num_vehicles: Vehicles to train on; None builds a model for testing only.
         loss_weights: Weights by name to change from ``default_loss_weights``.
         metric_losses: Configs of the losses on distances, summed on each branch that takes one:
-            `BatchHardTripletLoss`, `MetricLearningLoss`.
+            `BatchHardTripletLoss`, `MetricLearningLoss`. One of weight 0 is off; without any, so are the
+            losses on branches.
         label_smoothing: Share of each label that the cross-entropy spreads over all vehicles.
         channels_last: Run in channels-last memory format, nearly twice as fast on a CPU.
         data_preprocessor: Config, `ReIDDataPreprocessor` by default.
@@ -66,7 +68,7 @@ class ReIDModel(BaseModel):
     def __init__(
         self,
         backbone: dict,
-        feature_dim: int | Sequence[int] = 512,
+        feature_dim: int | Sequence[int] | Callable[[int], Sequence[int]] = 512,
         num_vehicles: int | None = None,
         loss_weights: dict[str, float] | None = None,
         metric_losses: Sequence[dict] = ({"type": "BatchHardTripletLoss", "margin": 0.3},),
@@ -76,10 +78,14 @@ class ReIDModel(BaseModel):
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or {"type": "ReIDDataPreprocessor"}))
         self.loss_weights = self._checked({**self.default_loss_weights, **(loss_weights or {})})
-        self.metric_losses = nn.ModuleList(MODELS.build(loss) for loss in metric_losses)
+        self.metric_losses = nn.ModuleList(
+            MODELS.build(loss) for loss in metric_losses if loss.get("weight", 1) > 0
+        )
         self.label_smoothing = label_smoothing
         self.channels_last = channels_last
         self.backbone = MODELS.build(backbone)
+        if callable(feature_dim):
+            feature_dim = feature_dim(self.backbone.out_channels)
         dims = [feature_dim] if isinstance(feature_dim, int) else list(feature_dim)
         self.neck = BNNeck(sum(dims))  # one channel by itself, so it is that of each branch
         self.classifier: nn.Module | None = None
@@ -102,7 +108,7 @@ class ReIDModel(BaseModel):
 
     def is_on(self, loss: str) -> bool:
         """Whether the loss of this name is trained."""
-        return self.loss_weights[loss] > 0
+        return self.loss_weights[loss] > 0 and (loss == "loss_id" or len(self.metric_losses) > 0)
 
     @abstractmethod
     def extract(

@@ -43,8 +43,12 @@ def build() -> Callable[..., ReIDModel]:
         config = {
             "type": name,
             "backbone": {"type": "TinyBackbone"},
-            "feature_dim": 32,
             "num_vehicles": 4,
+            **(
+                {"graph": {"out_channels": 12, "hidden_channels": 8}}
+                if name == "SSRNet"
+                else {"feature_dim": 32}
+            ),
             **({"attention_channels": 16} if name == "PGAN" else {}),
         }
         return MODELS.build({**config, **changes})

@@ -1,0 +1,127 @@
+"""SSR-Net: spatial structural relation network."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pgan.models.errors import ModelError
+from pgan.models.heads import global_average_pool
+from pgan.models.map_attention import ATTENTIONS
+from pgan.models.reid_model import Extracted, ReIDModel
+from pgan.models.relation import RegionGraph, Stripes
+from pgan.registry import MODELS
+
+BRANCHES = ("global", "relation", "attention")
+
+
+@MODELS.register_module()
+class SSRNet(ReIDModel):
+    """Spatial Structural Relation Network (Xu et al., ACM TOMM 2022, 10.1145/3578578).
+
+    Three branches on the map F of one backbone: *global*, the mean of F; *attention*, the mean of CBAM(F)
+    (Eq. 1); *relation*, a graph over five overlapping regions of CBAM(F), the global feature and a learned
+    token (Eq. 4). Each is normalised and classified on its own, and takes the metric losses before its
+    normalisation (Eq. 7); the test feature is f_g, f_token and f_attn side by side, after their BN.
+
+    Losses: ``loss_id`` (cross-entropy, the sum over the branches), and ``loss_global``, ``loss_relation`` and
+    ``loss_attention``, those on distances, each of weight beta.
+
+    The authors published no code. Where the paper is silent: a mean pools; the relation branch looks at the
+    attention's map even where the attention has no branch of its own; the rest stands at `CBAM` and
+    `RegionGraph`.
+
+    Args:
+        backbone: See `ReIDModel`, like all arguments that are not listed here.
+        branches: Of ``'global'``, ``'relation'`` and ``'attention'``, those that are built.
+        attention: ``'cbam'``, ``'se'``, ``'stn'`` (spatial transformer), ``'bilinear'``; or ``'none'``, which
+            leaves F as it is, and so has no branch.
+        parts: ``'graph'``; or ``'pcb'``, stripes in its place, each classified on its own as in PCB, with
+            the metric losses on all side by side.
+        graph: Options of `RegionGraph`.
+        stripes: How many, for ``'pcb'``.
+        stripe_channels: Of each.
+
+    Raises:
+        ModelError: A name or a number that makes no sense.
+    """
+
+    default_loss_weights: ClassVar[dict[str, float]] = {
+        "loss_id": 1.0,
+        **{f"loss_{branch}": 1.0 for branch in BRANCHES},
+    }
+
+    def __init__(
+        self,
+        backbone: dict,
+        branches: Sequence[str] = BRANCHES,
+        attention: str = "cbam",
+        parts: str = "graph",
+        graph: dict | None = None,
+        stripes: int = 6,
+        stripe_channels: int = 256,
+        **kwargs: object,
+    ) -> None:
+        graph = {"out_channels": 512, **(graph or {})}
+        _check(branches, attention, parts, graph)
+        # In the order of the test feature, whatever the config's.
+        chosen = [branch for branch in BRANCHES if branch in branches]
+        related = [stripe_channels] * stripes if parts == "pcb" else [graph["out_channels"]]
+
+        def dims(channels: int) -> list[int]:
+            of = {"global": [channels], "relation": related, "attention": [channels]}
+            return [dim for branch in chosen for dim in of[branch]]
+
+        super().__init__(backbone, dims, **kwargs)
+        self.branches = chosen
+        channels = self.backbone.out_channels
+        looked_at = attention != "none" and chosen != ["global"]
+        self.attention = ATTENTIONS[attention](channels) if looked_at else None
+        if "relation" in chosen:
+            self.relation = (
+                Stripes(channels, stripes, stripe_channels)
+                if parts == "pcb"
+                else RegionGraph(channels, **graph)
+            )
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def extract(
+        self, features: Tensor, image_size: tuple[int, int], parts: Tensor | None, train: bool
+    ) -> Extracted:
+        """See `ReIDModel.extract`."""
+        attended = features if self.attention is None else self.attention(features)
+        whole = global_average_pool(features)
+        makers = {
+            "global": lambda: whole,
+            "relation": lambda: self.relation(attended, whole),
+            "attention": lambda: global_average_pool(attended),
+        }
+        made = {branch: makers[branch]().float() for branch in self.branches}
+        losses = {f"loss_{branch}": feature for branch, feature in made.items()}
+        wanted = {name: feature for name, feature in losses.items() if train and self.is_on(name)}
+        return Extracted(torch.cat(list(made.values()), 1), wanted, guided=attended)
+
+
+def _check(branches: Sequence[str], attention: str, parts: str, graph: dict) -> None:
+    for branch in branches or ["nothing"]:
+        if branch not in BRANCHES:
+            raise ModelError(f"model.branches has {branch!r}: it is some of {', '.join(BRANCHES)}.")
+    if attention not in ("none", *ATTENTIONS):
+        raise ModelError(
+            f"model.attention={attention!r}: it is one of none, {', '.join(ATTENTIONS)}."
+        )
+    if attention == "none" and "attention" in branches:
+        raise ModelError(
+            "model.attention='none' has no branch of its own: leave 'attention' out of model.branches."
+        )
+    if parts not in ("graph", "pcb"):
+        raise ModelError(f"model.parts={parts!r}: it is graph or pcb.")
+    known = list(inspect.signature(RegionGraph).parameters)[1:]  # the first is the backbone's
+    for option in graph:
+        if option not in known:
+            raise ModelError(f"model.graph has no {option!r}: {', '.join(known)}.")
