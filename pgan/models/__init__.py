@@ -8,6 +8,7 @@ from pgan.models.losses import BatchHardTripletLoss, MetricLearningLoss
 from pgan.models.pgan import PGAN
 from pgan.models.reid_model import ReIDModel
 from pgan.models.ssr_net import SSRNet
+from pgan.models.strong_baseline import StrongBaseline
 from pgan.models.vgg_m import VGGM
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "ReIDDataPreprocessor",
     "ReIDModel",
     "SSRNet",
+    "StrongBaseline",
     "TorchvisionBackbone",
 ]

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/fc256_r50.py',
+    '../_base_/datasets/veri776_224x224.py',
+    '../_base_/schedules/bot_120e.py',
+    '../_base_/default_runtime.py',
+]

@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from pgan.models.errors import ModelError
+from pgan.models.pooling import GeM, build_pooling
+
+
+@pytest.fixture
+def maps():
+    return torch.rand(3, 5, 4, 6, generator=torch.Generator().manual_seed(0)) * 4
+
+
+@pytest.mark.parametrize("p", [1.0, 2.5, 3.0, 6.0])
+def test_gem_is_the_equation(maps, p):
+    literal = (maps.double() ** p).sum((2, 3)).div(24) ** (1 / p)
+    torch.testing.assert_close(GeM(p)(maps).double(), literal, rtol=1e-5, atol=1e-6)
+
+
+def test_gem_goes_from_the_mean_to_the_maximum(maps):
+    torch.testing.assert_close(GeM(1.0)(maps), build_pooling("average")(maps))
+    torch.testing.assert_close(GeM(1e4)(maps), maps.amax((2, 3)), rtol=1e-3, atol=0)
+
+
+def test_values_below_eps_count_as_eps(maps):
+    torch.testing.assert_close(GeM(eps=0.5)(maps - 2), GeM()((maps - 2).clamp(min=0.5)))
+
+
+@pytest.mark.parametrize("p", [3.0, 40.0])
+@pytest.mark.parametrize("value", [0.0, 100.0])
+def test_dead_and_large_maps_have_a_value_and_a_gradient(p, value):
+    pool, maps = GeM(p), torch.full((1, 2, 3, 3), value, requires_grad=True)
+    pooled = pool(maps)
+    pooled.sum().backward()
+    torch.testing.assert_close(pooled, torch.full((1, 2), max(value, pool.eps)))
+    assert torch.isfinite(maps.grad).all()
+    assert torch.isfinite(pool.p.grad)
+
+
+@pytest.mark.parametrize("name", ["average", "gem"])
+def test_half_precision_is_pooled_in_float32(maps, name):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = build_pooling(name)(maps.bfloat16())
+    assert pooled.dtype == torch.float32
+    torch.testing.assert_close(pooled, build_pooling(name)(maps.bfloat16().float()))
+
+
+def test_the_exponent_is_learned(maps):
+    pool = GeM()
+    pool(maps).sum().backward()
+    p = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    ((maps.double() ** p).mean((2, 3)) ** (1 / p)).sum().backward()
+    torch.testing.assert_close(pool.p.grad.double(), p.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_an_unknown_pooling_names_those_there_are():
+    with pytest.raises(ModelError, match="model.pooling='max': it is one of average, gem"):
+        build_pooling("max")
