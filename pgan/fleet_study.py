@@ -17,7 +17,10 @@ from pgan.apis import ConfigError, load_config
 from pgan.steps import Chain, Step
 from pgan.sweeps import Point, Sweep, SweepResults, run_sweep
 
-_KEYS = ("fleet", "detector", "pgan", "baseline", "num_parts", "noises", "seeds", "jobs", "options")
+_KEYS = (
+    *("fleet", "detector", "pgan", "baseline", "models"),
+    *("num_parts", "noises", "seeds", "jobs", "options"),
+)
 ANYWHERE = "anywhere"
 
 
@@ -108,7 +111,7 @@ class FleetStudy:
         return Step(title, command, self.cache(boxes) / "manifest.json", estimate)
 
     def sweeps(self, seeds: Sequence[int]) -> list[Sweep]:
-        """Attention, number of parts and quality of the boxes, each with the baseline beside it."""
+        """Attention, number of parts, quality of the boxes, other models; the baseline beside each."""
         pgan = self.config.pgan
         baseline = Point({"model": "baseline"}, self.config.baseline, reference=True)
         attention = [
@@ -128,6 +131,11 @@ class FleetStudy:
                 for name in ("true", "detector", *self.disturbed)
             ),
         ]
+        models = [
+            baseline,
+            Point({"model": "PGAN"}, pgan),
+            *(Point({"model": name}, config) for name, config in self.config.models.items()),
+        ]
         options: dict[str, Any] = {
             "data_root": str(self.fleet),
             "part_cache": str(self.cache("detector")),
@@ -139,6 +147,7 @@ class FleetStudy:
                 ("Attention", "attention", attention),
                 ("Number of parts D", "parts", parts),
                 ("Boxes", "boxes", boxes),
+                ("Models", "models", models),
             )
         ]
 

@@ -5,6 +5,7 @@ fleet = dict(
 detector = 'configs/detector/ssd512_vgg16_parts.py'
 pgan = 'configs/pgan/pgan_r50_1xb64-60e_fleet-224x224.py'
 baseline = 'configs/pgan/baseline_r50_1xb64-60e_fleet-224x224.py'
+models = {'SSR-Net': 'configs/ssrnet/ssrnet_r50_1xb64-60e_fleet-224x224.py'}
 
 num_parts = [0, 2, 4, 8, 12, 16]
 noises = [0.1, 0.25]

@@ -31,8 +31,8 @@ def test_every_model_is_trained_once_per_seed_and_stands_beside_the_baseline(
     jobs = [job for sweep in sweeps for job in plan(sweep, tmp_path)]
     points = sum(len(sweep.points) for sweep in sweeps)
     assert len(jobs) == points * len(study.config.seeds)
-    # The baseline is in all three; so is PGAN as it is, as a D and as the detector's boxes.
-    assert len({job.folder.path for job in jobs}) == (points - 2 - 2) * len(study.config.seeds)
+    # The baseline is in all four; so is PGAN as it is, as a D and as the detector's boxes.
+    assert len({job.folder.path for job in jobs}) == (points - 3 - 3) * len(study.config.seeds)
     for sweep in sweeps:
         assert [point.reference for point in sweep.points] == [True] + [False] * (
             len(sweep.points) - 1
@@ -42,7 +42,7 @@ def test_every_model_is_trained_once_per_seed_and_stands_beside_the_baseline(
 def test_each_cache_that_a_model_trains_on_is_made_by_a_step(tmp_path: Path) -> None:
     study = FleetStudy.read(str(CONFIGS[0]), tmp_path)
     made = {step.done.parent for step in study.steps()}
-    boxes = study.sweeps([0])[-1]
+    boxes = next(sweep for sweep in study.sweeps([0]) if sweep.name == "boxes")
     used = {
         job.folder.options["part_cache"]
         for job in plan(boxes, tmp_path)
@@ -53,7 +53,7 @@ def test_each_cache_that_a_model_trains_on_is_made_by_a_step(tmp_path: Path) -> 
     assert used < set(study.steps()[-1].command)  # and compared with the truth
 
 
-def test_finished_runs_become_three_tables_and_plots(
+def test_finished_runs_become_tables_and_plots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "study.py"
@@ -73,13 +73,14 @@ def test_finished_runs_become_three_tables_and_plots(
     monkeypatch.setattr(sys, "argv", words)
     assert fleet_study.main() == 0
     printed = capsys.readouterr().out
-    for name in ("attention", "parts", "boxes"):
+    for name in ("attention", "parts", "boxes", "models"):
         table = (tmp_path / f"{name}.md").read_text()
         assert table.strip() in printed
         assert "41.0 ± 1.4" in table
         assert "51.0 ± 1.4" in table
         assert (tmp_path / f"{name}.png").stat().st_size > 1000
     assert "| PGAN without PAM |" in (tmp_path / "attention.md").read_text()
+    assert "| SSR-Net " in (tmp_path / "models.md").read_text()
     assert "| noise 0.25 " in (tmp_path / "boxes.md").read_text()
 
 

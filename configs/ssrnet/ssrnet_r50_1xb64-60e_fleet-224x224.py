@@ -1,0 +1,9 @@
+# From random weights, for a GPU: configs/study/fleet_gpu.py.
+_base_ = [
+    '../_base_/models/ssrnet_r50.py',
+    '../_base_/datasets/fleet_224x224.py',
+    '../_base_/schedules/adam_60e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(backbone=dict(weights=None))
