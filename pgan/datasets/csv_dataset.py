@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pgan.datasets.errors import DatasetError
+from pgan.datasets.records import Annotation
 from pgan.datasets.reid_dataset import Parser, ReIDDataset
 from pgan.datasets.text import number_names, read_text, relative_path
 from pgan.registry import DATASETS
@@ -27,7 +28,8 @@ class CSVDataset(ReIDDataset):
 
     ``path`` is relative to ``data_root``; ``split`` is train, query or gallery. Vehicle and camera ids are
     any text: they are numbered in sorted order over the whole file. ``camera_id`` may be left out, as a
-    column or in a line: an unknown camera makes no image junk.
+    column or in a line: an unknown camera makes no image junk. A column ``time``, of dates or numbers, serves
+    the search in a gallery.
 
     Args:
         index: The CSV file, relative to ``data_root``.
@@ -59,6 +61,13 @@ class CSVDataset(ReIDDataset):
     def parser(self, role: str) -> Parser:
         """Nothing is left to do: rows are checked together."""
         return lambda entry: entry
+
+    def annotations(self, role: str) -> Iterator[Annotation]:
+        """Ids, and the time if there is such a column, as the file has them."""
+        rows = {row["path"]: row for _, row in self._read_rows() if row["split"] == role}
+        for image in self.read_split(role):
+            row = rows[image.path]
+            yield Annotation(image.path, row["vehicle_id"], row["camera_id"], row.get("time", ""))
 
     def _read_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         path = Path(self.data_root) / self.index

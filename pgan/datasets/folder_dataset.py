@@ -8,6 +8,7 @@ from pathlib import Path
 
 from detector.images import IMAGE_SUFFIXES
 from pgan.datasets.errors import DatasetError
+from pgan.datasets.records import Annotation
 from pgan.datasets.reid_dataset import Parser, ReIDDataset
 from pgan.datasets.text import number_names
 from pgan.registry import DATASETS
@@ -67,6 +68,11 @@ class FolderDataset(ReIDDataset):
     def parser(self, role: str) -> Parser:
         """Nothing is left to do."""
         return lambda entry: entry
+
+    def annotations(self, role: str) -> Iterator[Annotation]:
+        """Vehicles by the names of their folders."""
+        for known in super().annotations(role):
+            yield known._replace(vehicle=Path(known.path).parent.name)
 
     def _has(self, role: str) -> bool:
         return (Path(self.data_root) / _FOLDERS[role]).is_dir()

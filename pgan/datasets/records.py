@@ -26,6 +26,22 @@ class ReIDImage(NamedTuple):
     line: int = 0
 
 
+class Annotation(NamedTuple):
+    """An image with its labels as the data set's owners write them, to be shown to people.
+
+    Attributes:
+        path: Relative to the data root, with ``/``.
+        vehicle: Identity.
+        camera: Camera, empty where it is not known.
+        time: When it was taken, a date or a number such as a video's frame; empty where it is not known.
+    """
+
+    path: str
+    vehicle: str
+    camera: str = ""
+    time: str = ""
+
+
 class Records(Sequence):
     """Images as arrays that give a dict each when asked: a million fit, and loader workers share them.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from detector.cache import PartCache
 from pgan.datasets.disk import missing_images
 from pgan.datasets.errors import DatasetError, refuse
-from pgan.datasets.records import Records, ReIDImage
+from pgan.datasets.records import Annotation, Records, ReIDImage
 from pgan.datasets.text import read_lines
 from pgan.registry import TRANSFORMS
 
@@ -148,6 +148,12 @@ class ReIDDataset(BaseDataset):
         if not images:
             self.on_fault(DatasetError(f"{file}: the {role} split lists no image", "empty list"))
         return list(images.values())
+
+    def annotations(self, role: str) -> Iterator[Annotation]:
+        """The images of one role, in the order of its list, with their labels as the list has them."""
+        for image in self.read_split(role):
+            camera = str(image.camera_id) if image.camera_id >= 0 else ""
+            yield Annotation(image.path, str(image.vehicle_id), camera)
 
     def load_data_list(self) -> Records:
         """Read the split, check it against the disk and the part cache, and report what was found."""

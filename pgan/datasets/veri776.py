@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pgan.datasets.errors import DatasetError, refuse
-from pgan.datasets.records import ReIDImage
+from pgan.datasets.records import Annotation, ReIDImage
 from pgan.datasets.reid_dataset import Parser, ReIDDataset
 from pgan.datasets.text import read_lines, read_xml, relative_path
 from pgan.registry import DATASETS
@@ -71,6 +71,12 @@ class VeRi776(ReIDDataset):
             return f"{folder}/{relative_path(name)}", *_identity(name, labels, labels_file)
 
         return parse
+
+    def annotations(self, role: str) -> Iterator[Annotation]:
+        """With the time that a name states: frames of the video, each camera's from its own beginning."""
+        for known in super().annotations(role):
+            time = re.match(r"\d+_c\d+_(\d+)", Path(known.path).name)
+            yield known._replace(time=str(int(time[1]))) if time else known
 
     def further_faults(self, found: dict[str, list[ReIDImage]]) -> Iterator[DatasetError]:
         """Compare the lists of good matches and of junk, where there are any, with the labels."""

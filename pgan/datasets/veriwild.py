@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pgan.datasets.errors import DatasetError
+from pgan.datasets.records import Annotation
 from pgan.datasets.reid_dataset import Parser, ReIDDataset
 from pgan.datasets.text import as_number, image_path, read_lines, split_fields
 from pgan.registry import DATASETS
 
 UNKNOWN = "unknown"
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
 @DATASETS.register_module()
@@ -90,6 +95,17 @@ class VERIWild(ReIDDataset):
             return path, as_number(name.partition("/")[0], "vehicle"), camera
 
         return parse
+
+    def annotations(self, role: str) -> Iterator[Annotation]:
+        """With the time, from where the cameras are; copies of that file may lack it."""
+        times = {}
+        if self.cameras != UNKNOWN:
+            for _, text in read_lines(Path(self.data_root) / self.cameras, errors="replace"):
+                image, _, time, *_ = [*text.split(";"), "", ""]
+                name = f"images/{image.removesuffix('.jpg')}.jpg"
+                times[name] = time if _DATE.fullmatch(time) else ""
+        for known in super().annotations(role):
+            yield known._replace(time=times.get(known.path, ""))
 
     def _read_cameras(self, file: Path) -> dict[str, int]:
         """Camera of each vehicle/image."""

@@ -98,7 +98,11 @@ def draw_boxes(
 
 
 def ranked_row(
-    query: Picture, results: Sequence[Picture], correct: Sequence[bool], tile: int = 208
+    query: Picture,
+    results: Sequence[Picture],
+    correct: Sequence[bool | None],
+    tile: int = 208,
+    columns: int | None = None,
 ) -> np.ndarray:
     """A query and what was found for it, nearest first.
 
@@ -108,11 +112,12 @@ def ranked_row(
     Args:
         query: The query.
         results: The gallery images found.
-        correct: Whether each is the query's vehicle.
+        correct: Whether each is the query's vehicle; None where that is not known: no colour, no mark.
         tile: Side of the square that each picture is fitted into, pixels.
+        columns: Tiles in a row, the query's among them; None for all in one.
 
     Returns:
-        (height, width, 3) uint8 RGB, as wide as ``len(results) + 1`` tiles.
+        (height, width, 3) uint8 RGB, as wide as ``len(results) + 1`` tiles, or ``columns``.
 
     Raises:
         ValueError: ``results`` and ``correct`` differ in length.
@@ -121,10 +126,11 @@ def ranked_row(
         raise ValueError(f"{len(results)} results, but {len(correct)} marks")
     tiles = [_framed(query, tile, BLUE)]
     for picture, good in zip(results, correct):
-        framed = _framed(picture, tile, GREEN if good else RED)
-        _mark(framed, good)
+        framed = _framed(picture, tile, None if good is None else GREEN if good else RED)
+        if good is not None:
+            _mark(framed, good)
         tiles.append(framed)
-    return _grid(tiles, len(tiles))
+    return _grid(tiles, columns or len(tiles))
 
 
 def contact_sheet(pictures: Sequence[Picture], columns: int, tile: int = 208) -> np.ndarray:

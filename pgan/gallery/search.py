@@ -1,0 +1,313 @@
+"""Searching a gallery: filters, the index or exact comparison, re-ranking of the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from pgan.evaluation import KReciprocal, Refinement
+from pgan.files import write_json
+from pgan.gallery.errors import GalleryError
+from pgan.gallery.index import Index, SearchIndexError, build_index, load_index
+from pgan.gallery.store import INDEX, Entry, Gallery, read_json
+from pgan.gallery.times import Time
+
+BUILT = "built.json"  # what the index is of
+_BATCH = 64  # queries compared together
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which images of a gallery may be found.
+
+    Attributes:
+        cameras: By one of these; empty for any.
+        cameras_not: By none of these.
+        other_cameras: Not by the query's own, where that is known; images of unknown cameras stay, as
+            they are no junk in the metrics.
+        after: At that time or later; images without a time of that kind are not found. None for any.
+        before: Earlier than that, likewise.
+    """
+
+    cameras: Sequence[str] = ()
+    cameras_not: Sequence[str] = ()
+    other_cameras: bool = False
+    after: Time | None = None
+    before: Time | None = None
+
+    def among(self, gallery: Gallery, camera: str = "") -> np.ndarray | None:
+        """(N,) bool, the images that may be found for a query by this camera; None for all.
+
+        Raises:
+            GalleryError: No image of the gallery has such a camera, or a time of that kind.
+        """
+        masks = []
+        known = set(gallery.cameras.tolist()) if self.cameras or self.cameras_not else set()
+        for name in (*self.cameras, *self.cameras_not):
+            if name not in known:
+                named = ", ".join(sorted(known - {""})) or "none that is known"
+                raise GalleryError(
+                    f"no image of {gallery.path} is by camera {name!r}: it has {named}"
+                )
+        if self.cameras:
+            masks.append(np.isin(gallery.cameras, list(self.cameras)))
+        if self.cameras_not:
+            masks.append(~np.isin(gallery.cameras, list(self.cameras_not)))
+        if self.other_cameras and camera:
+            masks.append(gallery.cameras != camera)
+        for time, passes in ((self.after, np.greater_equal), (self.before, np.less)):
+            if time is not None:
+                masks.append(passes(_times(gallery, time), time.value))
+        return np.logical_and.reduce(masks) if masks else None
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What is searched for.
+
+    Attributes:
+        feature: (C,) float32.
+        known: The image, with vehicle and camera where they are known.
+        row: Of the gallery, if the image is in it: it is not found itself.
+    """
+
+    feature: np.ndarray
+    known: Entry
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An image that was found.
+
+    Attributes:
+        row: Of the gallery.
+        distance: Squared Euclidean.
+        reranked: Distance by which it stands where it stands; None without re-ranking.
+    """
+
+    row: int
+    distance: float
+    reranked: float | None = None
+
+
+class Searcher:
+    """Searches a gallery through its index, or exactly where there is none.
+
+    An index is of the gallery as it was when it was built. Images that were added since are compared
+    exactly, and what is found among them is merged. After a removal it is not used until it is built again.
+
+    Args:
+        gallery: Not empty.
+
+    Attributes:
+        stale (str): Why the index that there is was not used; empty if it was, or there is none.
+
+    Raises:
+        GalleryError: The gallery is empty.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        gallery.refuse_empty()
+        self.gallery = gallery
+        self.stale = ""
+        self._index = self._open()
+
+    def _open(self) -> Index | None:
+        covered, self.stale = covered_rows(self.gallery)
+        if not covered:
+            return None
+        try:
+            return load_index(self.gallery.path / INDEX, _Lazy(self.gallery, covered))
+        except SearchIndexError as error:
+            self.stale = str(error)
+            return None
+
+    @property
+    def covered(self) -> int:
+        """Images that the index serves; the others are compared exactly."""
+        return 0 if self._index is None else len(self._index)
+
+    @cached_property
+    def _exact(self) -> Index:
+        """Of the images that the index does not serve."""
+        return build_index(
+            self.gallery.features(np.arange(self.covered, len(self.gallery))), "exact"
+        )
+
+    def nearest(
+        self, queries: np.ndarray, k: int, among: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest of the images that may be found; of images at one distance, the lower row first.
+
+        Args:
+            queries: (Q, C) float32.
+            k: At least 1.
+            among: (N,) bool; None for all.
+
+        Returns:
+            (Q, k) float32 squared Euclidean distances and (Q, k) int64 rows; infinite and -1 where there is
+            none.
+
+        Raises:
+            SearchIndexError: k below 1, or queries of another dimension.
+        """
+        some, found = self.covered, []
+        if self._index is not None:
+            inside = None if among is None else among[:some]
+            distances, rows = self._index.search(queries, k, inside)
+            # What passes a filter may lie where an index does not look.
+            there = some if inside is None else int(inside.sum())
+            short = (rows >= 0).sum(1) < min(k, there)
+            if short.any():
+                allowed = np.arange(some) if inside is None else np.flatnonzero(inside)
+                subset = build_index(self.gallery.features(allowed), "exact")
+                distances[short], places = subset.search(queries[short], k)
+                rows[short] = np.where(places >= 0, allowed[places], -1)
+            found.append((distances, rows))
+        if some < len(self.gallery):
+            inside = None if among is None else among[some:]
+            distances, rows = self._exact.search(queries, k, inside)
+            found.append((distances, np.where(rows >= 0, rows + some, -1)))
+        distances, rows = (np.concatenate(side, axis=1) for side in zip(*found))
+        order = np.lexsort((rows, distances))[:, :k]
+        return np.take_along_axis(distances, order, 1), np.take_along_axis(rows, order, 1)
+
+    def search(
+        self,
+        queries: Sequence[Query],
+        k: int = 20,
+        filters: Filters = Filters(),
+        rerank: int = 0,
+    ) -> list[list[Hit]]:
+        """The first k images for each query, without the query itself.
+
+        Args:
+            queries: At least one.
+            k: At least 1.
+            filters: Which images may be found.
+            rerank: How many of the nearest are ordered anew by k-reciprocal encoding, each query with its
+                own nearest images; 0 for none.
+
+        Raises:
+            GalleryError: k below 1, a filter that fits nothing, a query of unknown camera for
+                ``other_cameras``.
+        """
+        if k < 1:
+            raise GalleryError(f"the first {k} images are asked for: ask for 1 or more")
+        camera = _camera_of if filters.other_cameras else lambda query: ""
+        found: dict[int, list[Hit]] = {}
+        numbered = sorted(enumerate(queries), key=lambda item: camera(item[1]))
+        for own, group in groupby(numbered, key=lambda item: camera(item[1])):
+            among, members = filters.among(self.gallery, own), list(group)
+            for start in range(0, len(members), _BATCH):
+                batch = members[start : start + _BATCH]
+                features = np.stack([query.feature for _, query in batch])
+                # One more, since a query may find itself.
+                distances, rows = self.nearest(features, max(k, rerank) + 1, among)
+                for (number, query), near, places in zip(batch, distances, rows):
+                    wanted = (places >= 0) & (places != (-1 if query.row is None else query.row))
+                    hits = [Hit(int(r), float(d)) for r, d in zip(places[wanted], near[wanted])]
+                    found[number] = self._reranked(query, hits, rerank)[:k]
+        return [found[number] for number in range(len(queries))]
+
+    def _reranked(self, query: Query, hits: list[Hit], count: int) -> list[Hit]:
+        """The first of the hits ordered anew (Zhong et al., CVPR 2017), the others behind them."""
+        first, rest = hits[:count], hits[count:]
+        if len(first) < 2:
+            return hits
+        near = self.gallery.features(np.array([hit.row for hit in first]))
+        setting = Refinement(rerank=True)
+        encoded = KReciprocal(
+            np.concatenate([query.feature[None], near]), setting.k1, setting.k2, setting.weight
+        )
+        places = np.arange(1, len(first) + 1)
+        distances = encoded.distances(np.array([0]), places).rows(0, 1)[0].tolist()
+        again = [Hit(hit.row, hit.distance, d) for hit, d in zip(first, distances)]
+        return sorted(again, key=lambda hit: hit.reranked) + rest
+
+
+class _Lazy:
+    """Features of a gallery's first rows, read where they are looked at: what an index needs of an array."""
+
+    dtype = np.dtype(np.float32)
+    ndim = 2
+
+    def __init__(self, gallery: Gallery, count: int) -> None:
+        self.gallery = gallery
+        self.shape = (count, gallery.dimensions)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        rows = np.asarray(rows)
+        found = self.gallery.features(np.where(rows < 0, rows + len(self), rows).ravel())
+        return found.reshape(*rows.shape, self.shape[1])
+
+
+def build(gallery: Gallery, kind: str = "auto", seed: int = 0, progress: bool = False) -> Index:
+    """Build the index of a gallery, measure its recall and keep it in the gallery's folder.
+
+    Args:
+        gallery: Not empty.
+        kind: See `pgan.gallery.index.build_index`.
+        seed: Likewise.
+        progress: Show a bar.
+
+    Raises:
+        GalleryError: The gallery is empty; no such kind, or too few images for it.
+    """
+    gallery.refuse_empty()
+    index = build_index(gallery.features(), kind, seed, progress=progress)
+    index.save(gallery.path / INDEX)
+    about = {
+        "kind": index.kind,
+        "recall": index.recall,
+        "seconds": index.seconds,
+        "bytes_per_image": index.bytes_per_image,
+        "shards": [shard.name for shard in gallery.shards],
+    }
+    write_json(gallery.path / INDEX / BUILT, about)
+    return index
+
+
+def about_index(gallery: Gallery) -> dict[str, Any] | None:
+    """What is known of the gallery's index; None if none was built."""
+    file = gallery.path / INDEX / BUILT
+    return read_json(file) if file.is_file() else None
+
+
+def covered_rows(gallery: Gallery) -> tuple[int, str]:
+    """How many of the gallery's first rows its index is of, and why none, if there is an index."""
+    about = about_index(gallery)
+    if about is None or about["kind"] == "exact":
+        return 0, ""
+    names = [shard.name for shard in gallery.shards]
+    if names[: len(about["shards"])] != about["shards"]:
+        return 0, "images were removed since the index was built"
+    return sum(shard.rows for shard in gallery.shards[: len(about["shards"])]), ""
+
+
+def _times(gallery: Gallery, time: Time) -> np.ndarray:
+    times = gallery.times(time.kind)
+    if not np.isfinite(times).any():
+        raise GalleryError(
+            f"no image of {gallery.path} has a {time.kind} for its time, to compare with {time}: leave out "
+            "--after and --before, or see `info`"
+        )
+    return times
+
+
+def _camera_of(query: Query) -> str:
+    if not query.known.camera:
+        raise GalleryError(
+            f"{query.known.path}: its camera is not known, since it is not in the gallery with one: say "
+            "--camera-not ID in place of --other-cameras"
+        )
+    return query.known.camera
