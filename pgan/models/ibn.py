@@ -1,0 +1,37 @@
+"""IBN-Net-a: instance and batch normalisation side by side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet
+
+SUFFIX = "_ibn_a"
+
+
+class IBN(nn.Module):
+    """Instance normalisation of the first half of the channels, batch normalisation of the others (Pan et al.,
+    "Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net", 2018, Figure 3a).
+
+    The parameters are named as in the authors' release, so that its files load.
+
+    Args:
+        channels: Of the map.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.half = channels // 2
+        self.IN = nn.InstanceNorm2d(self.half, affine=True)
+        self.BN = nn.BatchNorm2d(channels - self.half)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return torch.cat([self.IN(x[:, : self.half]), self.BN(x[:, self.half :])], 1)
+
+
+def insert_ibn(resnet: ResNet) -> None:
+    """Make IBN-Net-a of a ResNet: the first normalisation of each block but those of ``layer4``."""
+    for stage in (resnet.layer1, resnet.layer2, resnet.layer3):
+        for block in stage:
+            block.bn1 = IBN(block.bn1.num_features)

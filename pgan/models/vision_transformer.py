@@ -1,0 +1,45 @@
+"""torchvision's vision transformers (Dosovitskiy et al., 2021) with a map in and a map out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import VisionTransformer
+
+
+class MapEncoder(nn.Module):
+    """The encoder of a vision transformer on a map of patches of any size.
+
+    The class token takes part in the attention and is left off the map. The positions, learned on a square
+    grid, are interpolated to the grid at hand.
+
+    Args:
+        model: Whose encoder and class token it takes.
+    """
+
+    def __init__(self, model: VisionTransformer) -> None:
+        super().__init__()
+        encoder = model.encoder
+        self.class_token, self.pos_embedding = model.class_token, encoder.pos_embedding
+        self.dropout, self.layers, self.ln = encoder.dropout, encoder.layers, encoder.ln
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(B, C, h, w) embedded patches -> (B, C, h, w) encoded."""
+        size = patches.shape[2:]
+        tokens = patches.flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], 1)
+        tokens = self.dropout(tokens + self.positions(size))
+        return self.ln(self.layers(tokens))[:, 1:].transpose(1, 2).unflatten(2, size)
+
+    def positions(self, size: tuple[int, int]) -> Tensor:
+        """(1, 1 + h * w, C) float32 embeddings of the class token and of the h x w patches."""
+        token, patches = self.pos_embedding[:, :1], self.pos_embedding[:, 1:]
+        side = math.isqrt(patches.shape[1])
+        if tuple(size) == (side, side):
+            return self.pos_embedding
+        grid = patches.transpose(1, 2).unflatten(2, (side, side))
+        grid = F.interpolate(grid, tuple(size), mode="bicubic", antialias=True)
+        return torch.cat([token, grid.flatten(2).transpose(1, 2)], 1)
