@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/bot_r50.py',
+    '../_base_/datasets/vehicle1m_128x256.py',
+    '../_base_/schedules/bot_120e.py',
+    '../_base_/default_runtime.py',
+]
