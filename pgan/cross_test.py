@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,12 +41,21 @@ class Side:
         path: Its config file.
         cfg: What that says, options merged.
         checkpoint: Weights of a model; None for a test set.
+
+    Raises:
+        ConfigError: The name cannot be a folder's.
     """
 
     name: str
     path: str
     cfg: Config
     checkpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w .+-]*", self.name):
+            raise ConfigError(
+                f"{self.name!r} is also a folder's name: use letters, digits, . + - _ and spaces"
+            )
 
     @classmethod
     def parse(cls, text: str, is_model: bool, options: dict[str, Any] | None = None) -> Side:
@@ -74,11 +83,12 @@ class Side:
         size = f"-{data.test_size}" if data.get("test_size") else ""
         name = words[least] if len(words) > least else ""
         name = name or (Path(words[0]).stem if is_model else f"{data.type}{size}")
-        if not re.fullmatch(r"\w[\w .+-]*", name):
-            raise ConfigError(
-                f"{text!r}: {name!r} is also a folder's name: use letters, digits, . + - _"
-            )
         return cls(name, words[0], cfg, words[1] if is_model else None)
+
+    @property
+    def with_parts(self) -> bool:
+        """Whether it names a part cache."""
+        return bool(self.cfg.test_dataloader.dataset.get("part_cache"))
 
     @cached_property
     def checkpoint_sha256(self) -> str:
@@ -98,8 +108,7 @@ def combine(model: Side, test: Side) -> Config:
     """
     cfg = copy.deepcopy(model.cfg)
     own, other = cfg.test_dataloader.dataset, test.cfg.test_dataloader.dataset
-    with_parts = bool(own.get("part_cache"))
-    if with_parts and not other.get("part_cache"):
+    if model.with_parts and not test.with_parts:
         raise ConfigError(
             f"{model.name} looks at parts, and the test set {test.name} has no part cache: name the one "
             f"that tools/extract_parts.py made of it, {test.path}:{test.name}:part_cache=FOLDER"
@@ -107,8 +116,8 @@ def combine(model: Side, test: Side) -> Config:
     cfg.test_dataloader.dataset = ConfigDict(
         copy.deepcopy(other),
         pipeline=own.pipeline,
-        part_cache=other.part_cache if with_parts else None,
-        num_parts=own.get("num_parts", 0) if with_parts else 0,
+        part_cache=other.part_cache if model.with_parts else None,
+        num_parts=own.get("num_parts", 0) if model.with_parts else 0,
     )
     cfg.test_evaluator = copy.deepcopy(test.cfg.test_evaluator)
     return cfg
@@ -189,10 +198,13 @@ class Matrix:
     Attributes:
         results: As :meth:`Pair.result` gives them, model by model.
         metrics: Names of the metrics to show.
+        stacked: A line for each pair, for many test sets, metrics, or pairs that there are not; else a line
+            for each model.
     """
 
     results: Sequence[dict[str, Any]]
     metrics: Sequence[str] = METRICS
+    stacked: bool = False
 
     def rows(self) -> dict[str, dict[tuple[str, str], tuple[float, float | None]]]:
         """Model -> test set with its protocol, and metric -> mean and standard deviation."""
@@ -206,27 +218,57 @@ class Matrix:
 
     def markdown(self) -> str:
         """The table, and below it how each test set was scored."""
+        notes = {r["test"]["name"]: r["description"] for r in self.results}
+        table = self._stacked_table() if self.stacked else self._wide_table()
+        return "\n\n".join([table, *(f"{name}: {note}." for name, note in notes.items())]) + "\n"
+
+    def _wide_table(self) -> str:
         rows = self.rows()
         columns = [f"{test} {name}" for test, name in next(iter(rows.values()))]
         lines = [
             [model, *(with_deviation(mean, std) for mean, std in row.values())]
             for model, row in rows.items()
         ]
-        notes = {r["test"]["name"]: r["description"] for r in self.results}
-        table = markdown_table(["Model", *columns], lines)
-        return "\n\n".join([table, *(f"{name}: {note}." for name, note in notes.items())]) + "\n"
+        return markdown_table(["Model", *columns], lines)
+
+    def _stacked_table(self) -> str:
+        lines = [
+            [
+                *(result["test"]["name"], result["model"]["name"]),
+                *(
+                    with_deviation(result["metrics"][m], result["stds"].get(m))
+                    for m in self.metrics
+                ),
+            ]
+            for result in self.results
+        ]
+        return markdown_table(["Test set", "Model", *self.metrics], lines, left=2)
 
     def csv(self) -> str:
         """The table with all digits, standard deviations in columns of their own."""
+        return csv_table(self._stacked_lines() if self.stacked else self._wide_lines())
+
+    def _wide_lines(self) -> list[dict[str, object]]:
         lines = []
         for model, row in self.rows().items():
             line: dict[str, object] = {"model": model}
             for (test, name), (mean, std) in row.items():
-                line[f"{test} {name}"] = mean
-                if std is not None:
-                    line[f"{test} {name} std"] = std
+                line |= _with_std(f"{test} {name}", mean, std)
             lines.append(line)
-        return csv_table(lines)
+        return lines
+
+    def _stacked_lines(self) -> list[dict[str, object]]:
+        lines = []
+        for result in self.results:
+            line = {
+                "test set": result["test"]["name"],
+                "protocol": result["protocol"]["name"],
+                "model": result["model"]["name"],
+            }
+            for name in self.metrics:
+                line |= _with_std(name, result["metrics"][name], result["stds"].get(name))
+            lines.append(line)
+        return lines
 
     def write(self, folder: Path) -> None:
         """Write ``matrix.md``, ``matrix.csv`` and, with protocols and counts, ``matrix.json``."""
@@ -251,15 +293,31 @@ def cross_test(
         names = [side.name for side in sides]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ConfigError(f"two are named {sorted(twice)[0]!r}: give each its name, {_FORM}")
+    check_metrics(metrics)
+    pairs = [Pair(model, test, Path(work_dir)) for model in models for test in tests]
+    matrix = Matrix(list(run_pairs(pairs, metrics)), tuple(metrics))
+    matrix.write(Path(work_dir))
+    return matrix
+
+
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Refuse what is no metric of a matrix.
+
+    Raises:
+        ConfigError: One is unknown.
+    """
     for name in metrics:
         if not re.fullmatch(r"mAP|mINP|Rank-[1-9]\d*", name):
             raise ConfigError(f"{name!r} is not a metric here: use mAP, mINP or Rank-k")
-    pairs = [Pair(model, test, Path(work_dir)) for model in models for test in tests]
-    results = []
+
+
+def run_pairs(pairs: Sequence[Pair], metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Say which pair it is at, and yield its :meth:`Pair.result`."""
     for number, pair in enumerate(pairs, start=1):
         kept = "kept" if pair.kept else "running"
         print(f"[{number}/{len(pairs)}] {pair.model.name} on {pair.test.name}: {kept}", flush=True)
-        results.append(pair.result(metrics))
-    matrix = Matrix(results, tuple(metrics))
-    matrix.write(Path(work_dir))
-    return matrix
+        yield pair.result(metrics)
+
+
+def _with_std(name: str, mean: float, std: float | None) -> dict[str, float]:
+    return {name: mean} if std is None else {name: mean, f"{name} std": std}

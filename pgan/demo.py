@@ -130,8 +130,7 @@ class Demo:
 
     def reid_commands(self) -> list[list[str]]:
         """What trains and tests the models, as arguments of Python."""
-        jobs = plan(self.sweep(), self.reid_dir)
-        return [c for job in jobs for c in (job.train_command(), *map(job.test_command, job.runs))]
+        return [c for job in plan(self.sweep(), self.reid_dir) for c in job.commands()]
 
     def features(self) -> dict[str, list[FeatureSet]]:
         """Model → its features of the test set, one per seed; PGAN's with the D of its training."""

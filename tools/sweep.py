@@ -92,7 +92,7 @@ def make_sweep(args: argparse.Namespace) -> Sweep:
 def print_commands(sweep: Sweep, work_dir: str) -> None:
     """Print what a sweep would run."""
     for job in plan(sweep, work_dir):
-        for command in [job.train_command(), *map(job.test_command, job.runs)]:
+        for command in job.commands():
             print(f"python {shlex.join(command)}")
 
 

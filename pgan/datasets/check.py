@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from pgan.datasets.reid_dataset import ReIDDataset
 from pgan.datasets.reid_union import ReIDUnion
 from pgan.registry import DATASETS
 
-_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
 @dataclass
@@ -66,7 +66,7 @@ def check_config(
     """
     report = CheckReport()
     parts: list[_Part] = []
-    for dataset in _datasets(cfg):
+    for dataset in unread_datasets(cfg):
         dataset.on_fault = report.note
         found = dict(_read(dataset, report))
         parts += [_Part(dataset, role, images) for role, images in found.items()]
@@ -81,11 +81,24 @@ def check_config(
     return report
 
 
-def _datasets(cfg: Mapping[str, Any]) -> Iterator[ReIDDataset]:
-    """Every data set of a config once, not yet read; of a union, its members."""
+def unread_datasets(
+    cfg: Mapping[str, Any], loaders: Sequence[str] = LOADERS, with_parts: bool = False
+) -> Iterator[ReIDDataset]:
+    """Every data set of a config once, not yet read; of a union, its members.
+
+    Args:
+        cfg: Of :func:`pgan.apis.load_config`.
+        loaders: Whose data sets.
+        with_parts: Open their part caches.
+
+    Raises:
+        DatasetError, CacheError: One cannot be opened: its folder, its part cache or an option is wrong.
+    """
+    bare = {"pipeline": [], "lazy_init": True}
+    if not with_parts:
+        bare |= {"part_cache": None, "num_parts": 0}
     seen: list[dict] = []
-    for loader in filter(None, map(cfg.get, _LOADERS)):
-        bare = {"part_cache": None, "num_parts": 0, "pipeline": [], "lazy_init": True}
+    for loader in filter(None, map(cfg.get, loaders)):
         settings = {**loader["dataset"], **bare}
         if settings not in seen:
             seen.append(settings)

@@ -120,6 +120,7 @@ class Job:
         max_epochs: When it ends; None if it counts iterations.
         runs: At least one.
         keep_features: Whether the tests keep their features.
+        tested: Whether the runs are tested, or finished once they are trained.
     """
 
     folder: RunFolder
@@ -127,6 +128,7 @@ class Job:
     max_epochs: int | None
     runs: list[Run] = field(default_factory=list)
     keep_features: bool = False
+    tested: bool = True
 
     @property
     def title(self) -> str:
@@ -135,8 +137,15 @@ class Job:
         return (unchanged or self.runs)[0].title
 
     def pending(self) -> list[Run]:
-        """Tests that are not finished."""
+        """Runs that are not finished."""
+        if not self.tested:
+            return [] if self.checkpoint.is_file() else self.runs
         return [run for run in self.runs if run.results() is None]
+
+    def commands(self) -> list[list[str]]:
+        """All that is run, as arguments of Python."""
+        tests = map(self.test_command, self.runs) if self.tested else ()
+        return [self.train_command(), *tests]
 
     def train_command(self, gpus: int = 1) -> list[str]:
         """Arguments of Python to train, from the newest checkpoint where there is one."""
@@ -173,7 +182,7 @@ def plan(sweep: Sweep, work_dir: str | os.PathLike[str]) -> list[Job]:
             name = _slug(option_words(changed)) or "as_it_is"
             path = Path(work_dir) / Path(point.config).stem / name / f"seed_{seed}"
             if path not in jobs:
-                jobs[path] = _job(path, point.config, options, sweep.keep_features)
+                jobs[path] = _job(path, point.config, options, sweep)
             job = jobs[path]
             tested = _changes(cfgs[point.config], point.test_options)
             folder = _test_folder(job, tested) if tested else job.folder
@@ -190,11 +199,12 @@ def _changes(cfg: Config, options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if lookup(cfg, key) != value}
 
 
-def _job(path: Path, config: str, options: Mapping[str, Any], keep_features: bool) -> Job:
+def _job(path: Path, config: str, options: Mapping[str, Any], sweep: Sweep) -> Job:
     cfg = load_config(config, dict(options))
     epochs = cfg.train_cfg.get("max_epochs")
     last = f"epoch_{epochs}.pth" if epochs else f"iter_{cfg.train_cfg.max_iters}.pth"
-    return Job(RunFolder.of(path, config, options, cfg), path / last, epochs, [], keep_features)
+    folder = RunFolder.of(path, config, options, cfg)
+    return Job(folder, path / last, epochs, [], sweep.keep_features, sweep.tested)
 
 
 def _test_folder(job: Job, changed: Mapping[str, Any]) -> RunFolder:

@@ -61,6 +61,7 @@ class Sweep:
         options: Config keys to change in all points; a point's own come after them.
         name: Of its table and plot, as files.
         keep_features: Whether each test keeps its features, for ``tools/evaluate.py``.
+        tested: Whether there are tests; without them its trainings are run, and leave checkpoints alone.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Sweep:
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = "sweep"
     keep_features: bool = False
+    tested: bool = True
 
     @property
     def columns(self) -> list[str]:

@@ -180,14 +180,19 @@ class Runner:
             self.free.put(place)
 
     def _train_and_test(self, job: Job, place: Mapping[str, str], lock: int) -> None:
+        pending = job.pending()
         job.folder.claim()
         if not job.checkpoint.is_file():
             self._call(job, job.train_command(self.gpus_per_run), "train", place, lock)
-        for run in job.pending():
-            run.folder.claim()
-            self._call(job, job.test_command(run), "test", place, lock)
-            self.progress.finished(run.title, self._score(run))
+        for run in pending:
+            done = self._test(job, run, place, lock) if job.tested else "trained"
+            self.progress.finished(run.title, done)
         self.progress.update(job.title, 1.0)
+
+    def _test(self, job: Job, run: Run, place: Mapping[str, str], lock: int) -> str:
+        run.folder.claim()
+        self._call(job, job.test_command(run), "test", place, lock)
+        return self._score(run)
 
     def _call(
         self, job: Job, command: list[str], what: str, place: Mapping[str, str], lock: int
