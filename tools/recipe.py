@@ -1,0 +1,62 @@
+"""Train the models of a recipe, test them on all its lists, and print one table.
+
+What the disk has no data for is left out, and said. The same command goes on from where it was stopped; the
+table of what there is lies in the work dir all the time::
+
+    python tools/recipe.py configs/recipes/large_scale.py
+    python tools/recipe.py configs/recipes/large_scale.py --models 'bot_r50 VehicleID' --dry-run
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+from mmengine.config import DictAction
+
+from pgan.recipes import Recipe
+from pgan.tools.cli import report_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("config", help="a recipe, see configs/recipes")
+    add("--work-dir", default="work_dirs/recipes", help="trainings, which recipes share; tables")
+    add(
+        "--models", nargs="+", default=[], metavar="NAME", help="of the recipe's models, these only"
+    )
+    add("--no-training", action="store_true", help="test what is trained, and train nothing")
+    add("--jobs", type=int, help="trainings side by side (one on each GPU; without a GPU, one)")
+    add("--gpus-per-run", type=int, default=1, help="train each on so many, a batch on each (1)")
+    add(
+        "--dry-run", action="store_true", help="print what would be trained and tested, run nothing"
+    )
+    add("--cfg-options", nargs="+", action=DictAction, help="override keys of every model")
+    return parser.parse_args()
+
+
+@report_errors
+def main() -> int:
+    """Run what is not finished, print the table and say where it is kept."""
+    args = parse_args()
+    recipe = Recipe.read(args.config, args.models, args.cfg_options)
+    if args.dry_run:
+        trainings, cells = recipe.ready(args.work_dir, not args.no_training)
+        for command in (job.train_command() for job in trainings if job.pending()):
+            print(f"python {shlex.join(command)}")
+        for model, test in cells:
+            print(f"test {model.name} on {test.name}")
+        return 0
+    matrix = recipe.run(args.work_dir, args.jobs, args.gpus_per_run, not args.no_training)
+    print(f"\n**{recipe.models.title}**\n\n{matrix.markdown()}")
+    print(f"also in {args.work_dir}/{recipe.name}: matrix.md, matrix.csv, matrix.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
