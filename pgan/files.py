@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +38,30 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     except BaseException:
         os.unlink(draft)
         raise
+    _sync_folder(path.parent)
     return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's entries on disk, too: after a power cut, a name that was moved is there."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems cannot
+        pass
+    finally:
+        os.close(handle)
+
+
+def drafts(folder: str | os.PathLike[str], name: str = r".+") -> list[Path]:
+    """What killed writers of :func:`write_atomically` left in a folder, or living ones have there.
+
+    Args:
+        folder: Its subfolders are not looked into; it need not be there.
+        name: Pattern of the names of the files that were to be written.
+    """
+    pattern = re.compile(rf"\.{name}\.[a-z0-9_]{{8}}")
+    return [file for file in Path(folder).glob(".*") if pattern.fullmatch(file.name)]
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> Path:

@@ -15,10 +15,10 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='pgan.AtomicCheckpointHook', interval=1, max_keep_ckpts=1, save_best='reid/mAP',
+        type='pgan.AtomicCheckpointHook', interval=1, max_keep_ckpts=2, save_best='reid/mAP',
         rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'))
-custom_hooks = [dict(type='pgan.EpochSeedHook')]
+custom_hooks = [dict(type='pgan.ExactResumeHook')]
 
 visualizer = dict(
     type='Visualizer',

@@ -6,14 +6,15 @@ from pgan.engine.checkpoint import (
     latest_checkpoint,
     load_plain,
 )
+from pgan.engine.exact_resume import ExactResumeHook
 from pgan.engine.memory_format import ChannelsLastHook
-from pgan.engine.seeding import EpochSeedHook, seed_worker
+from pgan.engine.seeding import seed_worker
 
 __all__ = [
     "AtomicCheckpointHook",
     "ChannelsLastHook",
     "CheckpointError",
-    "EpochSeedHook",
+    "ExactResumeHook",
     "latest_checkpoint",
     "load_plain",
     "seed_worker",

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import zipfile
+import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
+from mmengine.logging import HistoryBuffer, print_log
+from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop
 
-from pgan.files import write_atomically
+from pgan.files import drafts, write_atomically
 from pgan.registry import HOOKS
 
 _HISTORY = "_history_buffer"
+_VALIDATED = "validated_epoch"
+_NAME = re.compile(r"(?:epoch_(?P<epoch>\d+)(?:_iter_(?P<step>\d+))?|iter_(?P<steps>\d+))\.pth")
 
 
 class CheckpointError(ValueError):
@@ -81,6 +86,8 @@ def load_plain(path: str, map_location: Any = "cpu") -> dict:
     file = Path(path).expanduser()
     if not file.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; check the path, or train first")
+    if zipfile.is_zipfile(file) and not is_whole(file):
+        raise CheckpointError(f"{path}: damaged: a checksum in it is wrong; use another checkpoint")
     try:
         return torch.load(file, map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file
@@ -95,47 +102,108 @@ def load_plain(path: str, map_location: Any = "cpu") -> dict:
 CheckpointLoader.register_scheme(prefixes="", loader=load_plain, force=True)
 
 
-def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """Return the newest whole ``epoch_N.pth`` / ``iter_N.pth`` of a run, or None if it has none.
+def is_whole(path: str | Path) -> bool:
+    """Whether a file is one of torch's archives, with every byte as it was written, by its checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, zlib.error):
+        return False
 
-    The number in the name decides, so a moved folder or a torn ``last_checkpoint`` file does no harm.
+
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """Return the newest whole checkpoint of a run, or None if it has none; say which are damaged.
+
+    The numbers in the name (``epoch_3.pth``, then ``epoch_3_iter_500.pth``, then ``epoch_4.pth``; or
+    ``iter_500.pth``) decide, so a moved folder or a torn ``last_checkpoint`` file does no harm.
+
+    Raises:
+        CheckpointError: It has checkpoints, all of them damaged.
     """
-    found = {
-        int(match[1]): file
-        for file in Path(work_dir).glob("*.pth")
-        if (match := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", file.name))
-    }
-    return found[max(found)] if found else None
+    damaged: list[str] = []
+    for file in _newest_first(work_dir):
+        if is_whole(file):
+            if damaged:
+                names = ", ".join(damaged)
+                print_log(
+                    f"{names}: truncated or damaged; {file.name}, the one before, is used",
+                    logger="current",
+                    level=logging.WARNING,
+                )
+            return file
+        damaged.append(file.name)
+    if damaged:
+        raise CheckpointError(
+            f"{work_dir}: {', '.join(damaged)}: truncated or damaged, and there is no other checkpoint: "
+            "delete it to begin anew"
+        )
+    return None
+
+
+def _newest_first(work_dir: str | Path) -> list[Path]:
+    found = {}
+    for file in Path(work_dir).glob("*.pth"):
+        if match := _NAME.fullmatch(file.name):
+            epoch, step = match["epoch"], match["step"] or match["steps"]
+            found[int(epoch or 0), int(step or 0)] = file
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 class _Postponed:
-    """A file backend whose removals are only noted down."""
+    """A file backend whose removals wait until they are told."""
 
-    def __init__(self, backend: LocalBackend, removed: list[str]) -> None:
-        self._backend, self._removed = backend, removed
+    def __init__(self, backend: LocalBackend) -> None:
+        self.backend, self.removed = backend, set()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
+        return getattr(self.backend, name)
 
     def remove(self, path: str) -> None:
-        self._removed.append(path)
+        self.removed.add(path)
+
+    def remove_now(self, kept: set[str | None]) -> None:
+        for path in self.removed - kept:
+            self.backend.remove(path)
+        self.removed.clear()
 
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's ``CheckpointHook`` with three faults mended.
+    """mmengine's ``CheckpointHook`` with its faults mended.
 
-    A file is written whole or not at all; the old checkpoint is removed only after the new one is on
-    disk; and it holds only tensors and plain types, so that ``--resume`` works with ``weights_only=True``
-    (mmengine #1655).
+    - A file, ``last_checkpoint`` too, is written whole or not at all, and the old checkpoint is removed only
+      after the new one is on disk. What a killed run left half-done, here or there, the next one ends: drafts
+      are removed, and so is a checkpoint too many; one process at a time trains in a folder.
+    - It holds only tensors and plain types, so that ``--resume`` works with ``weights_only=True`` (mmengine
+      #1655).
+    - Weights that are not finite are never saved.
+    - A validation that the kill cut short is made up for, so that the best checkpoint is the undisturbed
+      run's.
+
+    Args:
+        iter_interval: Steps between further checkpoints within an epoch, ``epoch_3_iter_500.pth`` after 500
+            steps in all; they count for ``max_keep_ckpts``. None for none.
+        args, kwargs: Of mmengine's hook.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, iter_interval: int | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("backend_args", {"backend": "pgan.atomic"})
         super().__init__(*args, **kwargs)
+        self.iter_interval = iter_interval
+        self.kept: list[int | str] = []  # steps of the checkpoints that are there, oldest first
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Turn everything in the checkpoint into tensors and plain types."""
+        """Refuse broken weights, and turn everything else into tensors and plain types.
+
+        Raises:
+            CheckpointError: A weight is NaN or infinite.
+        """
+        for name, value in checkpoint["state_dict"].items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise CheckpointError(
+                    f"step {checkpoint['meta']['iter']}: {name} is not finite, so nothing is saved: the last "
+                    "checkpoint stands; go on from it with a lower optim_wrapper.optimizer.lr"
+                )
         info = checkpoint["message_hub"]["runtime_info"]
         for key in list(info):
             try:
@@ -152,23 +220,85 @@ class AtomicCheckpointHook(CheckpointHook):
         if hub is not None:
             hub["log_scalars"] = {k: _restore_history(v) for k, v in hub["log_scalars"].items()}
 
-    @contextmanager
-    def _remove_after_saving(self) -> Iterator[None]:
-        backend, stale = self.file_backend, []
-        self.file_backend = _Postponed(backend, stale)
-        try:
-            yield
-        finally:
-            self.file_backend = backend
-        kept = {self.last_ckpt, getattr(self, "best_ckpt_path", None)}
-        for path in stale:
-            if path not in kept:
-                backend.remove(path)
+    def before_train(self, runner: Any) -> None:
+        """End what a killed run has begun."""
+        super().before_train(runner)  # removes checkpoints that are too many
+        self.kept = list(getattr(self, "keep_ckpt_ids", []))
+        self.last_ckpt = runner.message_hub.runtime_info.get("last_ckpt")
+        if is_main_process():
+            for folder in {self.out_dir, runner.work_dir}:
+                for draft in drafts(folder, r"(?:.+\.pth|last_checkpoint)"):
+                    draft.unlink()
+        if self._owes_validation(runner):
+            runner.logger.info(f"Validating epoch {runner.epoch}, which the last run did not.")
+            runner.val_loop.run()
 
-    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
-        with self._remove_after_saving():
-            super()._save_checkpoint_with_step(runner, step, meta)
+    def _owes_validation(self, runner: Any) -> bool:
+        loop = runner.train_loop
+        if runner.val_loop is None or not isinstance(loop, EpochBasedTrainLoop):
+            return False
+        loop._decide_current_val_interval()
+        at_hand = loop.epoch % loop.val_interval == 0 or loop.epoch == loop.max_epochs
+        due = loop.epoch >= max(loop.val_begin, 1) and at_hand
+        return due and runner.message_hub.runtime_info.get(_VALIDATED) != loop.epoch
+
+    def after_val_epoch(self, runner: Any, metrics: dict) -> None:
+        """Save the best checkpoint."""
+        if isinstance(runner._train_loop, EpochBasedTrainLoop):
+            runner.message_hub.update_info(_VALIDATED, runner.epoch)
+        super().after_val_epoch(runner, metrics)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, *args: Any, **kwargs: Any) -> None:
+        """Save within an epoch."""
+        super().after_train_iter(runner, batch_idx, *args, **kwargs)
+        if not (self.iter_interval and self.by_epoch):
+            return
+        at_end = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        if self.every_n_train_iters(runner, self.iter_interval) and not at_end:
+            steps = runner.iter + 1
+            meta = {"epoch": runner.epoch, "iter": steps}
+            self._save_checkpoint_with_step(runner, f"{runner.epoch}_iter_{steps}", meta)
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int | str, meta: dict) -> None:
+        """Save, and only then remove: mmengine removes first."""
+        if isinstance(self.file_backend, _Postponed):
+            # The new best one is on disk. The old goes before this file forgets it.
+            self._remove_old_best()
+        if self.kept[-1:] != [step]:
+            self.kept.append(step)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        # With the one that is still to go, for a run resumed from this file to remove.
+        runner.message_hub.update_info("keep_ckpt_ids", list(self.kept))
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        too_many = self.kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
+        self.kept = self.kept[len(too_many) :]
+        if is_main_process():
+            last = self.last_ckpt.encode()
+            write_atomically(Path(runner.work_dir) / "last_checkpoint", lambda f: f.write(last))
+            for old in too_many:
+                path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
+                if self.file_backend.isfile(path):
+                    self.file_backend.remove(path)
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
-        with self._remove_after_saving():
+        backend, self.file_backend = self.file_backend, _Postponed(self.file_backend)
+        try:
             super()._save_best_checkpoint(runner, metrics)
+            self._remove_old_best()
+        finally:
+            self.file_backend = backend
+
+    def _remove_old_best(self) -> None:
+        several = getattr(self, "best_ckpt_path_dict", {}).values()
+        self.file_backend.remove_now({getattr(self, "best_ckpt_path", None), *several})

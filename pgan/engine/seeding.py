@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed and the epoch, not on what ran before."""
+"""Random numbers that depend on the seed and the place in the training, not on what ran before."""
 
 from __future__ import annotations
 
@@ -8,29 +8,16 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmengine.dist import get_rank
-from mmengine.hooks import Hook
 
-from pgan.registry import FUNCTIONS, HOOKS
+from pgan.registry import FUNCTIONS
 
 
-@HOOKS.register_module()
-class EpochSeedHook(Hook):
-    """Seed every training epoch from (seed, epoch, rank).
-
-    mmengine's resume restores the seed but not the random state; with this hook a run that was
-    interrupted after an epoch and resumed is the run that was not.
-    """
-
-    priority = "VERY_HIGH"
-
-    def before_train_epoch(self, runner: Any) -> None:
-        """Seed Python, NumPy and torch."""
-        state = np.random.SeedSequence([runner.seed, runner.epoch, get_rank()]).generate_state(1)
-        seed = int(state[0])
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+def seed_all(*numbers: int) -> None:
+    """Seed Python, NumPy and torch, on every device, from numbers that are 0 or more."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 @FUNCTIONS.register_module()

@@ -1,0 +1,162 @@
+"""A training that is killed at any step and resumed is the training that was not, bit by bit.
+
+No random state is saved. Every draw is made from numbers that say where in the training it is made: the
+augmentation of a sample from (seed, epoch, step, place in the global batch), whichever worker makes it
+and however far it reads ahead; everything else of a step, such as dropout, from (seed, rank, step). The
+sampler's position is the step, which every checkpoint holds. So nothing is lost with the process, and as
+many processes as there may be draw alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pgan.engine.seeding import seed_all
+from pgan.registry import HOOKS
+
+_EPOCH, _STEP, _SAMPLE = range(3)  # what is drawn, so that no two draws share their numbers
+_LENGTH = "batches_per_epoch"  # in a checkpoint's meta
+_LOADER_OPTIONS = (
+    *("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "generator"),
+    *("multiprocessing_context", "prefetch_factor", "persistent_workers"),
+)
+
+
+class Draw(NamedTuple):
+    """A sample as the sampler draws it: its index, and what its augmentation is seeded from."""
+
+    index: int
+    seeds: tuple[int, ...]
+
+
+class SeededDataset(Dataset):
+    """A data set whose samples are read with the random numbers of their `Draw`.
+
+    Args:
+        dataset: Any with samples by index; its other attributes are seen through.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "dataset" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __getitem__(self, draw: Draw) -> Any:
+        seed_all(*draw.seeds)
+        return self.dataset[draw.index]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+class NumberedBatches(Sampler):
+    """The batches of another batch sampler, with the seeds of their samples, from any of them on.
+
+    What is skipped is indices alone: no sample is read.
+
+    Args:
+        batches: Of a `DataLoader`.
+        seed: Of the run.
+
+    Attributes:
+        epoch: Whose augmentations are drawn.
+        begin: How many batches of the epoch to skip.
+    """
+
+    def __init__(self, batches: Any, seed: int) -> None:
+        self.batches, self.seed = batches, seed
+        self.epoch = self.begin = 0
+
+    @property
+    def sampler(self) -> Any:
+        """Where mmengine looks for ``set_epoch``."""
+        return self.batches.sampler
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for step, batch in enumerate(self.batches):
+            if step >= self.begin:
+                place = get_rank() * len(batch)
+                seeds = (self.seed, _SAMPLE, self.epoch, step)
+                yield [Draw(index, (*seeds, place + slot)) for slot, index in enumerate(batch)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Resume at the very step of the checkpoint, with the numbers that an undisturbed run would draw.
+
+    mmengine restores weights, optimizer, schedulers and log, but draws other random numbers, and begins
+    the epoch anew. A checkpoint of a run with another number of batches in an epoch (another batch size,
+    data set or number of processes) goes on at the beginning of its epoch, with a warning.
+
+    Loops over epochs only: an iteration-based loop is left to mmengine, with a warning.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self.saved_length: int | None = None
+        self.batches: NumberedBatches | None = None
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Note how long an epoch was."""
+        self.saved_length = checkpoint.get("meta", {}).get(_LENGTH)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Write down how long an epoch is."""
+        checkpoint["meta"][_LENGTH] = len(runner.train_dataloader)
+
+    def before_train(self, runner: Any) -> None:
+        """Number the loader's batches, and skip those that the checkpoint has seen."""
+        loop = runner.train_loop
+        if not isinstance(loop, EpochBasedTrainLoop) or loop.dataloader.batch_sampler is None:
+            runner.logger.warning("Only loops over epochs resume exactly: this one does not.")
+            return
+        self.batches = NumberedBatches(loop.dataloader.batch_sampler, runner.seed)
+        loop.dataloader = _numbered(loop.dataloader, self.batches)
+        self.batches.begin = self._position(runner)
+        run_iter = loop.run_iter
+        # The loop counts the batches that it is given, the log those of the epoch.
+        loop.run_iter = lambda number, batch: run_iter(self.batches.begin + number, batch)
+
+    def _position(self, runner: Any) -> int:
+        length = len(runner.train_dataloader)
+        if runner.iter and self.saved_length not in (None, length):
+            runner.logger.warning(
+                f"An epoch has {length} batches, and had {self.saved_length} when the checkpoint was "
+                f"written: epoch {runner.epoch + 1} begins anew, and the result is not that of one run."
+            )
+        if self.saved_length != length:
+            return 0
+        return runner.iter - runner.epoch * length
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Seed what is drawn for the whole epoch, such as torch's own shuffling."""
+        if self.batches is not None:
+            self.batches.epoch = runner.epoch
+        seed_all(runner.seed, _EPOCH, get_rank(), runner.epoch)
+
+    def before_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Seed what is drawn in a step."""
+        seed_all(runner.seed, _STEP, get_rank(), runner.iter)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """The next epoch is whole."""
+        if self.batches is not None:
+            self.batches.begin = 0
+
+
+def _numbered(loader: DataLoader, batches: NumberedBatches) -> DataLoader:
+    options = {name: getattr(loader, name) for name in _LOADER_OPTIONS}
+    return DataLoader(SeededDataset(loader.dataset), batch_sampler=batches, **options)
