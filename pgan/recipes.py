@@ -53,7 +53,8 @@ class Recipe:
             options: Config keys to change in all models, after the recipe's own.
 
         Raises:
-            ConfigError: It is no recipe, has no such model, or names a config or key that is not there.
+            ConfigError: It is no recipe, has no such model or metric, or its tests name a config or key that
+                is not there.
         """
         recipe = load_config(path)
         if missing := [key for key in _KEYS if key not in recipe]:
@@ -68,8 +69,7 @@ class Recipe:
         shared = {**recipe.options, **(options or {})}
         models = Sweep(recipe.title, _points(path, "model", chosen), options=shared, tested=False)
         tests = Sweep("tests", _points(path, "test set", recipe.tests))
-        for sweep in (models, tests):
-            sweep.check()
+        tests.check()
         sides = [_side(point, point.options) for point in tests.points]
         return cls(Path(path).stem, models, sides, tuple(recipe.metrics))
 
@@ -118,7 +118,8 @@ class Recipe:
             Trainings, and the cells of the table, model and test set, test set by test set.
 
         Raises:
-            ConfigError: Nothing is left, or a model looks at parts that a test set's config has no cache of.
+            ConfigError: Nothing is left, a model names a config or key that is not there, or looks at parts
+                where a test set's config has no part cache.
             SweepError: A folder holds another training.
         """
         left_out: dict[tuple[str, str], list[str]] = defaultdict(list)  # for whom, why -> what

@@ -1,9 +1,8 @@
-"""Recipes by the tool, on tiny data sets: all that there is data for, once; what is left out; what is refused."""
+"""Recipes by the tool, on tiny data sets: what there is data for, once; what is left out, or refused."""
 
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 from pgan.apis import load_config
 from pgan.evaluation import evaluate, load_features
-from pgan.recipes import Recipe
 from pgan.tools import recipe as tool
 from tests.pgan.datasets.layouts import make_vehicle1m, make_vehicleid, make_veri
 from tests.tools.tiny_sweeps import ROOT, SMALL, Tools, cache_two_parts
@@ -19,6 +17,11 @@ from tests.tools.tiny_sweeps import ROOT, SMALL, Tools, cache_two_parts
 LARGE, CROSS = "configs/recipes/large_scale.py", "configs/recipes/cross_domain.py"
 SETS = {"VehicleID": make_vehicleid, "Vehicle-1M": make_vehicle1m, "VeRi": make_veri}
 TINY = ["--cfg-options", *SMALL, "train_cfg.max_epochs=1"]
+PROTOCOLS = {
+    "VehicleID 800": "vehicleid-800",
+    "VehicleID 2400": "vehicleid-2400",
+    "Vehicle-1M 1000": "vehicle1m-1000",
+}
 METRICS = ["mAP", "Rank-1", "Rank-5", "Rank-10", "Rank-20"]
 
 
@@ -54,21 +57,16 @@ def test_the_whole_recipe_trains_tests_and_prints_its_table(
         for network in ("bot_r50", "fc256_r50", "PGAN")
         for data in ("VehicleID", "Vehicle-1M", "union")
     ]
-    lists = ["VehicleID 800", "VehicleID 2400", "Vehicle-1M 1000"]
     assert tools.called() == ["train"] * len(names)
     folder = here / "work_dirs/recipes/large_scale"
     rows = table(folder / "matrix.csv")
     assert [(row["test set"], row["model"]) for row in rows] == [
-        (test, name) for test in lists for name in names
+        (test, name) for test in PROTOCOLS for name in names
     ]
     for row in rows:
-        features = load_features(folder / row["model"] / row["test set"] / "features.npz")
-        expected = evaluate(features)
-        assert (
-            row["protocol"]
-            == expected.protocol.name
-            == row["test set"].lower().replace("-1m", "1m").replace(" ", "-")
-        )
+        kept = folder / row["model"] / row["test set"] / "features.npz"
+        expected = evaluate(load_features(kept))
+        assert row["protocol"] == expected.protocol.name == PROTOCOLS[row["test set"]]
         for name in METRICS:
             assert float(row[name]) == expected.metrics()[name]
             assert float(row[f"{name} std"]) == expected.stds()[name]
@@ -80,6 +78,97 @@ def test_the_whole_recipe_trains_tests_and_prints_its_table(
         assert f"left out: VehicleID {size}: {file}: No such file or directory" in printed
     assert printed.count("left out") == 4 + 3  # of Vehicle-1M, 2000 and 3000 and 5527
 
-    assert tools.run(tool.main, LARGE, *TINY) == 0
+    # Once more: of one model, whose test is gone, and whose training data, too.
+    (folder / "fc256_r50 union" / "VehicleID 800" / "scores.json").unlink()
+    shutil.rmtree(here / "data/VeRi")
+    assert tools.run(tool.main, LARGE, "--models", "fc256_r50 union", *TINY) == 0
     assert tools.called() == []
-    assert capsys.readouterr().out.count(": kept\n") == len(rows)
+    again = capsys.readouterr().out
+    assert "[1/3] fc256_r50 union on VehicleID 800: running" in again
+    assert again.count(": kept\n") == 2
+    assert table(folder / "matrix.csv") == [
+        row for row in rows if row["model"] == "fc256_r50 union"
+    ]
+
+
+def test_what_the_disk_has_no_data_for_is_said_in_a_line_each(
+    tools: Tools, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(here / "data/Vehicle-1M")
+    shutil.rmtree(here / "data/VehicleID_parts")
+    names = ["PGAN VeRi-776", "bot_r50 VeRi-776", "bot_r50 Vehicle-1M"]
+    assert tools.run(tool.main, CROSS, "--models", *names, "--dry-run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    left_out = [line for line in lines if line.startswith("left out")]
+    sizes = ", ".join(f"Vehicle-1M {size}" for size in (1000, 2000, 3000, 5527))
+    folder = "data_root='data/Vehicle-1M' is not a folder"
+    assert left_out[0].startswith(f"left out: bot_r50 Vehicle-1M, {sizes}: {folder}")
+    parts = next(line for line in left_out if "VehicleID_parts" in line)
+    assert parts.startswith("left out for PGAN VeRi-776: VehicleID 800, ")
+    assert [line.split()[1].rsplit("/")[-1] for line in lines if line.startswith("python")] == [
+        "train.py"
+    ] * 2
+    assert [line for line in lines if line.startswith("test ")] == [
+        "test bot_r50 VeRi-776 on VehicleID 800",
+        "test bot_r50 VeRi-776 on VehicleID 2400",
+        "test PGAN VeRi-776 on VeRi-776",
+        "test bot_r50 VeRi-776 on VeRi-776",
+    ]
+    assert not (here / "work_dirs").exists()
+
+
+def test_without_training_nothing_that_is_not_trained_is_tested(
+    tools: Tools, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tools.run(tool.main, LARGE, "--no-training", "--models", "bot_r50 union") == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("left out: bot_r50 union: not trained yet, there is no ")
+    assert said.err.startswith("error: large_scale: nothing is left to run")
+    assert tools.called() == []
+
+
+def test_across_domains_nothing_is_erased_and_nothing_else_is_changed(here: Path) -> None:
+    recipe = load_config(CROSS)
+    assert not any("union" in name for name in recipe.models)
+    assert {"VeRi-776", "VehicleID 800", "Vehicle-1M 1000"} <= set(recipe.tests)
+    for config in recipe.models.values():
+        plain, changed = load_config(config), load_config(config, dict(recipe.options))
+        steps = changed.train_dataloader.dataset.pipeline
+        erasing = [step for step in steps if step.type == "torchvision/RandomErasing"]
+        assert [step.p for step in erasing] == [0.0]
+        erasing[0].p = 0.5
+        assert changed.to_dict() == plain.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("tests = {}", [], "is no recipe, it has no 'title': see configs/recipes"),
+        (None, ["--models", "bot"], "has no model 'bot', but 'bot_r50 VehicleID', "),
+        (None, ["--cfg-options", "model.dropuot=1"], "has no such key"),
+        ("metrics = ['Rank-0']", [], "'Rank-0' is not a metric here"),
+        ("tests = {'a/b': _vehicleid}", [], "'a/b' is also a folder's name"),
+        ("models = {'a': dict(test_size=800)}", [], "'a' names no config: write a path, or dict("),
+        ("models = {'a': 'none.py'}", [], "none.py: no such config file"),
+        ("tests = {'a': dict(config=_vehicleid, test_sise=1)}", [], "do you mean 'test_size'?"),
+        (
+            "tests = {'a': 'configs/baseline/bot_r50_1xb64-120e_vehicleid-128x256.py'}",
+            ["--models", "PGAN VehicleID"],
+            "PGAN VehicleID looks at parts, and the test set a has no part cache",
+        ),
+    ],
+)
+def test_what_does_not_go_is_one_sentence_before_anything_runs(
+    tools: Tools, here: Path, capsys: pytest.CaptureFixture[str], text, words, message
+) -> None:
+    path = LARGE
+    if text is not None:
+        path = "recipe.py"
+        whole = (ROOT / LARGE).read_text() if not text.startswith("tests = {}") else ""
+        Path(path).write_text(f"{whole}\n{text}\n")
+    assert tools.run(tool.main, path, *words) == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert message in error
+    assert "\n" not in error
+    assert tools.called() == []
