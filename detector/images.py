@@ -1,12 +1,15 @@
-"""The one place where image files are read: colour order, EXIF orientation, corrupt bytes."""
+"""The one place where images are read: colour order, EXIF orientation, corrupt bytes, decompression bombs."""
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from detector.errors import DetectorError
 
@@ -23,28 +26,33 @@ class ImageError(ValueError):
         reason (str): What is wrong with it, in words.
     """
 
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+    # A loader's process passes an error on as its text alone.
+    def __init__(self, path: str | os.PathLike[str], reason: str = "") -> None:
         super().__init__(os.fspath(path), reason)
         self.path = os.fspath(path)
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{self.path}: {self.reason}" if self.reason else self.path
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+def read_image(path: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
     """Read an image file upright, in RGB.
 
     Args:
-        path: File of any format that OpenCV decodes.
+        path: File of any format that OpenCV decodes, whatever its name ends with; or the pixels themselves,
+            (H, W, 3) uint8 RGB, upright, which are given back.
 
     Returns:
-        (H, W, 3) uint8 RGB, after the EXIF orientation was applied. Grey, palette, 16-bit and
-        transparent images are converted.
+        (H, W, 3) uint8 RGB, after the EXIF orientation was applied. Grey, palette and CMYK images are
+        converted; of 16 bits the upper eight are kept; transparency is dropped, not blended.
 
     Raises:
-        ImageError: The file is missing, empty, truncated or no image.
+        ImageError: The file is missing, empty, truncated, no image, or has more pixels than Pillow lets pass
+            (``PIL.Image.MAX_IMAGE_PIXELS``, 89 million): they are not decoded.
     """
+    if isinstance(path, np.ndarray):
+        return _checked_pixels(path)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -53,6 +61,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise ImageError(path, "the file is empty")
     if _is_cut_off(data):
         raise ImageError(path, "the file is cut off: the JPEG has no end")
+    _refuse_bomb(path, data)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -60,6 +69,28 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     if image is None:
         raise ImageError(path, "is not an image, or is damaged")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ImageError(
+            f"an array of {pixels.dtype} {pixels.shape}",
+            "pixels are (height, width, 3) of uint8, in the order red, green, blue",
+        )
+    return pixels
+
+
+def _refuse_bomb(path: str | os.PathLike[str], data: bytes) -> None:
+    """Refuse what a few bytes would blow up to gigabytes, by its header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            Image.open(io.BytesIO(data)).close()
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            limit = Image.MAX_IMAGE_PIXELS / 1e6
+            raise ImageError(path, f"has more than {limit:.0f} million pixels") from None
+        except Exception:  # of many kinds; what Pillow cannot read, OpenCV may, or says so
+            return
 
 
 def _is_cut_off(data: bytes) -> bool:
