@@ -56,7 +56,7 @@ def combine_masks(masks: Tensor, weights: Tensor) -> Tensor:
     """The attention map ``sum_i w_i M_i``: (B, D, H, W) bool and (B, D) -> (B, 1, H, W) float32."""
     with torch.autocast(masks.device.type, enabled=False):
         combined = weights.float()[:, None] @ masks.flatten(2).float()
-    return combined.view(len(masks), 1, *masks.shape[2:])
+    return combined.view(masks.shape[0], 1, *masks.shape[2:])
 
 
 class WeightNormLinear(nn.Module):

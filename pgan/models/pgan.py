@@ -106,7 +106,7 @@ class PGAN(ReIDModel):
         """See `ReIDModel.extract`. On the grid the part weights are (B, H * W)."""
         if self.on_grid:
             masks = grid_masks(features.shape[2:], features.device)
-            masks = masks.expand(len(features), -1, -1, -1)
+            masks = masks.expand(features.shape[0], -1, -1, -1)
         else:
             masks = masks_on_map(parts, image_size, features.shape[2:])
         weights = self.attention(features, masks)

@@ -30,7 +30,7 @@ class MapEncoder(nn.Module):
         """(B, C, h, w) embedded patches -> (B, C, h, w) encoded."""
         size = patches.shape[2:]
         tokens = patches.flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], 1)
+        tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], 1)
         tokens = self.dropout(tokens + self.positions(size))
         return self.ln(self.layers(tokens))[:, 1:].transpose(1, 2).unflatten(2, size)
 
