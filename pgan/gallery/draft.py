@@ -17,7 +17,7 @@ from pgan.files import alone_in, write_atomically, write_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.store import MANIFEST, MODEL, SCHEMA, Gallery, Rows, Shard, read_json
 
-SHARD_ROWS = 4096  # images lost at most when an addition is stopped
+SHARD_ROWS = 1024  # images lost at most when an addition is stopped
 
 
 @dataclass
@@ -106,9 +106,10 @@ class Draft:
             write_json(self.path / MODEL, self.config)
         write_json(self.path / MANIFEST, manifest)
         named = {file for shard in self.shards for file in shard.files}
-        for file in self.path.glob("shard-*"):
-            if file not in named:
-                file.unlink(missing_ok=True)
+        for file in self.path.iterdir():
+            # A leading dot has what was being written when a process was killed.
+            if file.name.lstrip(".").startswith("shard-") and file not in named:
+                file.unlink()
         return Gallery.open(self.path)
 
 
@@ -135,9 +136,7 @@ def changing(
         _refuse_foreign(folder)
     with alone_in(folder, GalleryError):
         gallery = Gallery.open(folder) if (folder / MANIFEST).is_file() else None
-        if gallery is None:
-            write_json(folder / MODEL, config)
-        elif model is not None:
+        if gallery is not None and model is not None:
             refuse_other_model(gallery, model)
         manifest = {
             "model": model or gallery.model,
@@ -166,14 +165,11 @@ def refuse_other_model(gallery: Gallery, model: dict[str, Any]) -> None:
 
 def _refuse_foreign(folder: Path) -> None:
     """A new gallery wants a new folder, or one that a stopped addition has left."""
-    if folder.exists() and not (folder / MODEL).is_file():
-        others = (
-            [file.name for file in folder.iterdir() if file.name != ".lock"]
-            if folder.is_dir()
-            else [1]
-        )
-        if others:
-            raise GalleryError(f"{folder} exists and is not a gallery: give another folder")
+    if not folder.exists() or (folder / MANIFEST).is_file():
+        return
+    ours = (".", "shard-", MODEL)
+    if not folder.is_dir() or any(not file.name.startswith(ours) for file in folder.iterdir()):
+        raise GalleryError(f"{folder} exists and is not a gallery: give another folder")
 
 
 def _bytes(write: Callable[[io.BytesIO], object]) -> bytes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,19 +20,12 @@ from pgan.apis import load_reid_config, refuse_foreign_weights
 from pgan.datasets import collate_reid
 from pgan.datasets.image_list import ImageList
 from pgan.engine import load_plain, seed_worker
-from pgan.gallery.errors import GalleryError
+from pgan.gallery.part_source import PartSource
 from pgan.models import ReIDModel
 from pgan.registry import MODELS
 
 # Keys of a model's config that its test feature does not depend on.
 _TRAINING = ("num_vehicles", "loss_weights", "metric_losses", "label_smoothing", "channels_last")
-_MEND = (
-    "say --part-cache CACHE, one that tools/extract_parts.py made of these images (and --data-root, the "
-    "folder that its paths are below), or --detector CONFIG CHECKPOINT to look for parts now"
-)
-
-# From a folder and the paths of images below it to a part cache of them.
-Detect = Callable[[str, Sequence[str]], PartCache]
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,53 +180,6 @@ class Embedder:
             yield Embedded(feature, parts, weights, cache.classes)
 
 
-@dataclass(frozen=True)
-class PartSource:
-    """Where the part boxes of image files come from.
-
-    Attributes:
-        caches: Folders of images and part caches of what is below them, the first that has an image is taken.
-        detect: Looks for parts in images that no cache has.
-    """
-
-    caches: Sequence[tuple[str, PartCache]] = ()
-    detect: Detect | None = None
-
-    def divide(
-        self, files: Sequence[str], num_parts: int
-    ) -> Iterator[tuple[str, list[str], PartCache | None]]:
-        """Divide files by where their parts are found: folder, paths below it, part cache.
-
-        Args:
-            files: Absolute paths.
-            num_parts: D; for 0, no parts are needed.
-
-        Raises:
-            GalleryError: Parts of an image are nowhere.
-        """
-        left = list(files)
-        if not num_parts:
-            if left:
-                yield (*_below_one_folder(left), None)
-            return
-        for root, cache in self.caches:
-            names = {file: Path(os.path.relpath(file, root)).as_posix() for file in left}
-            if inside := [file for file in left if names[file] in cache]:
-                yield root, [names[file] for file in inside], cache
-                left = [file for file in left if names[file] not in cache]
-        if left and self.detect is None:
-            where = "; ".join(
-                f"{cache.path}, whose paths are below {root}" for root, cache in self.caches
-            )
-            raise GalleryError(
-                f"{left[0]}: this model needs its parts, and they are in no part cache ({len(left)} of "
-                f"{len(files)} images{', looked up in ' * bool(where)}{where}): {_MEND}"
-            )
-        if left:
-            root, names = _below_one_folder(left)
-            yield root, names, self.detect(root, names)
-
-
 class _Readable(Dataset):
     """A data set that gives the reason in words for an image that cannot be read."""
 
@@ -249,11 +194,6 @@ class _Readable(Dataset):
             return self.dataset[index]
         except ImageError as error:
             return error.reason
-
-
-def _below_one_folder(files: Sequence[str]) -> tuple[str, list[str]]:
-    root = os.path.commonpath([os.path.dirname(file) for file in files])
-    return root, [Path(os.path.relpath(file, root)).as_posix() for file in files]
 
 
 def _digest_of_weights(model: ReIDModel) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from detector.images import ImageError, read_image
 from pgan.files import write_atomically
+from pgan.gallery.info import short_path
 from pgan.gallery.search import Hit, Query
 from pgan.gallery.store import Entry, Gallery
 from pgan.tables import markdown_table
@@ -110,6 +111,20 @@ def as_text(found: Sequence[Result]) -> str:
     return "\n\n".join(blocks)
 
 
+def as_json(
+    gallery: Gallery, found: Sequence[Result], limit: float | None, failed: Mapping[str, str]
+) -> dict[str, Any]:
+    """All of it as JSON values, with what was searched and the queries that cannot be read."""
+    return {
+        "gallery": str(gallery.path.absolute()),
+        "images": len(gallery),
+        "model": {key: gallery.model[key] for key in ("type", "checkpoint", "fingerprint")},
+        "max_distance": limit,
+        "queries": [result.to_json() for result in found],
+        "unreadable": dict(failed),
+    }
+
+
 def write_page(
     out: str | os.PathLike[str], found: Sequence[Result], made: Mapping[str, str], summary: str
 ) -> Path:
@@ -152,12 +167,6 @@ def write_page(
         made={"Date": datetime.date.today().isoformat(), **made},
     )
     return write_report(Path(out) / "index.html", report)
-
-
-def short_path(path: str) -> str:
-    """A path relative to the working directory, if it is below it."""
-    short = os.path.relpath(path)
-    return path if short.startswith("..") else short
 
 
 def _picture(entry: Entry, title: str) -> Picture:

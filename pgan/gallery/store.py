@@ -156,7 +156,7 @@ class Gallery:
         model (dict): ``fingerprint``, ``facts`` (what the fingerprint is of), ``type``, ``config``,
             ``checkpoint``.
         sources (list): Folder and part cache of each addition with a cache, newest last.
-        detector (dict | None): The part detector of the newest addition that had one.
+        detector (list[str] | None): Config and checkpoint of the newest addition's part detector.
         shards (list[Shard]): In the order of the rows.
     """
 
@@ -164,7 +164,7 @@ class Gallery:
         self.path = Path(path)
         self.model: dict[str, Any] = manifest["model"]
         self.sources: list[list[str]] = manifest["sources"]
-        self.detector: dict[str, Any] | None = manifest["detector"]
+        self.detector: list[str] | None = manifest["detector"]
         self.shards = [Shard.from_json(self.path, entry) for entry in manifest["shards"]]
 
     @classmethod
@@ -269,10 +269,6 @@ class Gallery:
             first += shard.rows
         return found
 
-    def entry(self, row: int) -> Entry:
-        """What is known of one image."""
-        return self.entries([row])[0]
-
     def entries(self, rows: Sequence[int]) -> list[Entry]:
         """What is known of some images, each shard read once."""
         found: dict[int, Entry] = {}
@@ -284,11 +280,6 @@ class Gallery:
                 found |= {row: _entry(shard, some, i) for i, row in enumerate(inside)}
             first += shard.rows
         return [found[row] for row in rows]
-
-    def threshold(self) -> dict[str, Any] | None:
-        """What was calibrated: ``distance``, ``false_match_rate`` and more; None if nothing was."""
-        file = self.path / THRESHOLD
-        return read_json(file) if file.is_file() else None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -329,7 +320,7 @@ def _entry(shard: Shard, rows: Rows, i: int) -> Entry:
 
 
 def _why_none(folder: Path) -> str:
-    if (folder / MODEL).is_file():
+    if any(folder.glob("shard-*.json")):
         return f"the first addition to {folder} has not finished: run the same command again, it goes on"
     state = "is not a gallery" if folder.exists() else "does not exist"
     return (

@@ -1,0 +1,109 @@
+"""What may be added to a gallery: image files, folders of them, and data sets with their labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from torch.utils.data import Dataset
+
+from detector.images import list_images
+from pgan.apis import load_reid_config
+from pgan.datasets import ReIDDataset
+from pgan.datasets.records import Annotation
+from pgan.gallery.errors import GalleryError
+from pgan.registry import DATASETS
+
+ROLES = ("gallery", "query", "train")
+
+
+def image_files(paths: Sequence[str]) -> list[str]:
+    """Absolute paths of image files and of all images in folders, each once.
+
+    Raises:
+        GalleryError: One of them is not there.
+        DetectorError: A folder has no image.
+    """
+    files: list[str] = []
+    for path in paths:
+        if Path(path).is_dir():
+            files += [os.path.join(path, name) for name in list_images(path)]
+        elif Path(path).is_file():
+            files.append(path)
+        else:
+            raise GalleryError(f"{path}: no such image or folder")
+    return list(dict.fromkeys(map(os.path.abspath, files)))
+
+
+def labelled_images(
+    sources: Sequence[str],
+    vehicle: str = "",
+    camera: str = "",
+    roles: Sequence[str] = ("gallery",),
+    prefix: str = "",
+    options: dict[str, Any] | None = None,
+) -> tuple[list[Annotation], list[Config]]:
+    """Images with what is known of them, paths absolute.
+
+    Args:
+        sources: Image files, folders, and re-identification configs, ``*.py``, whose data sets are meant.
+        vehicle: On all image files and folders, if known.
+        camera: Likewise.
+        roles: Of :data:`ROLES`, of the data sets; images that the protocol itself divides count as gallery.
+        prefix: Put before the data sets' vehicle and camera ids, so that several are kept apart.
+        options: Keys of the configs to override.
+
+    Returns:
+        The images and the configs.
+
+    Raises:
+        ConfigError, DatasetError, DetectorError: See there.
+        GalleryError: A source is not there, or a data set has no image of these roles.
+    """
+    configs, images = [], []
+    for source in sources:
+        if source.endswith(".py"):
+            configs.append(load_reid_config(source, options))
+            images += _dataset_images(source, configs[-1], roles, prefix)
+        else:
+            images += [Annotation(file, vehicle, camera) for file in image_files([source])]
+    if configs and len(configs) == len(sources) and (vehicle or camera):
+        raise GalleryError("--vehicle and --camera are of image files: a data set has its own")
+    return images, configs
+
+
+def without_parts(settings: ConfigDict) -> Dataset:
+    """The data set of a config for its lists alone: no parts, no pipeline.
+
+    Raises:
+        DatasetError: See :class:`ReIDDataset`.
+    """
+    return DATASETS.build(ConfigDict(settings, part_cache=None, num_parts=0, pipeline=[]))
+
+
+def _dataset_images(
+    name: str, config: Config, roles: Sequence[str], prefix: str
+) -> list[Annotation]:
+    images = []
+    for loader in ("test_dataloader", "train_dataloader"):
+        wanted = [role for role in roles if (role == "train") == loader.startswith("train")]
+        for image in _of_roles(name, config[loader].dataset, wanted) if wanted else ():
+            camera = image.camera and prefix + image.camera
+            images.append(image._replace(vehicle=prefix + image.vehicle, camera=camera))
+    if not images:
+        raise GalleryError(f"{name}: its data set has no images of the roles {', '.join(roles)}")
+    return images
+
+
+def _of_roles(name: str, settings: ConfigDict, roles: Sequence[str]) -> Iterator[Annotation]:
+    dataset = without_parts(settings)
+    if not isinstance(dataset, ReIDDataset):
+        raise GalleryError(f"{name}: its training images are a union: add its members one by one")
+    for role in dataset.roles():
+        if role in roles or (role == "pool" and "gallery" in roles):
+            for image in dataset.annotations(role):
+                path = os.path.abspath(os.path.join(dataset.data_root, image.path))
+                yield image._replace(path=path)
