@@ -1,0 +1,9 @@
+# ConvNeXt-T, 13x13 cells: its last patches are 2x2, and with stride 1 they overlap. last_stride=2 gives 7x7.
+_base_ = [
+    '../../_base_/models/baseline_r50.py',
+    '../../_base_/datasets/veri776_224x224.py',
+    '../../_base_/schedules/adamw_120e.py',
+    '../../_base_/default_runtime.py',
+]
+
+model = dict(backbone=dict(name='convnext_tiny', last_stride=1))
