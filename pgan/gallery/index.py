@@ -165,12 +165,13 @@ class Index:
             return found if allowed is None else allowed[found]
         wanted = min(max(k, 10) * self.settings.candidates, len(self))
         bits = None if among is None else np.packbits(among, bitorder="little")
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
-        effort = {"sel": selector} if selector else {}
+        only = {} if bits is None else {"sel": faiss.IDSelectorBitmap(bits)}
+        # The nearest of a share of the images lie farther apart by as much.
+        effort = self.settings.effort * (1 if allowed is None else len(self) // len(allowed))
         if self.kind == "ivfpq":
-            inner = faiss.SearchParametersIVF(nprobe=self.settings.effort, **effort)
+            inner = faiss.SearchParametersIVF(nprobe=effort, **only)
         else:
-            inner = faiss.SearchParametersHNSW(efSearch=max(self.settings.effort, wanted), **effort)
+            inner = faiss.SearchParametersHNSW(efSearch=max(effort, wanted), **only)
         params = faiss.SearchParametersPreTransform(index_params=inner)
         return self._faiss.search(queries, wanted, params=params)[1]
 
