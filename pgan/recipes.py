@@ -50,7 +50,7 @@ class Recipe:
         Args:
             path: Config file.
             names: Of the models to take; none for all.
-            options: Config keys to change in all models, after the recipe's own.
+            options: Config keys to change in all models, in place of the recipe's own.
 
         Raises:
             ConfigError: It is no recipe, has no such model or metric, or its tests name a config or key that
@@ -66,8 +66,10 @@ class Recipe:
             raise ConfigError(f"{path}: has no model {unknown[0]!r}, but {known}")
         check_metrics(recipe.metrics)
         chosen = {name: recipe.models[name] for name in names or recipe.models}
-        shared = {**recipe.options, **(options or {})}
-        models = Sweep(recipe.title, _points(path, "model", chosen), options=shared, tested=False)
+        own = {key: value for key, value in recipe.options.items() if key not in (options or {})}
+        # Its own options are each model's, so that recipes that differ in them can share a work dir.
+        points = _points(path, "model", chosen, own)
+        models = Sweep(recipe.title, points, options=options or {}, tested=False)
         tests = Sweep("tests", _points(path, "test set", recipe.tests))
         tests.check()
         sides = [_side(point, point.options) for point in tests.points]
@@ -151,8 +153,10 @@ class Recipe:
         return trainings, cells
 
 
-def _points(path: str, kind: str, entries: Mapping[str, Any]) -> list[Point]:
-    """A point for each entry: name -> a config's path, or that and config keys."""
+def _points(
+    path: str, kind: str, entries: Mapping[str, Any], shared: Mapping[str, Any] | None = None
+) -> list[Point]:
+    """A point for each entry: name -> a config's path, or that and config keys, after the shared ones."""
     points = []
     for name, entry in entries.items():
         options = {"config": entry} if isinstance(entry, str) else dict(entry or {})
@@ -161,7 +165,7 @@ def _points(path: str, kind: str, entries: Mapping[str, Any]) -> list[Point]:
             raise ConfigError(
                 f"{path}: {name!r} names no config: write a path, or dict(config=PATH, KEY=VALUE)"
             )
-        points.append(Point({kind: name}, config, options))
+        points.append(Point({kind: name}, config, {**(shared or {}), **options}))
     return points
 
 

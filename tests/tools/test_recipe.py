@@ -10,6 +10,8 @@ import pytest
 
 from pgan.apis import load_config
 from pgan.evaluation import evaluate, load_features
+from pgan.recipes import Recipe
+from pgan.sweeps import plan
 from pgan.tools import recipe as tool
 from tests.pgan.datasets.layouts import make_vehicle1m, make_vehicleid, make_veri
 from tests.tools.tiny_sweeps import ROOT, SMALL, Tools, cache_two_parts
@@ -138,6 +140,15 @@ def test_across_domains_nothing_is_erased_and_nothing_else_is_changed(here: Path
         assert [step.p for step in erasing] == [0.0]
         erasing[0].p = 0.5
         assert changed.to_dict() == plain.to_dict()
+
+
+def test_recipes_share_a_work_dir_and_what_is_the_same_in_it(here: Path) -> None:
+    folders = []
+    for config in (LARGE, CROSS, LARGE):
+        (job,) = plan(Recipe.read(config, ["bot_r50 VehicleID"]).models, here / "work")
+        job.folder.claim()
+        folders.append(job.folder.path)
+    assert folders[0] == folders[2] != folders[1]
 
 
 @pytest.mark.parametrize(
