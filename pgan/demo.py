@@ -24,6 +24,7 @@ from detector.attributes import ATTRIBUTES
 from detector.cache import PartCache
 from pgan.apis import load_config
 from pgan.evaluation import FeatureSet, evaluate, load_features
+from pgan.fleet_steps import fleet_steps
 from pgan.steps import Chain, Step
 from pgan.sweeps import Point, Sweep, SweepResults, plan, run_sweep
 from pgan.tables import markdown_table
@@ -41,10 +42,14 @@ from pgan.visualization.report import (
 from pgan.visualization.retrieval import HOW_TO_READ, Pictures, compare, describe_pick, pick_queries
 
 FLEET = Path("data/demo_fleet")
-FLEET_OPTIONS = (
-    "--vehicles 180 --test-share 0.5 --images-per-vehicle 12 "
-    "--detector-images 480 --size 128 --seed 0"
-)
+FLEET_SPEC = {
+    "vehicles": 180,
+    "test_share": 0.5,
+    "images_per_vehicle": 12,
+    "detector_images": 480,
+    "size": 128,
+    "seed": 0,
+}
 DETECTOR_CONFIG = "configs/detector/ssdlite_resnet_fleet.py"
 REID_CONFIGS = {
     "baseline": "configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py",
@@ -83,35 +88,8 @@ class Demo:
     def steps(self) -> list[Step]:
         """The commands from nothing to the part cache."""
         detector = self.work_dir / "detector"
-        weights = detector / f"epoch_{load_config(DETECTOR_CONFIG).train_cfg.max_epochs}.pth"
-        tested = [DETECTOR_CONFIG, str(weights), "--work-dir", str(detector)]
-        extract = [DETECTOR_CONFIG, str(weights), "--dataset", REID_CONFIGS["pgan"]]
-        return [
-            Step(
-                "Render a fleet of vehicles",
-                ["tools/make_fleet.py", str(FLEET), *FLEET_OPTIONS.split()],
-                FLEET / "fleet.json",
-                25,
-            ),
-            Step(
-                "Train a detector of 16 parts",
-                ["tools/train.py", DETECTOR_CONFIG, "--work-dir", str(detector), "--resume"],
-                weights,
-                65,
-            ),
-            Step(
-                "Test the detector",
-                ["tools/test.py", *tested],
-                detector / "results.json",
-                20,
-            ),
-            Step(
-                "Cache the part boxes of every image",
-                ["tools/extract_parts.py", *extract, "--out", str(self.parts), "--max-parts", "16"],
-                self.parts / "manifest.json",
-                25,
-            ),
-        ]
+        reid = REID_CONFIGS["pgan"]
+        return fleet_steps(FLEET, FLEET_SPEC, DETECTOR_CONFIG, reid, detector, self.parts)
 
     def sweep(self) -> Sweep:
         """The baseline, and PGAN tested with D of ``TESTED_PARTS``, from the one cache and one training."""

@@ -14,6 +14,7 @@ from typing import Any
 from mmengine.config import Config
 
 from pgan.apis import ConfigError, load_config
+from pgan.fleet_steps import fleet_steps
 from pgan.steps import Chain, Step
 from pgan.sweeps import Point, Sweep, SweepResults, run_sweep
 
@@ -64,32 +65,15 @@ class FleetStudy:
 
     def steps(self) -> list[Step]:
         """The commands from nothing to the part caches."""
-        folder, config = self.work_dir / "detector", self.config.detector
-        weights = folder / f"epoch_{load_config(config).train_cfg.max_epochs}.pth"
-        data = ["--cfg-options", f"data_root={self.fleet / 'parts_voc'}"]
-        render = [
-            word
-            for name, value in self.config.fleet.items()
-            for word in (f"--{name.replace('_', '-')}", str(value))
-        ]
-        train = ["tools/train.py", config, "--work-dir", str(folder), "--resume", *data]
-        test = ["tools/test.py", config, str(weights), "--work-dir", str(folder), *data]
-        extract = ["tools/extract_parts.py", config, str(weights), "--dataset", self.config.pgan]
-        where = ["--data-root", str(self.fleet), "--out", str(self.cache("detector"))]
+        config, folder = self.config, self.work_dir / "detector"
+        common = fleet_steps(
+            self.fleet, config.fleet, config.detector, config.pgan, folder, self.cache("detector")
+        )
         true = ["tools/part_cache.py", "import-fleet", str(self.fleet)]
+        true += ["--out", str(self.cache("true"))]
         return [
-            Step(
-                "Render a fleet",
-                ["tools/make_fleet.py", str(self.fleet), *render],
-                self.fleet / "fleet.json",
-                25,
-            ),
-            Step("Train a detector of 16 parts", train, weights, 65),
-            Step("Test the detector", test, folder / "results.json", 20),
-            self._cache_step("Cache the detector's boxes", "detector", [*extract, *where], 25),
-            self._cache_step(
-                "Cache the true boxes", "true", [*true, "--out", str(self.cache("true"))]
-            ),
+            *common,
+            self._cache_step("Cache the true boxes", "true", true),
             *map(self._disturb_step, self.disturbed),
             self._compare_step(),
         ]
@@ -107,8 +91,8 @@ class FleetStudy:
         command = ["tools/part_cache.py", "compare", *caches, *words]
         return Step("Compare all boxes with the true ones", command, table, 5)
 
-    def _cache_step(self, title: str, boxes: str, command: list[str], estimate: int = 5) -> Step:
-        return Step(title, command, self.cache(boxes) / "manifest.json", estimate)
+    def _cache_step(self, title: str, boxes: str, command: list[str]) -> Step:
+        return Step(title, command, self.cache(boxes) / "manifest.json", 5)
 
     def sweeps(self, seeds: Sequence[int]) -> list[Sweep]:
         """Attention, number of parts, quality of the boxes, other models; the baseline beside each."""

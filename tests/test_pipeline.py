@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from detector.cache import PartCache
-from pgan import demo
+from pgan import demo, fleet_steps
 from pgan.evaluation import evaluate, load_features
 from pgan.sweeps import plan
 from pgan.tools import demo as demo_tool
@@ -162,16 +162,15 @@ def test_the_demo_goes_on_and_ends_in_a_page(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     """Every step is done but the page; the tiny runs stand in for the demo's."""
-    plain = demo.load_config
+    plain = fleet_steps.load_config
 
     def small(path: str, options: dict | None = None):
         cfg = plain(path, options)
-        if "detector" in path:
-            cfg.train_cfg.max_epochs = 1
+        cfg.train_cfg.max_epochs = 1
         return cfg
 
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(demo, "load_config", small)
+    monkeypatch.setattr(fleet_steps, "load_config", small)
     monkeypatch.setattr(demo, "FLEET", trained / "fleet")
     monkeypatch.setattr(demo, "TESTED_PARTS", (2, 4))
     monkeypatch.setattr(demo, "OPTIONS", {"data_root": str(trained / "fleet"), "num_parts": 4})
