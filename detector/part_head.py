@@ -108,6 +108,25 @@ class PartSSDHead(SSDHead):
             boxes = boxes * boxes.new_tensor(factors)[:, None]
         return boxes
 
+    def decode_all(
+        self, levels: list[Tensor], bbox_preds: list[Tensor], image_size: Sequence[int]
+    ) -> Tensor:
+        """Boxes (B, N, 4) of all N priors in pixels of the network's input, clipped to it."""
+        deltas = torch.cat([_flat(level, 4) for level in bbox_preds], 1)
+        place = torch.arange(deltas.shape[1], device=deltas.device).expand(deltas.shape[0], -1)
+        meta = {"img_shape": tuple(int(length) for length in image_size)}
+        return self._decode(levels, deltas, place, [meta], False)
+
+    def candidate_scores(self, levels: list[Tensor]) -> Tensor:
+        """Scores (B, N, classes) of all priors, 0 for what is no candidate of its level."""
+        kept = []
+        for level in levels:
+            scores = _flat(level, self.cls_out_channels).softmax(-1)[..., :-1]
+            best, index = scores.flatten(1).topk(min(self.test_cfg["nms_pre"], scores[0].numel()))
+            candidates = torch.zeros_like(scores).flatten(1).scatter(1, index, best)
+            kept.append(candidates.view_as(scores))
+        return torch.cat(kept, 1)
+
     def _survivors(self, boxes: Tensor, scores: Tensor, labels: Tensor, cfg: Any) -> InstanceData:
         threshold, number = cfg["nms"]["iou_threshold"], cfg["max_per_img"]
         kept = top_survivors(boxes, labels, threshold, number)
@@ -139,7 +158,7 @@ class PartSSDHead(SSDHead):
 
 def _flat(level: Tensor, channels: int) -> Tensor:
     """(B, priors * channels, H, W) of any precision to (B, H * W * priors, channels) float32."""
-    return level.detach().float().permute(0, 2, 3, 1).reshape(len(level), -1, channels)
+    return level.detach().float().permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels)
 
 
 def _check_test_cfg(cfg: Any) -> None:

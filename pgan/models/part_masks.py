@@ -64,4 +64,5 @@ def grid_masks(mask_size: tuple[int, int], device: torch.device | str | None = N
         (h * w, h, w) bool; mask i covers exactly cell ``(i // w, i % w)``.
     """
     height, width = mask_size
-    return torch.eye(height * width, dtype=torch.bool, device=device).view(-1, height, width)
+    # Not an eye of bool: onnxruntime has none.
+    return torch.eye(height * width, device=device).bool().view(-1, height, width)

@@ -162,7 +162,7 @@ class ReIDModel(BaseModel):
     def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> dict[str, Tensor]:
         """The weighted summands of the loss, such as PGAN's Eq. 5; see ``forward``."""
         labels = self._labels(data_samples).to(inputs.device)
-        extracted = self._run(inputs, data_samples, train=True)
+        extracted = self._run(inputs, self._parts_on(inputs, data_samples), train=True)
         neck = self.neck(extracted.feature)
         losses = {
             name: self.loss_weights[name]
@@ -194,14 +194,27 @@ class ReIDModel(BaseModel):
 
     def attend(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> Extracted:
         """What the test feature is made of, for those who look inside; arguments as in ``forward``."""
-        return self._run(inputs, data_samples, train=False)
+        return self._run(inputs, self._parts_on(inputs, data_samples), train=False)
 
-    def _run(
-        self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None, train: bool
-    ) -> Extracted:
+    def infer(self, inputs: Tensor, parts: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Tensors in, tensors out, for a program or a graph.
+
+        Args:
+            inputs: (B, 3, H, W) float32 normalised images.
+            parts: As in ``extract``.
+
+        Returns:
+            (B, C) float32 L2-normalised features, and (B, D) float32 part weights or None.
+        """
+        extracted = self._run(inputs, parts, train=False)
+        return self._embed(extracted), extracted.part_weights
+
+    def _parts_on(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> Tensor | None:
+        return self._parts(data_samples).to(inputs.device) if self.needs_parts() else None
+
+    def _run(self, inputs: Tensor, parts: Tensor | None, train: bool) -> Extracted:
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        parts = self._parts(data_samples).to(inputs.device) if self.needs_parts() else None
         features = self.backbone(inputs)
         features = features if isinstance(features, Tensor) else features[-1]
         return self.extract(features, inputs.shape[2:], parts, train)

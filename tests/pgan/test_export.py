@@ -1,0 +1,127 @@
+"""ONNX files compute what the library does, on any batch, and say what they are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from pgan.apis import ConfigError, load_config
+from pgan.export import ExportError, export, load_network, read_metadata
+from pgan.registry import TRANSFORMS
+from pgan.structures import ReIDSample
+from pgan.tools.export import main
+from pgan.vehicle_reid import load_reid_model
+from tests.pgan.tiny_models import CLASSES, tiny_detector, tiny_reid
+
+
+@TRANSFORMS.register_module()
+class Square:
+    """Something else than a normalisation."""
+
+    def __call__(self, results: dict) -> dict:
+        results["image"] = (results["image"].float() / 255) ** 2
+        return results
+
+
+def run(path: Path, **inputs: np.ndarray) -> list[np.ndarray]:
+    return onnxruntime.InferenceSession(str(path)).run(None, inputs)
+
+
+def test_part_boxes_and_images_become_features_and_weights(tmp_path: Path) -> None:
+    files = tiny_reid(tmp_path)
+    done = export(*files, tmp_path / "pgan.onnx")
+    assert max(done.distances.values()) < 1e-5
+    images = np.random.default_rng(0).normal(size=(5, 3, 32, 32)).astype(np.float32)
+    boxes = np.zeros((5, 4, 4), np.float32)
+    boxes[1:, 0], boxes[2:, 1], boxes[3:, 2] = (0, 0, 32, 32), (3, 4, 9, 30), (31.5, 0, 32, 0.5)
+    boxes[4, 3] = (-50, -9, 80, 7)  # may reach out of the image
+    features, weights = run(tmp_path / "pgan.onnx", images=images, parts=boxes)
+    model = load_reid_model(load_config(files.config), files.checkpoint, "cpu")
+    samples = [ReIDSample(part_boxes=box) for box in boxes]
+    with torch.no_grad():
+        seen = model(torch.from_numpy(images), samples, mode="predict")
+    np.testing.assert_allclose(features, torch.stack([s.feature for s in seen]), atol=1e-5)
+    np.testing.assert_allclose(weights, torch.stack([s.part_weights for s in seen]), atol=1e-5)
+    assert weights[0].tolist() == [0] * 4
+    assert np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)
+    about = read_metadata(done.path)
+    assert about["task"] == "re-identification"
+    assert about["input_size"] == [32, 32]
+    assert about["mean"] == pytest.approx([123.675, 116.28, 103.53])
+    assert about["std"] == pytest.approx([58.395, 57.12, 57.375])
+    assert (about["num_parts"], about["feature_dim"]) == (4, 16)
+
+
+def test_a_model_without_part_boxes_takes_images_alone(tmp_path: Path) -> None:
+    done = export(*tiny_reid(tmp_path, "baseline"), tmp_path / "baseline.onnx")
+    assert set(done.distances) == {"features"}
+    assert run(done.path, images=np.zeros((1, 3, 32, 32), np.float32))[0].shape == (1, 16)
+    grid = {"model.attention": "grid"}
+    done = export(*tiny_reid(tmp_path, **grid), tmp_path / "grid.onnx")
+    weights = run(done.path, images=np.zeros((2, 3, 32, 32), np.float32))[1]
+    assert weights.sum(1) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_detectors_file_gives_the_boxes_that_extraction_takes(tmp_path: Path) -> None:
+    files = tiny_detector(tmp_path)
+    done = export(*files, tmp_path / "parts.onnx", max_parts=6)
+    assert max(done.distances.values()) < 1e-4
+    network = load_network(*files, max_parts=6)
+    images = network.make(4, torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        boxes, scores, labels = (tensor.numpy() for tensor in network.reference(*images))
+    found = run(done.path, images=images[0].numpy())
+    np.testing.assert_allclose(found[0], boxes, atol=1e-2)
+    np.testing.assert_allclose(found[1], scores, atol=1e-5)
+    np.testing.assert_array_equal(found[2], labels)
+    assert (scores > 0).all()
+    about = read_metadata(done.path)
+    assert about["classes"] == list(CLASSES)
+    assert (about["input_size"], about["num_parts"]) == ([64, 64], 6)
+    assert about["mean"] == pytest.approx([123.675, 116.28, 103.53])
+
+
+def test_boxes_below_the_threshold_leave_empty_slots(tmp_path: Path) -> None:
+    network = load_network(*tiny_detector(tmp_path), max_parts=6)
+    images = network.make(2, torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        scores = network.module(*images)[1]
+        network.module.model.bbox_head.test_cfg["score_thr"] = float(scores[0, 2])
+        boxes, found, labels = network.module(*images)
+        expected = network.reference(*images)
+    assert (found > 0).sum(1)[0] == 2
+    assert not boxes[found == 0].any()
+    assert not labels[found == 0].any()
+    torch.testing.assert_close(found, expected[1])
+
+
+def test_a_difference_above_the_tolerance_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out" / "pgan.onnx"
+    words = [*tiny_reid(tmp_path), "--out", str(out), "--tolerance", "-1"]
+    monkeypatch.setattr(sys, "argv", ["export", *words])
+    assert main() == 1
+    assert "is not written" in capsys.readouterr().err
+    assert not out.parent.exists()
+    monkeypatch.setattr(sys, "argv", ["export", *words[:-2]])
+    assert main() == 0
+    assert "features: at most" in capsys.readouterr().out
+    assert [file.name for file in out.parent.iterdir()] == ["pgan.onnx"]
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
+    reid = tiny_reid(tmp_path)
+    with pytest.raises(ExportError, match="num_parts"):
+        export(*reid, tmp_path / "x.onnx", {"num_parts": 0})
+    with pytest.raises(ExportError, match="more to an image"):
+        export(*reid, tmp_path / "x.onnx", {"test_dataloader.dataset.pipeline.2.type": "Square"})
+    study = Path(__file__).parents[2] / "configs/study/fleet_cpu.py"
+    with pytest.raises(ConfigError, match="neither"):
+        export(str(study), reid.checkpoint, tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
