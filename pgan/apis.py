@@ -14,6 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from pgan.engine.checkpoint import CheckpointError, latest_checkpoint, load_plain
+from pgan.evaluation import FingerprintHook
 from pgan.registry import DATASETS
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -86,18 +87,23 @@ def build_runner(
         cfg: Of :func:`load_config`.
         work_dir: Where logs and checkpoints go.
         checkpoint: Weights to start from, or to test.
-        resume: Go on from the newest checkpoint in ``work_dir``; without one, start anew.
+        resume: Go on from the newest whole checkpoint in ``work_dir``; without one, start anew. A config's
+            ``resume=True`` without ``load_from`` means the same.
         amp: Train with automatic mixed precision (``AmpOptimWrapper``).
-        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``; without a GPU the processes of ``pytorch`` talk
+            through gloo.
 
     Raises:
-        ConfigError: ``amp`` without a GPU.
+        ConfigError: ``amp`` without a GPU, or another launcher than ``pytorch``.
         DatasetError, CacheError, CheckpointError: See there; raised before training starts.
     """
     cfg.work_dir, cfg.launcher = work_dir, launcher
-    cfg.load_from = checkpoint
-    if resume and (newest := latest_checkpoint(work_dir)):
-        cfg.load_from, cfg.resume = str(newest), True
+    cfg.load_from = checkpoint or cfg.get("load_from")
+    if resume or (cfg.get("resume") and not cfg.load_from):
+        newest = latest_checkpoint(work_dir)
+        cfg.load_from, cfg.resume = str(newest) if newest else cfg.load_from, newest is not None
+    if launcher != "none" and not torch.cuda.is_available():
+        _join_processes_on_cpu(cfg, launcher)
     if amp:
         if not torch.cuda.is_available():
             raise ConfigError(
@@ -108,7 +114,24 @@ def build_runner(
     init_default_scope(cfg.get("default_scope", "pgan"))
     if "num_vehicles" in cfg.model and cfg.model.num_vehicles is None:
         cfg.model.num_vehicles = count_training_vehicles(cfg)
-    return Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(FingerprintHook())
+    return runner
+
+
+def _join_processes_on_cpu(cfg: Config, launcher: str) -> None:
+    """Do for processes without GPUs what mmengine does for those with."""
+    if launcher != "pytorch":
+        raise ConfigError(
+            f"--launcher {launcher}: torch sees no GPU: on CPUs it is --launcher pytorch"
+        )
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    cfg.setdefault("model_wrapper_cfg", {"type": "MMDistributedDataParallel"})
+    unused = cfg.get("find_unused_parameters", False)
+    for key, value in {"broadcast_buffers": False, "find_unused_parameters": unused}.items():
+        cfg.model_wrapper_cfg.setdefault(key, value)
+    cfg.model_wrapper_cfg.device_ids = None
 
 
 def build_tester(cfg: Config, work_dir: str, checkpoint: str) -> Runner:

@@ -17,8 +17,11 @@ default_hooks = dict(
     checkpoint=dict(
         type='pgan.AtomicCheckpointHook', interval=1, max_keep_ckpts=2, save_best='reid/mAP',
         rule='greater'),
-    sampler_seed=dict(type='DistSamplerSeedHook'))
-custom_hooks = [dict(type='pgan.ExactResumeHook')]
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    exact_resume=dict(type='pgan.ExactResumeHook'),
+    finite_loss=dict(type='pgan.FiniteLossHook'),
+    # Of several processes: what looks at the batches of all.
+    global_batch=dict(type='pgan.GlobalBatchHook', metric_losses=True, batch_norm=False))
 
 visualizer = dict(
     type='Visualizer',

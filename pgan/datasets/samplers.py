@@ -20,17 +20,19 @@ class PKSampler(Sampler):
 
     An epoch is as many whole batches as the data set has images for. Identities come in random order,
     each once before any comes again; so do the images of an identity, which repeat within a batch only
-    where it has fewer than ``images``. The draw depends on seed and epoch alone, and each process gets
-    its own batches.
+    where it has fewer than ``images``. The draw depends on seed and epoch alone.
+
+    Several processes share the draw of one: W of them, each with batches of P x K, have side by side the
+    batches that one process with ``identities=W * P`` has, so that no identity is in two of them.
 
     Args:
         dataset: Training split.
-        identities: P, identities per batch.
+        identities: P, identities per batch of a process.
         images: K, images per identity; the loader's batch size must be P·K.
         seed: Random seed; None takes mmengine's, the same on every process.
 
     Raises:
-        DatasetError: The data set has fewer than P identities.
+        DatasetError: The data set has fewer than W·P identities.
     """
 
     def __init__(
@@ -46,25 +48,26 @@ class PKSampler(Sampler):
         self.identities, self.images, self.epoch = identities, images, 0
         labels = dataset.vehicle_labels
         self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        if len(self.members) < identities:
+        if len(self.members) < identities * self.world_size:
+            spread = f" in each of {self.world_size} processes" if self.world_size > 1 else ""
             raise DatasetError(
                 f"{dataset.data_root}: {len(self.members)} training vehicles are too few for batches of "
-                f"{identities} identities: set train_dataloader.sampler.identities lower"
+                f"{identities} identities{spread}: set train_dataloader.sampler.identities lower"
             )
-        self.num_batches = max(1, len(labels) // (identities * images) // self.world_size)
+        self.num_batches = max(1, len(labels) // (identities * images * self.world_size))
 
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng([self.seed, self.epoch])
         identities = _cycle(np.arange(len(self.members)), rng)
         images = [_cycle(members, rng) for members in self.members]
-        for number in range(self.num_batches * self.world_size):
+        own = self.identities * self.images
+        for _ in range(self.num_batches):
             batch = [
                 index
-                for identity in _distinct(identities, self.identities)
+                for identity in _distinct(identities, self.identities * self.world_size)
                 for index in _take(images[identity], self.images)
             ]
-            if number % self.world_size == self.rank:
-                yield from batch
+            yield from batch[own * self.rank : own * (self.rank + 1)]
 
     def __len__(self) -> int:
         return self.num_batches * self.identities * self.images

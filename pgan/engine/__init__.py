@@ -1,4 +1,4 @@
-"""What our training runs add to mmengine's runner: safe checkpoints and reproducible epochs."""
+"""What our training runs add to mmengine's runner: safe checkpoints, exact resume, one global batch."""
 
 from pgan.engine.checkpoint import (
     AtomicCheckpointHook,
@@ -7,14 +7,19 @@ from pgan.engine.checkpoint import (
     load_plain,
 )
 from pgan.engine.exact_resume import ExactResumeHook
+from pgan.engine.finite_loss import BrokenTrainingError, FiniteLossHook
+from pgan.engine.global_batch import GlobalBatchHook
 from pgan.engine.memory_format import ChannelsLastHook
 from pgan.engine.seeding import seed_worker
 
 __all__ = [
     "AtomicCheckpointHook",
+    "BrokenTrainingError",
     "ChannelsLastHook",
     "CheckpointError",
     "ExactResumeHook",
+    "FiniteLossHook",
+    "GlobalBatchHook",
     "latest_checkpoint",
     "load_plain",
     "seed_worker",

@@ -176,7 +176,6 @@ class AtomicCheckpointHook(CheckpointHook):
       are removed, and so is a checkpoint too many; one process at a time trains in a folder.
     - It holds only tensors and plain types, so that ``--resume`` works with ``weights_only=True`` (mmengine
       #1655).
-    - Weights that are not finite are never saved.
     - A validation that the kill cut short is made up for, so that the best checkpoint is the undisturbed
       run's.
 
@@ -193,17 +192,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self.kept: list[int | str] = []  # steps of the checkpoints that are there, oldest first
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Refuse broken weights, and turn everything else into tensors and plain types.
-
-        Raises:
-            CheckpointError: A weight is NaN or infinite.
-        """
-        for name, value in checkpoint["state_dict"].items():
-            if value.is_floating_point() and not value.isfinite().all():
-                raise CheckpointError(
-                    f"step {checkpoint['meta']['iter']}: {name} is not finite, so nothing is saved: the last "
-                    "checkpoint stands; go on from it with a lower optim_wrapper.optimizer.lr"
-                )
+        """Turn everything in the checkpoint into tensors and plain types."""
         info = checkpoint["message_hub"]["runtime_info"]
         for key in list(info):
             try:

@@ -8,8 +8,6 @@ custom_imports = dict(
     allow_failed_imports=False)
 default_hooks = dict(checkpoint=dict(save_best='parts/mAP'))
 custom_hooks = [
-    dict(type='pgan.ExactResumeHook'),
     dict(type='pgan.ChannelsLastHook'),
-    dict(type='NumClassCheckHook'),
-    dict(type='CheckInvalidLossHook', interval=50, priority='VERY_LOW')]
+    dict(type='NumClassCheckHook')]
 log_processor = dict(window_size=50)

@@ -47,16 +47,22 @@ def test_the_draw_depends_on_seed_and_epoch_alone() -> None:
     assert list(first) != start
 
 
-def test_processes_share_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = list(make([6] * 8, identities=2, images=2, seed=5)[0])
+def test_processes_share_the_batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = [6, 3, 5, 9, 1, 6, 7, 4]
+    whole = np.array(list(make(counts, identities=4, images=2, seed=5)[0])).reshape(-1, 8)
     halves = []
     for rank in range(2):
         monkeypatch.setattr("pgan.datasets.samplers.get_dist_info", lambda rank=rank: (rank, 2))
-        halves.append(
-            np.array(list(make([6] * 8, identities=2, images=2, seed=5)[0])).reshape(-1, 4)
-        )
-    mixed = np.stack(halves, axis=1).reshape(-1)
-    assert mixed.tolist() == whole
+        sampler, labels = make(counts, identities=2, images=2, seed=5)
+        halves.append(np.array(list(sampler)).reshape(-1, 4))
+        assert all(len(set(labels[batch])) == 2 for batch in halves[-1])
+    assert np.array_equal(np.concatenate(halves, axis=1), whole)
+
+
+def test_too_few_identities_for_all_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgan.datasets.samplers.get_dist_info", lambda: (0, 2))
+    with pytest.raises(DatasetError, match=r"3 training vehicles .* in each of 2 processes"):
+        make([5, 5, 5], identities=2)
 
 
 def test_too_few_identities_are_refused() -> None:

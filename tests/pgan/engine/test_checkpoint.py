@@ -59,6 +59,63 @@ def test_the_number_in_the_name_decides_which_is_newest(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path / "nowhere") is None
 
 
+def test_checkpoints_within_an_epoch_stand_between_those_of_epochs(tmp_path: Path) -> None:
+    for name in ("epoch_9.pth", "epoch_9_iter_500.pth", "epoch_9_iter_1000.pth"):
+        torch.save({}, tmp_path / name)
+    assert latest_checkpoint(tmp_path).name == "epoch_9_iter_1000.pth"
+    torch.save({}, tmp_path / "epoch_10.pth")
+    assert latest_checkpoint(tmp_path).name == "epoch_10.pth"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "a byte changed", "empty", "zeros"])
+def test_in_place_of_a_damaged_checkpoint_the_one_before_is_used(
+    tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("pgan.engine.checkpoint.print_log", lambda text, **_: said.append(text))
+    for number in (1, 2):
+        torch.save({"state_dict": {"w": torch.ones(999)}}, tmp_path / f"epoch_{number}.pth")
+    newest = tmp_path / "epoch_2.pth"
+    data = bytearray(newest.read_bytes())
+    middle = data.index(torch.ones(9).numpy().tobytes())
+    data[middle] ^= 1
+    bad = {"truncated": data[:-100], "a byte changed": data, "empty": b"", "zeros": bytes(5000)}
+    newest.write_bytes(bad[damage])
+    assert latest_checkpoint(tmp_path).name == "epoch_1.pth"
+    assert said == ["epoch_2.pth: truncated or damaged; epoch_1.pth, the one before, is used"]
+    with pytest.raises(CheckpointError, match=r"epoch_2.pth: (damaged|not a checkpoint)"):
+        load_plain(str(newest))
+    (tmp_path / "epoch_1.pth").unlink()
+    with pytest.raises(CheckpointError, match="no other checkpoint: delete it to begin anew"):
+        latest_checkpoint(tmp_path)
+
+
+def test_what_a_kill_left_behind_goes_when_the_run_goes_on(tmp_path: Path) -> None:
+    """Killed between saving the new and removing the old, and within writing, twice."""
+    folder = tmp_path / "run"
+    runner = make_runner(folder, 3, workers=0, checkpoint={"max_keep_ckpts": 2})
+    runner.train()
+    names = {"epoch_2.pth", "epoch_3.pth"}
+    assert {p.name for p in folder.glob("*.pth")} == names
+    saved = load_plain(str(folder / "epoch_3.pth"))
+    assert saved["message_hub"]["runtime_info"]["keep_ckpt_ids"] == [1, 2, 3]
+    torch.save({}, folder / "epoch_1.pth")
+    drafts = [".epoch_3.pth.abcdefgh", ".last_checkpoint.ab_defg1", ".best_x_epoch_1.pth.aaaaaaaa"]
+    for name in (*drafts, ".mine.pth", "notes.txt"):
+        (folder / name).touch()
+    newest = str(latest_checkpoint(folder))
+    make_runner(
+        folder, 3, workers=0, checkpoint={"max_keep_ckpts": 2}, load_from=newest, resume=True
+    ).train()
+    left = {p.name for p in folder.iterdir() if p.is_file() and p.suffix != ".py"}
+    assert left == names | {
+        ".mine.pth",
+        "notes.txt",
+        "last_checkpoint",
+    }
+    assert (folder / "last_checkpoint").read_text().endswith("epoch_3.pth")
+
+
 def test_to_plain_keeps_values_and_refuses_objects() -> None:
     history = HistoryBuffer([1.0, 2.0], [1, 1])
     plain = to_plain({"a": np.float64(2), "b": (1, deque([np.int32(3)])), "c": history})

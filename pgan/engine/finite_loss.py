@@ -1,0 +1,104 @@
+"""A training whose loss or weights broke ends there, and says on which images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main_process
+from mmengine.hooks import Hook
+
+from pgan.engine.checkpoint import latest_checkpoint
+from pgan.files import write_json
+from pgan.registry import HOOKS
+
+_MEND = "look at these images, or start from that checkpoint (--load-from) at a lower learning rate"
+_LIST = "broken_batch.json"
+_SHOWN = 3  # files in the sentence; all of them are in the list
+
+
+class BrokenTrainingError(ValueError):
+    """A loss or a weight is NaN or infinite; the message names it, the step and the images."""
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Stop at the first loss that is NaN or infinite, and save no weight that is.
+
+    Over several processes the losses are averaged first, so that every process stops, and so that the log
+    tells of the whole batch. Files of the batch are those that the samples name in ``img_path``; all of them
+    are left in ``broken_batch.json`` of the work dir. Nothing is saved after the step, so the last checkpoint
+    stands.
+    """
+
+    priority = "HIGHEST"  # before anything is logged or saved
+
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Check the losses of a step.
+
+        Raises:
+            BrokenTrainingError: One is not finite, on this process or another.
+        """
+        if not outputs:
+            return
+        values = torch.stack([value.detach().float() for value in outputs.values()])
+        own = dict(zip(outputs, values.tolist()))
+        if get_world_size() > 1:
+            all_reduce(values, op="mean")
+            outputs.update(zip(outputs, values))
+        if not values.isfinite().all():
+            self._stop(runner, own, _files(data_batch))
+
+    def _stop(self, runner: Any, own: dict[str, float], files: list[str]) -> None:
+        broken = {name: value for name, value in own.items() if not math.isfinite(value)}
+        if len(broken) > 1:
+            broken.pop("loss", None)  # the sum of the others
+        found = [part for part in all_gather_object((broken, files)) if part[0]]
+        losses = {name: value for part in found for name, value in part[0].items()}
+        files = [file for part in found for file in part[1]]
+        step, epoch = runner.iter + 1, runner.epoch + 1
+        report = {"step": step, "epoch": epoch, "losses": {k: str(v) for k, v in losses.items()}}
+        path = Path(runner.work_dir) / _LIST
+        if is_main_process():
+            write_json(path, report | {"files": files})
+        shown = ", ".join(files[:_SHOWN]) or "a batch without file names"
+        more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+        named = ", ".join(f"{name} is {value}" for name, value in losses.items())
+        raise BrokenTrainingError(
+            f"step {step}, in epoch {epoch}: {named}, on {shown}{more}, listed in {path}; "
+            f"{_standing(runner)}: {_MEND}"
+        )
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Refuse broken weights: the loss of the step that broke them may still have been finite.
+
+        Raises:
+            BrokenTrainingError: A weight is not finite.
+        """
+        for name, value in checkpoint["state_dict"].items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise BrokenTrainingError(
+                    f"step {checkpoint['meta']['iter']}: {name} is not finite, so no checkpoint is written; "
+                    f"{_standing(runner)}: start from it (--load-from) at a lower learning rate"
+                )
+
+
+def _standing(runner: Any) -> str:
+    last = latest_checkpoint(runner.work_dir)
+    return f"{last} stands" if last else "no checkpoint was written yet"
+
+
+def _files(batch: Any) -> list[str]:
+    samples = batch.get("data_samples") if isinstance(batch, dict) else None
+    if not isinstance(samples, Sequence):
+        return []
+    return [str(path) for sample in samples if (path := getattr(sample, "img_path", None))]

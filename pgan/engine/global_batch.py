@@ -1,0 +1,104 @@
+"""Several processes that train as one with the global batch, up to rounding.
+
+mmengine averages the gradients. What else sees the whole batch are the losses on distances, whose hardest
+images may be another process's, and batch normalisation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed.nn.functional as differentiable
+from mmengine.dist import all_gather, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pgan.registry import HOOKS
+
+
+@HOOKS.register_module()
+class GlobalBatchHook(Hook):
+    """Have what looks at a whole batch look at that of all processes.
+
+    Each process's features go to all, and its gradient comes back from all: with the gradients averaged, as
+    mmengine does, it is that of one process with all images. All processes need batches of one size, which
+    `PKSampler` and mmengine's samplers give.
+
+    Args:
+        metric_losses: The losses in a model's ``metric_losses``.
+        batch_norm: Batch normalisation, on a GPU by torch's ``SyncBatchNorm``, on a CPU, which that does not
+            run on, by `GlobalBatchNorm`.
+    """
+
+    def __init__(self, metric_losses: bool = True, batch_norm: bool = False) -> None:
+        self.metric_losses, self.batch_norm = metric_losses, batch_norm
+
+    def before_run(self, runner: Any) -> None:
+        """Change the model, where there are several processes; its weights keep their names."""
+        if get_world_size() == 1:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if self.metric_losses:
+            for loss in getattr(model, "metric_losses", ()):
+                loss.register_forward_pre_hook(_gather)
+        if self.batch_norm and torch.cuda.is_available():
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        elif self.batch_norm:
+            _convert(model)
+
+
+def _gather(loss: nn.Module, arguments: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """A process's (B, C) features and (B,) labels -> those of all, in order of their ranks."""
+    features, labels = arguments
+    return torch.cat(differentiable.all_gather(features.contiguous())), torch.cat(
+        all_gather(labels)
+    )
+
+
+class GlobalBatchNorm(_BatchNorm):
+    """Batch normalisation over the batches of all processes, on any device (Ioffe & Szegedy, 2015).
+
+    Mean and variance are summed over all processes one after the other: the variance of differences rounds
+    less than the mean of squares.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, C, ...) -> the same, float32."""
+        if not self.training:
+            return super().forward(inputs)
+        axes = [axis for axis in range(inputs.dim()) if axis != 1]
+        shape = [-1 if axis == 1 else 1 for axis in range(inputs.dim())]
+        count = inputs.numel() // inputs.shape[1] * get_world_size()
+        mean = differentiable.all_reduce(inputs.sum(axes)) / count
+        centred = inputs - mean.view(shape)
+        variance = differentiable.all_reduce(centred.square().sum(axes)) / count
+        if self.track_running_stats:
+            self._track(mean.detach(), variance.detach() * count / (count - 1))
+        normalised = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised
+
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        self.num_batches_tracked += 1
+        rate = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, rate)
+        self.running_var.lerp_(variance, rate)
+
+    def _check_input_dim(self, inputs: Tensor) -> None:
+        """Any will do."""
+
+
+def _convert(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, _BatchNorm):
+            new = GlobalBatchNorm(child.num_features, child.eps, child.momentum)
+            new.affine, new.track_running_stats = child.affine, child.track_running_stats
+            # The very parameters: the optimizer and the wrapper for several processes hold them.
+            new._parameters, new._buffers = child._parameters, child._buffers
+            setattr(module, name, new.train(child.training))
+        else:
+            _convert(child)
