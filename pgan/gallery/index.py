@@ -24,24 +24,30 @@ from typing import Any
 
 import faiss
 import numpy as np
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from pgan.files import write_atomically
 from pgan.gallery.errors import GalleryError
 
 KINDS = ("exact", "hnsw", "ivfpq")
-EXACT_UP_TO = 20_000  # images; see docs/search.md
+EXACT_UP_TO, GRAPH_UP_TO = 20_000, 10_000_000  # images; see docs/search.md
 TARGET_RECALL = 0.99
 
 _FILE, _SCHEMA = "index.npz", 1
 _LEAST = 256  # images that an index other than the exact one is made of
 _SAMPLE = 1000  # images whose neighbours are looked for to measure recall
 _RECALLS = (1, 10)
+_LEAST_EFFORT = {"hnsw": 100, "ivfpq": 8}
+_DOUBLINGS = 8
 _SPARE = 16  # images proposed beyond k: faiss rounds distances, and ties are ordered by row here
 _TRAINING_IMAGES = 40  # for each list, as faiss asks for
 _CHUNK = 1 << 15  # images added at a time
 _REFINED_BYTES = 1 << 26  # of features compared at a time
 _BAR_DELAY = 1.0  # seconds that pass before a bar is worth showing
+_THREADS = ThreadpoolController()
+_DAMAGES = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError)
+_DAMAGES += (zipfile.BadZipFile, zlib.error)  # what reading a file that is not whole may raise
 
 
 class SearchIndexError(GalleryError):
@@ -173,7 +179,9 @@ class Index:
         else:
             inner = faiss.SearchParametersHNSW(efSearch=max(effort, wanted), **only)
         params = faiss.SearchParametersPreTransform(index_params=inner)
-        return self._faiss.search(queries, wanted, params=params)[1]
+        # One query is answered before a second thread has woken on a machine that has other work.
+        with _THREADS.limit(limits=1 if len(queries) == 1 else None):
+            return self._faiss.search(queries, wanted, params=params)[1]
 
     def _refined(self, queries: np.ndarray, proposed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances to the proposed images and their rows, nearest first."""
@@ -197,11 +205,12 @@ def build_index(
 ) -> Index:
     """Make an index of features and measure its recall.
 
-    By rule, up to :data:`EXACT_UP_TO` images are compared one by one, more by an inverted file of product
-    codes (Jegou et al., "Product Quantization for Nearest Neighbor Search", TPAMI 2011), of which as many
-    lists are looked through as it takes to find :data:`TARGET_RECALL` of the nearest images. ``'hnsw'``
-    is a graph (Malkov and Yashunin, TPAMI 2018). Both are of the features' principal components; what
-    they propose is compared by the features themselves.
+    By rule, up to :data:`EXACT_UP_TO` images are compared one by one; up to :data:`GRAPH_UP_TO` they are
+    found by a graph (``'hnsw'``: Malkov and Yashunin, TPAMI 2018) over one byte per principal component;
+    more, by an inverted file of product codes (``'ivfpq'``: Jegou et al., "Product Quantization for Nearest
+    Neighbor Search", TPAMI 2011), which takes a fifth of the memory and more time. Either looks at as many
+    as it takes to find :data:`TARGET_RECALL` of the nearest images. What they propose is compared by the
+    features themselves.
 
     Args:
         features: (N, C) float32; memory-mapped ones are read in pieces.
@@ -220,7 +229,7 @@ def build_index(
     features = _checked(features, "image")
     start = time.perf_counter()
     if kind == "auto":
-        kind = "exact" if len(features) <= EXACT_UP_TO else "ivfpq"
+        kind = KINDS[int(np.searchsorted((EXACT_UP_TO, GRAPH_UP_TO), len(features)))]
     perfect = {f"recall@{k}": 1.0 for k in _RECALLS}
     if kind == "exact":
         return Index(kind, features, settings, perfect, 0.0, 4.0 * features.shape[1])
@@ -277,17 +286,7 @@ def load_index(folder: str | os.PathLike[str], features: np.ndarray) -> Index:
         index = Index(kind, features, settings, **about, _faiss=made)
     except FileNotFoundError as error:
         raise SearchIndexError(f"{path}: no such file: build the index first") from error
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        EOFError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except _DAMAGES as error:
         raise SearchIndexError(
             f"{path}: not an index, or damaged ({error}): delete it and build the index again"
         ) from error
@@ -342,7 +341,7 @@ def _empty(kind: str, settings: Settings, dims: int, seed: int) -> faiss.Index:
     """The faiss index to train and fill."""
     kept = settings.dims
     if kind == "hnsw":
-        inner = faiss.IndexHNSWFlat(kept, settings.links)
+        inner = faiss.IndexHNSWSQ(kept, faiss.ScalarQuantizer.QT_8bit, settings.links)
     else:
         pieces = 2 * settings.code_bytes  # of 4 bits each, which a CPU's registers look up at once
         inner = faiss.IndexIVFPQFastScan(faiss.IndexFlatL2(kept), kept, settings.lists, pieces, 4)
@@ -367,7 +366,7 @@ def _measured(index: Index, rng: np.random.Generator) -> Index:
     queries, most = np.ascontiguousarray(index.features[rows]), max(_RECALLS)
     exact = Index("exact", index.features, index.settings, {}, 0.0, 0.0)
     truth = _others(exact, queries, rows, most)
-    by_rule = [2**power for power in range(3, 11)]
+    by_rule = [_LEAST_EFFORT[index.kind] << doubling for doubling in range(_DOUBLINGS)]
     for effort in [index.settings.effort] if index.settings.effort else by_rule:
         index = replace(index, settings=replace(index.settings, effort=effort))
         found = _others(index, queries, rows, most)
