@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -135,17 +138,36 @@ class Shard:
 
     def features(self) -> np.ndarray:
         """(rows, C) float32, memory-mapped."""
-        return np.load(self.files[0], mmap_mode="r", allow_pickle=False)
+        with self._refusing_damage():
+            return self._checked(np.load(self.files[0], mmap_mode="r", allow_pickle=False))
 
-    def column(self, name: str) -> np.ndarray | None:
-        """One of the columns of `Rows`; None where the shard has none."""
-        with np.load(self.files[1], allow_pickle=False) as file:
-            return file[name] if name in file.files else None
+    def column(self, name: str) -> np.ndarray:
+        """One of the columns of `Rows` that every shard has."""
+        return self._columns([name])[name]
 
     def read(self) -> Rows:
         """All of it."""
-        with np.load(self.files[1], allow_pickle=False) as file:
-            return Rows(np.array(self.features()), **{name: file[name] for name in file.files})
+        return Rows(np.array(self.features()), **self._columns())
+
+    def _columns(self, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        with self._refusing_damage(), np.load(self.files[1], allow_pickle=False) as file:
+            return {name: self._checked(file[name]) for name in names or file.files}
+
+    def _checked(self, rows: np.ndarray) -> np.ndarray:
+        if len(rows) != self.rows:
+            raise ValueError(f"{len(rows)} rows in place of {self.rows}")
+        return rows
+
+    @contextmanager
+    def _refusing_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise GalleryError(
+                f"{self.folder / self.name} is gone: images were removed meanwhile: open the gallery again"
+            ) from None
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+            raise GalleryError(_damaged(self.folder, f"{self.name}: {error}")) from None
 
 
 class Gallery:
@@ -186,14 +208,9 @@ class Gallery:
         try:
             gallery = cls(folder, manifest)
         except (KeyError, TypeError) as error:
-            raise GalleryError(
-                f"{folder / MANIFEST} is damaged ({error}): add the images again"
-            ) from None
+            raise GalleryError(_damaged(folder, f"{MANIFEST}: {error}")) from None
         if broken := [shard for shard in gallery.shards if not shard.is_whole()]:
-            raise GalleryError(
-                f"{folder} is damaged ({broken[0].name} is missing or cut short): add the images again, "
-                "into a new folder"
-            )
+            raise GalleryError(_damaged(folder, f"{broken[0].name} is missing or cut short"))
         return gallery
 
     def __len__(self) -> int:
@@ -291,9 +308,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise GalleryError(f"{path} is damaged ({error})") from None
+        raise GalleryError(_damaged(path.parent, f"{path.name}: {error}")) from None
     if not isinstance(content, dict):
-        raise GalleryError(f"{path} is damaged: it holds no names")
+        raise GalleryError(_damaged(path.parent, f"{path.name} holds no names"))
     return content
 
 
@@ -317,6 +334,10 @@ def _entry(shard: Shard, rows: Rows, i: int) -> Entry:
     )
     weights = rows.weights[i][:count]
     return Entry(*known, parts, weights, [shard.classes[label] for label in labels])
+
+
+def _damaged(folder: Path, what: str) -> str:
+    return f"{folder} is damaged ({what}): add the images again, into a new folder"
 
 
 def _why_none(folder: Path) -> str:

@@ -1,0 +1,262 @@
+"""Adding to a gallery and removing from it, in whole steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pgan.datasets.records import Annotation
+from pgan.files import alone_in
+from pgan.gallery import draft
+from pgan.gallery.adding import Addition, add, remove
+from pgan.gallery.errors import GalleryError
+from pgan.gallery.part_source import PartSource
+from pgan.gallery.store import Gallery
+from tests.pgan.gallery.conftest import CLASSES, NameReader, annotations, embedded
+
+NOWHERE = PartSource()
+
+
+def paths_of(gallery: Gallery) -> list[str]:
+    return [path.decode() for path in gallery.paths.tolist()]
+
+
+def state_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def test_all_that_is_known_of_an_image_is_kept(tmp_path: Path) -> None:
+    images = annotations()
+    images[3] = Annotation("/data/3-un known.png", "", "", "")
+    done = add(tmp_path / "g", NameReader(), images, NOWHERE)
+    assert done == Addition(added=24)
+    gallery = Gallery.open(tmp_path / "g")
+    assert len(gallery) == 24
+    rows = [gallery.find(image.path) for image in images]
+    for row, entry, image in zip(rows, gallery.entries(rows), images):
+        expected = embedded(image.path)
+        assert np.array_equal(gallery.features(np.array([row]))[0], expected.feature)
+        known = (entry.path, entry.vehicle, entry.camera, str(entry.time))
+        assert known == (image.path, image.vehicle, image.camera, image.time)
+        assert np.array_equal(entry.parts.boxes, expected.parts.boxes)
+        assert np.array_equal(entry.parts.scores, expected.parts.scores)
+        assert entry.parts.image_size == (24, 32)
+        assert np.array_equal(entry.weights, expected.weights)
+        assert entry.labels == [CLASSES[label] for label in expected.parts.labels]
+    assert gallery.find("/data/none.png") is None
+
+
+def test_only_new_images_are_looked_at(tmp_path: Path) -> None:
+    images = annotations()
+    assert add(tmp_path / "g", NameReader(), images[:10], NOWHERE).added == 10
+    model = NameReader()
+    assert add(tmp_path / "g", model, images, NOWHERE) == Addition(added=14, skipped=10)
+    assert model.seen == [image.path for image in images[10:]]
+    again = NameReader()
+    assert add(tmp_path / "g", again, images, NOWHERE) == Addition(skipped=24)
+    assert again.seen == []
+    assert sorted(paths_of(Gallery.open(tmp_path / "g"))) == [image.path for image in images]
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_stopped_addition_changes_nothing_and_is_gone_on_with(tmp_path: Path) -> None:
+    folder, images = tmp_path / "g", annotations()
+    add(folder, NameReader(), images[:4], NOWHERE)
+    before = state_of(folder)
+    with pytest.raises(KeyboardInterrupt):
+        add(folder, NameReader(stop_after=13), images, NOWHERE)
+    assert paths_of(Gallery.open(folder)) == [image.path for image in images[:4]]
+    assert before.items() <= state_of(folder).items()
+    model = NameReader()
+    # Two shards of five were finished; the three images after them are looked at again.
+    assert add(folder, model, images, NOWHERE) == Addition(20, resumed=10, skipped=4)
+    assert model.seen == [image.path for image in images[14:]]
+    uninterrupted = tmp_path / "h"
+    add(uninterrupted, NameReader(), images[:4], NOWHERE)
+    add(uninterrupted, NameReader(), images, NOWHERE)
+    assert paths_of(Gallery.open(folder)) == paths_of(Gallery.open(uninterrupted))
+    assert state_of(folder) == state_of(uninterrupted)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_first_addition_that_was_stopped_is_no_gallery_yet(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        add(tmp_path / "g", NameReader(stop_after=7), annotations(), NOWHERE)
+    with pytest.raises(GalleryError, match="has not finished: run the same command again"):
+        Gallery.open(tmp_path / "g")
+    assert add(tmp_path / "g", NameReader(), annotations(), NOWHERE) == Addition(24, resumed=5)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_another_model_and_other_images_do_not_go_on_with_it(tmp_path: Path) -> None:
+    images = annotations()
+    with pytest.raises(KeyboardInterrupt):
+        add(tmp_path / "g", NameReader(stop_after=12), images, NOWHERE)
+    add(tmp_path / "g", NameReader("other"), images[:3], NOWHERE)
+    assert paths_of(Gallery.open(tmp_path / "g")) == [image.path for image in images[:3]]
+    assert len(list((tmp_path / "g").glob("shard-*"))) == 2
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("name", ["gallery.json", "model.json", ".npy", ".npz"])
+def test_a_write_that_fails_leaves_the_gallery_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / "g"
+    add(folder, NameReader(), annotations(2), NOWHERE)
+    before = paths_of(Gallery.open(folder))
+    for module in ("write_json", "write_atomically"):
+        real = getattr(draft, module)
+
+        def full(path: Path, content: object, real=real) -> Path:
+            if str(path).endswith(name):
+                raise OSError("no space left on device")
+            return real(path, content)
+
+        monkeypatch.setattr(draft, module, full)
+    for change in (
+        lambda: add(folder, NameReader(), annotations(), NOWHERE),
+        lambda: remove(folder, vehicles=["v0"]),
+    ):
+        if name == "model.json" and change.__code__.co_names[0] == "remove":
+            continue  # a removal writes no config
+        with pytest.raises(OSError, match="no space"):
+            change()
+        gallery = Gallery.open(folder)  # every shard that the manifest names is there, and whole
+        assert paths_of(gallery) == before
+        assert gallery.features().shape == (len(before), 16)
+    monkeypatch.undo()
+    assert add(folder, NameReader(), annotations(), NOWHERE).added == 24 - len(before)
+
+
+def test_what_cannot_be_read_is_told_and_left_out(tmp_path: Path) -> None:
+    images = [*annotations(2), Annotation("/data/broken.png", "")]
+    done = add(tmp_path / "g", NameReader(), images, NOWHERE)
+    assert (done.added, done.failed) == (8, {"/data/broken.png": "broken"})
+    with pytest.raises(
+        GalleryError, match=r"none of 1 images could be read: /data/broken.png: bro"
+    ):
+        add(tmp_path / "h", NameReader(), images[-1:], NOWHERE)
+    with pytest.raises(GalleryError, match="is not a gallery: make one"):
+        Gallery.open(tmp_path / "h")
+
+
+def test_a_time_that_is_none_names_its_image(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match=r"^/a.png: 'noon' is no time: write a date"):
+        add(tmp_path / "g", NameReader(), [Annotation("/a.png", "v", "", "noon")], NOWHERE)
+    assert not (tmp_path / "g").exists()
+
+
+def test_another_model_is_refused(gallery: Gallery) -> None:
+    message = "was built with another model, pgan of /pgan.pth: its weights differ from those of"
+    with pytest.raises(GalleryError, match=message):
+        add(gallery.path, NameReader("other"), annotations(), NOWHERE)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for attempt in (
+        lambda: add(tmp_path, NameReader(), annotations(), NOWHERE),
+        lambda: remove(tmp_path, ["a.png"]),
+    ):
+        with pytest.raises(GalleryError, match="is not a gallery"):
+            attempt()
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_two_do_not_write_at_once(gallery: Gallery) -> None:
+    with alone_in(gallery.path, GalleryError):
+        with pytest.raises(GalleryError, match="another process is at work"):
+            add(gallery.path, NameReader(), annotations(7), NOWHERE)
+        assert len(Gallery.open(gallery.path)) == 24  # reading is for everyone
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_removing_keeps_the_others_as_they_are(tmp_path: Path) -> None:
+    images = annotations()
+    add(tmp_path / "g", NameReader(), images, NOWHERE)
+    before = Gallery.open(tmp_path / "g")
+    paths = paths_of(before)
+    assert remove(tmp_path / "g", ["/data/0-1.png", "/data/5-*"], ["v2"]) == 9
+    gone = {"/data/0-1.png", *(f"/data/{v}-{i}.png" for v in (2, 5) for i in range(4))}
+    after = Gallery.open(tmp_path / "g")
+    assert paths_of(after) == [path for path in paths if path not in gone]
+    assert np.array_equal(after.features(), [embedded(path).feature for path in paths_of(after)])
+    assert {file.stem for file in after.path.glob("shard-*")} == {s.name for s in after.shards}
+    # Shards without a condemned image are not written anew.
+    assert {s.name for s in after.shards} & {s.name for s in before.shards}
+    with pytest.raises(GalleryError, match="removed meanwhile: open the gallery again"):
+        before.features()
+    assert add(tmp_path / "g", NameReader(), images, NOWHERE) == Addition(9, skipped=15)
+
+
+def test_a_folder_is_removed_with_all_below_it(tmp_path: Path) -> None:
+    near, far = annotations(2, folder="/data/a"), annotations(2, folder="/data/ab")
+    add(tmp_path / "g", NameReader(), near + far, NOWHERE)
+    assert remove(tmp_path / "g", ["/data/a/"]) == 8
+    assert all(path.startswith("/data/ab/") for path in paths_of(Gallery.open(tmp_path / "g")))
+    assert remove(tmp_path / "g", ["/data"]) == 8
+    empty = Gallery.open(tmp_path / "g")
+    assert (len(empty), empty.dimensions) == (0, 0)
+    assert add(tmp_path / "g", NameReader(), near, NOWHERE).added == 8
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"images": ["/data/0-0.png", "/data/9*"]}, r"/data/9\* fits no image"),
+        ({"vehicles": ["v1", "v9"]}, "has no vehicle 'v9'"),
+    ],
+)
+def test_a_removal_of_what_is_not_there_removes_nothing(gallery, what, message) -> None:
+    before = state_of(gallery.path)
+    with pytest.raises(GalleryError, match=f"{message}.*: nothing was removed"):
+        remove(gallery.path, **what)
+    assert state_of(gallery.path) == before
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ("{", r"is damaged \(gallery.json: "),
+        ("[]", r"is damaged \(gallery.json holds no names\)"),
+        ('{"schema": 1}', r"is damaged \(gallery.json: 'model'\)"),
+        ('{"schema": 99}', "has schema 99, this version reads 1"),
+    ],
+)
+def test_a_damaged_manifest_is_named(gallery: Gallery, manifest: str, message: str) -> None:
+    (gallery.path / "gallery.json").write_text(manifest)
+    with pytest.raises(GalleryError, match=message):
+        Gallery.open(gallery.path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("damage", ["missing", "short", "garbled"])
+def test_a_damaged_shard_is_named(gallery: Gallery, suffix: str, damage: str) -> None:
+    (file,) = gallery.path.glob(f"shard-*{suffix}")
+    content = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(content[:-7] if damage == "short" else bytes(len(content)))
+
+    def read() -> None:
+        opened = Gallery.open(gallery.path)
+        assert len(opened.features()) == len(opened.paths)
+
+    with pytest.raises(GalleryError, match=f"{file.stem}.*add the images again"):
+        read()
+    with pytest.raises(GalleryError):
+        remove(gallery.path, ["/data/0-0.png"])
+
+
+def test_a_shard_that_the_manifest_misstates_is_named(gallery: Gallery) -> None:
+    file = gallery.path / "gallery.json"
+    manifest = json.loads(file.read_text())
+    manifest["shards"][0]["rows"] = 23
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(GalleryError, match="24 rows in place of 23"):
+        Gallery.open(gallery.path).paths  # noqa: B018

@@ -1,0 +1,245 @@
+"""Searching a gallery against the definition: all distances, sorted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pgan.datasets.records import Annotation
+from pgan.evaluation import FeatureSet, Refinement, evaluate, search_distances
+from pgan.evaluation.refinement import KReciprocal
+from pgan.gallery import search as module
+from pgan.gallery.adding import add, remove
+from pgan.gallery.errors import GalleryError
+from pgan.gallery.part_source import PartSource
+from pgan.gallery.queries import make_queries
+from pgan.gallery.search import Filters, Hit, Query, Searcher, about_index, build, covered_rows
+from pgan.gallery.store import Entry, Gallery
+from pgan.gallery.times import Time
+from tests.pgan.gallery.conftest import NameReader, annotations, draw, embedded
+
+NOWHERE = PartSource()
+
+
+def new_query(name: str, camera: str = "") -> Query:
+    """Of an image that is in no gallery."""
+    return Query(embedded(name).feature, Entry(name, "", camera, Time()))
+
+
+def brute_force(gallery: Gallery, query: Query, allowed: np.ndarray | None = None) -> list[int]:
+    """Rows by distance; of equals the lower row first."""
+    difference = gallery.features().astype(np.float64) - query.feature
+    order = np.argsort((difference**2).sum(1), kind="stable").tolist()
+    return [row for row in order if (allowed is None or allowed[row]) and row != query.row]
+
+
+def rows_of(hits: list[Hit]) -> list[int]:
+    return [hit.row for hit in hits]
+
+
+def test_results_are_those_of_comparing_all(gallery: Gallery) -> None:
+    queries = [new_query(f"{vehicle}-new.png") for vehicle in range(6)]
+    found = Searcher(gallery).search(queries, 7)
+    for query, hits in zip(queries, found):
+        assert rows_of(hits) == brute_force(gallery, query)[:7]
+        expected = ((gallery.features()[rows_of(hits)] - query.feature) ** 2).sum(1)
+        assert [hit.distance for hit in hits] == pytest.approx(expected, rel=1e-5)
+    assert [len(hits) for hits in Searcher(gallery).search(queries, 99)] == [24] * 6
+
+
+def test_an_image_of_the_gallery_is_not_found_for_itself(gallery: Gallery) -> None:
+    queries, failed = make_queries(gallery, ["/data/2-1.png"], seer=None)
+    assert (len(queries), failed, queries[0].known.vehicle) == (1, {}, "v2")
+    (hits,) = Searcher(gallery).search(queries, 24)
+    assert rows_of(hits) == brute_force(gallery, queries[0])
+    assert queries[0].row not in rows_of(hits)
+
+
+def test_new_images_are_seen_by_the_model_and_keep_their_order(gallery: Gallery) -> None:
+    model = NameReader()
+    files = ["/data/new-1.png", "/data/0-0.png", "/data/broken.png", "/data/new-0.png"]
+    queries, failed = make_queries(gallery, files, lambda: (model, NOWHERE))
+    assert [query.known.path for query in queries] == [files[0], files[1], files[3]]
+    assert model.seen == [files[0], files[2], files[3]]
+    assert failed == {"/data/broken.png": "broken"}
+    assert queries[0].known.labels == ["wheel", "plate", "wheel"][: len(queries[0].known.parts)]
+
+
+def test_filters_by_camera(gallery: Gallery) -> None:
+    query, own = new_query("1-new.png"), new_query("1-new.png", "c1")
+    cameras, searcher = gallery.cameras, Searcher(gallery)
+    for filters, allowed in (
+        (Filters(cameras=["c1"]), cameras == "c1"),
+        (Filters(cameras=["c0", "c1"]), None),
+        (Filters(cameras_not=["c1"]), cameras == "c0"),
+        (Filters(other_cameras=True), cameras != "c1"),
+    ):
+        (hits,) = searcher.search([own if filters.other_cameras else query], 24, filters)
+        assert rows_of(hits) == brute_force(gallery, query, allowed)
+    both = [own, new_query("2-new.png", "c0"), new_query("3-new.png", "c1")]
+    for hits, asked in zip(searcher.search(both, 24, Filters(other_cameras=True)), both):
+        assert set(gallery.cameras[rows_of(hits)]) == {"c0", "c1"} - {asked.known.camera}
+    with pytest.raises(GalleryError, match="is by camera 'north': it has c0, c1"):
+        searcher.search([query], 3, Filters(cameras=["north"]))
+    with pytest.raises(GalleryError, match=r"1-new.png: its camera is not known.*--camera-not"):
+        searcher.search([query], 3, Filters(other_cameras=True))
+
+
+def test_filters_by_time(tmp_path: Path) -> None:
+    images = [
+        *annotations(),
+        Annotation("/data/9-0.png", "v9", "c0", ""),
+        Annotation("/data/9-1.png", "v9", "c0", "12"),
+    ]
+    add(tmp_path / "g", NameReader(), images, NOWHERE)
+    gallery = Gallery.open(tmp_path / "g")
+    searcher, query = Searcher(gallery), new_query("3-new.png")
+
+    def found(after: str = "", before: str = "") -> set[str]:
+        ends = [Time.parse(text) if text else None for text in (after, before)]
+        (hits,) = searcher.search([query], 99, Filters(after=ends[0], before=ends[1]))
+        return {entry.path for entry in gallery.entries(rows_of(hits))}
+
+    dates = {i.path: i.time for i in annotations()}
+    first, last = "2020-01-01T00:02:00", "2020-01-01T00:04:01"
+    assert found(after=first) == {path for path, date in dates.items() if date >= first}
+    assert found(before=last) == {path for path, date in dates.items() if date < last}
+    assert found(first, last) == {path for path, date in dates.items() if first <= date < last}
+    assert found(after="2020-01-01T03:02:00+03:00") == found(after=first)
+    assert found(after="5") == {"/data/9-1.png"}
+    assert found(before="5") == set()
+    remove(tmp_path / "g", ["/data/9-1.png"])
+    with pytest.raises(GalleryError, match="no image of .* has a number for its time"):
+        Searcher(Gallery.open(tmp_path / "g")).search([query], 3, Filters(after=Time.parse("5")))
+
+
+def test_re_ranking_the_top_is_the_library_s_of_the_same_list(gallery: Gallery) -> None:
+    query, count = new_query("4-new.png"), 12
+    (plain,) = Searcher(gallery).search([query], 24)
+    (hits,) = Searcher(gallery).search([query], 24, rerank=count)
+    top = rows_of(plain)[:count]
+    both = np.concatenate([query.feature[None], gallery.features()[top]])
+    by_rank = KReciprocal(both).distances(np.array([0]), np.arange(1, count + 1))
+    expected = search_distances(by_rank.rows(0, 1), count)
+    assert rows_of(hits) == [top[place] for place in expected.indices[0]] + rows_of(plain)[count:]
+    assert [hit.reranked for hit in hits[:count]] == expected.distances[0].tolist()
+    assert [hit.reranked for hit in hits[count:]] == [None] * (24 - count)
+    distances = {hit.row: hit.distance for hit in plain}
+    assert all(hit.distance == distances[hit.row] for hit in hits)
+    # More is re-ranked than is shown: the first is the best of all of them.
+    (first,) = Searcher(gallery).search([query], 1, rerank=count)
+    assert first == hits[:1]
+
+
+def test_re_ranking_all_scores_as_evaluation_does(gallery: Gallery) -> None:
+    query = new_query("4-new.png")
+    (hits,) = Searcher(gallery).search([query], 24, rerank=24)
+    good = gallery.vehicles[rows_of(hits)] == "v4"
+    ranks = np.flatnonzero(good) + 1
+    both = FeatureSet(
+        np.concatenate([query.feature[None], gallery.features()]),
+        np.array([4, *(int(v[1:]) for v in gallery.vehicles)]),
+        np.full(25, -1),
+        np.array(["query"] + ["gallery"] * 24),
+        np.array([str(row) for row in range(25)]),
+        protocol="cross-camera",
+    )
+    scored = evaluate(both, refinement=Refinement(rerank=True)).metrics()["mAP"]
+    assert 100 * np.mean(np.arange(1, 5) / ranks) == pytest.approx(scored)
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> Gallery:
+    """Four hundred images, and an index that looks far enough to miss none."""
+    add(tmp_path / "g", NameReader(), annotations(100), NOWHERE)
+    gallery = Gallery.open(tmp_path / "g")
+    built = build(gallery, "hnsw")
+    assert built.recall["recall@1"] == about_index(gallery)["recall"]["recall@1"] >= 0.99
+    return gallery
+
+
+def test_an_index_finds_what_comparing_all_finds(crowd: Gallery) -> None:
+    queries = [new_query(f"{vehicle}-new.png") for vehicle in range(9)]
+    searcher = Searcher(crowd)
+    assert (searcher.covered, searcher.stale) == (400, "")
+    allowed = crowd.cameras == "c1"
+    for filters, mask in ((Filters(), None), (Filters(cameras=["c1"]), allowed)):
+        for query, hits in zip(queries, searcher.search(queries, 10, filters)):
+            assert rows_of(hits) == brute_force(crowd, query, mask)[:10]
+
+
+def test_images_added_after_the_index_are_found_too(crowd: Gallery) -> None:
+    images = [Annotation(f"/later/{v}-{i}.png", f"v{v}") for v in range(5) for i in range(3)]
+    add(crowd.path, NameReader(), images, NOWHERE)
+    gallery = Gallery.open(crowd.path)
+    searcher = Searcher(gallery)
+    assert (searcher.covered, len(gallery)) == (400, 415)
+    queries = [new_query(f"{vehicle}-new.png") for vehicle in range(5)]
+    newer = np.zeros(415, bool)
+    newer[400:] = True
+    for query, hits in zip(queries, searcher.search(queries, 12)):
+        assert rows_of(hits) == brute_force(gallery, query)[:12]
+        assert newer[rows_of(hits)].any()
+
+
+def test_an_index_of_removed_images_is_not_used(crowd: Gallery) -> None:
+    remove(crowd.path, ["/data/7-*"])
+    gallery = Gallery.open(crowd.path)
+    searcher, query = Searcher(gallery), new_query("7-new.png")
+    assert searcher.stale == "images were removed since the index was built"
+    assert rows_of(searcher.search([query], 9)[0]) == brute_force(gallery, query)[:9]
+    build(gallery, "hnsw")
+    assert covered_rows(gallery) == (396, "")
+    assert Searcher(gallery).stale == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"PK not an index"])
+def test_a_damaged_index_is_told_and_not_used(crowd: Gallery, content: bytes) -> None:
+    (crowd.path / "index" / "index.npz").write_bytes(content)
+    searcher, query = Searcher(crowd), new_query("7-new.png")
+    assert "build the index again" in searcher.stale
+    assert rows_of(searcher.search([query], 9)[0]) == brute_force(crowd, query)[:9]
+
+
+def test_what_cannot_be_searched_is_refused(gallery: Gallery) -> None:
+    with pytest.raises(GalleryError, match="ask for 1 or more"):
+        Searcher(gallery).search([new_query("1-new.png")], 0)
+    with pytest.raises(GalleryError, match="no index is called 'tree'"):
+        build(gallery, "tree")
+    with pytest.raises(GalleryError, match="24 images are too few .*choose 'exact'"):
+        build(gallery, "hnsw")
+    remove(gallery.path, ["/data"])
+    empty = Gallery.open(gallery.path)
+    for attempt in (Searcher, build):
+        with pytest.raises(GalleryError, match="is empty: add images"):
+            attempt(empty)
+
+
+def test_many_queries_are_compared_a_batch_at_a_time(gallery, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_BATCH", 4)
+    queries = [Query(draw(str(n)), new_query("0-new.png").known) for n in range(11)]
+    for query, hits in zip(queries, Searcher(gallery).search(queries, 3)):
+        assert rows_of(hits) == brute_force(gallery, query)[:3]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "shown"),
+    [
+        ("2018-03-11T09:12:01", "date", "2018-03-11T09:12:01"),
+        ("2018-03-11", "date", "2018-03-11T00:00:00"),
+        ("2018-03-11T10:00:00+01:00", "date", "2018-03-11T09:00:00"),
+        ("30600", "number", "30600"),
+        ("", "", ""),
+    ],
+)
+def test_times_are_dates_or_numbers(text: str, kind: str, shown: str) -> None:
+    time = Time.parse(text)
+    assert (time.kind, str(time)) == (kind, shown)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "nan", "inf"])
+def test_a_time_is_neither_word_nor_infinite(text: str) -> None:
+    with pytest.raises(GalleryError, match="is no time: write a date"):
+        Time.parse(text)
