@@ -142,6 +142,17 @@ def test_across_domains_nothing_is_erased_and_nothing_else_is_changed(here: Path
         assert changed.to_dict() == plain.to_dict()
 
 
+def test_every_model_looks_at_images_128_high_and_256_wide(here: Path) -> None:
+    configs = {config for path in (LARGE, CROSS) for config in load_config(path).models.values()}
+    assert len(configs) == 12
+    for config in configs:
+        cfg = load_config(config)
+        loaders = cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader
+        steps = [step for loader in loaders for step in loader.dataset.pipeline]
+        sizes = [step.size for step in steps if step.type == "torchvision/Resize"]
+        assert sizes == [(128, 256)] * 3
+
+
 def test_recipes_share_a_work_dir_and_what_is_the_same_in_it(here: Path) -> None:
     folders = []
     for config in (LARGE, CROSS, LARGE):

@@ -166,3 +166,12 @@ def test_what_is_run_is_written_down(tmp_path: Path) -> None:
     written = json.loads((job.folder.path / "run.json").read_text())
     assert written["config"] == PGAN
     assert written["options"] == {"randomness.seed": 7, "num_parts": 4}
+
+
+def test_without_tests_a_run_is_finished_once_it_is_trained(tmp_path: Path) -> None:
+    (job,) = plan(Sweep("t", [Point({"model": "PGAN"}, PGAN)], tested=False), tmp_path)
+    assert [command[0].split("/")[-1] for command in job.commands()] == ["train.py"]
+    assert job.pending() == job.runs
+    job.checkpoint.parent.mkdir(parents=True)
+    job.checkpoint.touch()
+    assert job.pending() == []
