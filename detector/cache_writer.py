@@ -1,13 +1,11 @@
-"""Writing a part cache: shard by shard, atomically, so that a killed extraction can go on.
+"""Writing a part cache: shard by shard, by one process or many, so that a killed extraction can go on.
 
-While an extraction runs, the folder holds ``extraction.json`` (what is being extracted) and for
-every finished shard of images ``shard-00000.npy`` with its checksum in ``shard-00000.json``. At the
-end the shards become the files of `detector.cache`, then the manifest is written, then they go.
+While an extraction runs, the folder is a `detector.cache_shards.ShardFolder`. At the end the shards become
+the files of `detector.cache`, then the manifest is written, then they go.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -33,6 +31,16 @@ from detector.cache import (
     name_slots,
     read_json,
     record_dtype,
+)
+from detector.cache_shards import (
+    ShardFolder,
+    is_fresh,
+    read_names,
+    write_array,
+    write_file,
+    write_json,
+    write_names,
+    writing_to,
 )
 
 
@@ -65,7 +73,7 @@ class PartCacheWriter:
         self.path = Path(path)
         self.images = _checked_images(images)
         self.identity = json.loads(json.dumps(identity))
-        self.facts = facts or {}
+        self.facts = dict(facts or {})
         self.classes = tuple(identity["classes"])
         self.dtype = record_dtype(int(identity["max_parts"]), identity.get("mask_size"))
         digest = hashlib.sha256(b"\0".join(encode_name(image) for image in self.images)).hexdigest()
@@ -75,8 +83,28 @@ class PartCacheWriter:
             "num_images": len(self.images),
             "images_sha256": digest,
             "shard_size": shard_size,
+            "facts": self.facts,
         }
         self.plan = self._begin(plan)
+        self.shards = ShardFolder(self.path, self.plan)
+
+    @classmethod
+    def reopen(cls, path: str | os.PathLike[str]) -> PartCacheWriter:
+        """Go on with what a folder says itself, without the detector and the images.
+
+        Raises:
+            CacheError: No extraction was begun there, or what it says is damaged.
+        """
+        folder = Path(path)
+        if not (folder / PLAN).is_file():
+            PartCache.open(folder)  # says what is there instead
+            raise CacheError(f"{folder} is finished: there is nothing to go on with")
+        plan = read_json(folder / PLAN)
+        try:
+            settings = plan["identity"], plan["facts"], plan["shard_size"]
+        except KeyError as error:
+            raise CacheError(f"{folder / PLAN} has no {error}: extract again") from None
+        return cls(folder, read_names(folder), *settings)
 
     @property
     def finished(self) -> bool:
@@ -90,20 +118,21 @@ class PartCacheWriter:
                 found = read_json(self.path / name)
                 self._refuse_other(found, plan)
                 return plan | {"shard_size": found.get("shard_size", plan["shard_size"])}
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not is_fresh(self.path):
             raise CacheError(f"{self.path} exists and is not a part cache: give another folder")
-        self.path.mkdir(parents=True, exist_ok=True)
-        _write_json(self.path / PLAN, plan)
+        with writing_to(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / PLAN, plan)
         return plan
 
     def _refuse_other(self, found: dict[str, Any], plan: dict[str, Any]) -> None:
-        if differences := _differences(found["identity"], plan["identity"]):
+        if found_differences := differences(found["identity"], plan["identity"]):
             named = "; ".join(
-                f"{what} is {old} there, {new} now" for what, old, new in differences[:4]
+                f"{what} is {old} there, {new} now" for what, old, new in found_differences[:4]
             )
             raise CacheError(
                 f"{self.path} is of another detector or setting: {named}"
-                f"{'; ...' if len(differences) > 4 else ''}. Give another folder with --out"
+                f"{'; ...' if len(found_differences) > 4 else ''}. Give another folder with --out"
             )
         if found["images_sha256"] != plan["images_sha256"]:
             raise CacheError(
@@ -119,10 +148,37 @@ class PartCacheWriter:
 
     def pending(self) -> list[int]:
         """The shards that are not finished, in order."""
+        return [] if self.finished else self.shards.pending()
+
+    def take(self, shards: range | None = None) -> bool:
+        """Lock shards (all) for this process until `finish` or its end; False if another has one of them.
+
+        Who has all may also remove what killed writers left half-written.
+
+        Raises:
+            CacheError: The folder cannot be written to.
+        """
+        whole = range(len(self.shards))
         if self.finished:
-            return []
-        number = -(-len(self.images) // self.plan["shard_size"])
-        return [index for index in range(number) if self._read_shard(index) is None]
+            return True
+        taken = self.shards.take(whole if shards is None else shards)
+        if taken and shards in (None, whole):
+            self.shards.sweep()
+        if taken and not (self.path / "offsets.npy").is_file():
+            write_names(self.path, self.images)  # for `reopen`; the same whoever writes them
+        return taken
+
+    def take_all(self) -> None:
+        """`take` all shards.
+
+        Raises:
+            CacheError: Another process is at work on one.
+        """
+        if not self.take():
+            raise CacheError(
+                f"{self.path}: another process is writing to it: wait for it, or end it; to share the work, "
+                "start each with --shard i/n, or all by torchrun"
+            )
 
     def fill(self, read: Callable[[str], Parts | np.ndarray | str], progress: bool) -> PartCache:
         """Write all that is pending, image by image, and finish.
@@ -131,6 +187,7 @@ class PartCacheWriter:
             read: From an image's path to what `write` takes of it.
             progress: Show a bar.
         """
+        self.take_all()
         pending = self.pending()
         done = len(self.images) - sum(len(self.shard(index)) for index in pending)
         with tqdm(
@@ -168,14 +225,7 @@ class PartCacheWriter:
                 self._fill(record, image, result)
             else:
                 self._fill_masks(record, image, result)
-        buffer = io.BytesIO()
-        np.save(buffer, records, allow_pickle=False)
-        data = buffer.getvalue()
-        _write_atomically(self._shard_file(index, "npy"), lambda file: file.write(data))
-        _write_json(
-            self._shard_file(index, "json"),
-            {"schema": SCHEMA, "sha256": hashlib.sha256(data).hexdigest(), "failed": failed},
-        )
+        self.shards.write(index, records, failed)
 
     def _fill(self, record: np.void, image: str, parts: Parts) -> None:
         order = np.argsort(-parts.scores, kind="stable")[: len(record["scores"])]
@@ -205,15 +255,16 @@ class PartCacheWriter:
         """Join the shards and write the manifest, last.
 
         Raises:
-            CacheError: A shard is not there yet.
+            CacheError: A shard is not there yet, or another process is at work.
         """
         if not self.finished:
+            self.take_all()
             if pending := self.pending():
                 raise CacheError(f"{self.path}: {len(pending)} shards are not extracted yet")
             failed = self._join_shards()
             self._write_index()
-            _write_json(self.path / MANIFEST, self._manifest(failed))
-        self._remove_shards()
+            write_json(self.path / MANIFEST, self._manifest(failed))
+        self.shards.remove()
         return PartCache.open(self.path)
 
     def _join_shards(self) -> dict[str, str]:
@@ -224,29 +275,23 @@ class PartCacheWriter:
 
         def write(file: BinaryIO) -> None:
             file.write(header.getvalue())
-            for index in range(-(-len(self.images) // self.plan["shard_size"])):
-                shard = self._read_shard(index)
+            for index in range(len(self.shards)):
+                shard = self.shards.read(index)
                 if shard is None:
-                    raise CacheError(f"{self._shard_file(index, 'npy')} has gone: run it again")
+                    raise CacheError(f"{self.shards.file(index, 'npy')} has gone: run it again")
                 file.write(shard[0].tobytes())
                 failed.update(shard[1])
 
-        _write_atomically(self.path / "parts.npy", write)
+        write_file(self.path / "parts.npy", write)
         return failed
 
     def _write_index(self) -> None:
-        names = [encode_name(image) for image in self.images]
-        offsets = np.cumsum([0, *map(len, names)], dtype="<i8")
-        table = [-1] * (2 * len(names))
-        for index, name in enumerate(names):
-            table[next(slot for slot in name_slots(name, len(table)) if table[slot] < 0)] = index
-        arrays = {
-            "names.npy": np.frombuffer(b"".join(names), np.uint8),
-            "offsets.npy": offsets,
-            "table.npy": np.array(table, "<i8"),
-        }
-        for name, array in arrays.items():
-            _write_atomically(self.path / name, _saver(array))
+        write_names(self.path, self.images)
+        table = [-1] * (2 * len(self.images))
+        for index, image in enumerate(self.images):
+            slots = name_slots(encode_name(image), len(table))
+            table[next(slot for slot in slots if table[slot] < 0)] = index
+        write_array(self.path / "table.npy", np.array(table, "<i8"))
 
     def _manifest(self, failed: dict[str, str]) -> dict[str, Any]:
         counts = np.load(self.path / "parts.npy", mmap_mode="r", allow_pickle=False)["count"]
@@ -270,24 +315,6 @@ class PartCacheWriter:
             "failed": failed,
         }
 
-    def _shard_file(self, index: int, suffix: str) -> Path:
-        return self.path / f"shard-{index:05d}.{suffix}"
-
-    def _read_shard(self, index: int) -> tuple[np.ndarray, dict[str, str]] | None:
-        """A finished shard's records and failures; None if it is not there, or damaged."""
-        data_file, fact_file = (self._shard_file(index, suffix) for suffix in ("npy", "json"))
-        if not data_file.is_file() or not fact_file.is_file():
-            return None
-        facts = read_json(fact_file)
-        data = data_file.read_bytes()
-        if hashlib.sha256(data).hexdigest() != facts["sha256"]:
-            return None
-        return np.load(io.BytesIO(data), allow_pickle=False), facts["failed"]
-
-    def _remove_shards(self) -> None:
-        for file in [*self.path.glob("shard-*"), self.path / PLAN]:
-            file.unlink(missing_ok=True)
-
 
 def _checked_images(images: Sequence[str]) -> list[str]:
     if not images:
@@ -301,7 +328,7 @@ def _checked_images(images: Sequence[str]) -> list[str]:
     return sorted(images)
 
 
-def _differences(old: Any, new: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, Any, Any]]:
     """Where two JSON values differ: dotted key, value in the one, value in the other."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(old.keys() | new.keys())
@@ -310,27 +337,4 @@ def _differences(old: Any, new: Any, key: str = "") -> list[tuple[str, Any, Any]
         pairs = [(f"{key}[{i}]", a, b) for i, (a, b) in enumerate(zip(old, new))]
     else:
         return [] if old == new else [(key, old, new)]
-    return [difference for name, a, b in pairs for difference in _differences(a, b, name)]
-
-
-def _saver(array: np.ndarray) -> Callable[[BinaryIO], None]:
-    return lambda file: np.save(file, array, allow_pickle=False)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=1, sort_keys=False)
-    _write_atomically(path, lambda file: file.write(text.encode("ascii")))
-
-
-def _write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file beside its place and move it there, so that it is whole or absent."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(draft, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
+    return [difference for name, a, b in pairs for difference in differences(a, b, name)]

@@ -282,7 +282,7 @@ def test_killed_while_finishing(
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr("detector.cache_writer.os.replace", killed)
+    monkeypatch.setattr("pgan.files.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         writer.finish()
     monkeypatch.undo()
