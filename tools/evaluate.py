@@ -11,7 +11,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pgan.evaluation import FPRS, PROTOCOLS, RANKS, Refinement, evaluate, load_features
+from pgan.evaluation import (
+    FPRS,
+    PROTOCOLS,
+    RANKS,
+    Refinement,
+    evaluate,
+    load_features,
+    load_projection,
+)
 from pgan.evaluation.table import score_table
 from pgan.files import write_json
 from pgan.tools.cli import report_errors
@@ -31,6 +39,7 @@ def parse_args() -> argparse.Namespace:
     add("--protocol", nargs="+", metavar="NAME", help="see below (the data set's own)")
     add("--ranks", nargs="+", type=_rank, default=RANKS, help="the k of Rank-k (%(default)s)")
     add("--fpr", nargs="+", type=_rate, default=FPRS, help="where to read the ROC (%(default)s)")
+    add("--projection", metavar="FILE", help="first apply what tools/fit_projection.py wrote")
     add("--expand-queries", type=int, default=0, metavar="K", help="average over K neighbours")
     add("--rerank", action="store_true", help="k-reciprocal re-ranking, too")
     add("--k1", type=int, default=20, help="its neighbours (%(default)s)")
@@ -62,6 +71,8 @@ def main() -> int:
     """Score, print, and write what was asked for."""
     args = parse_args()
     features = load_features(args.features)
+    if args.projection:
+        features = load_projection(args.projection).project(features)
     refined = Refinement(args.expand_queries, args.rerank, args.k1, args.k2, args.weight)
     refinements = [Refinement()] + [refined] * (str(refined) != "none")
     evaluations = [

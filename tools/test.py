@@ -50,7 +50,7 @@ def main() -> int:
     if is_main_process():
         results = {"config": args.config, "checkpoint": args.checkpoint, "metrics": metrics}
         for metric in runner.test_evaluator.metrics:
-            if isinstance(metric, ReIDMetric):
+            if isinstance(metric, ReIDMetric) and metric.evaluation:
                 results |= metric.evaluation.provenance()
         path = write_json(Path(work_dir) / "results.json", results)
         print(f"results written to {path}")

@@ -3,10 +3,17 @@
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.features import FeatureSet, FeatureSetError, load_features, save_features
 from pgan.evaluation.labels import Labels
+from pgan.evaluation.projection import (
+    Projection,
+    ProjectionError,
+    fit_projection,
+    load_projection,
+    save_projection,
+)
 from pgan.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from pgan.evaluation.ranking import RankingResult, evaluate_distances, evaluate_features
 from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
-from pgan.evaluation.reid_metric import ReIDMetric
+from pgan.evaluation.reid_metric import FingerprintHook, ReIDMetric
 from pgan.evaluation.roc import RocCurve
 from pgan.evaluation.scoring import FPRS, RANKS, Evaluation, evaluate
 from pgan.evaluation.search import SearchResult, search, search_distances
@@ -18,8 +25,11 @@ __all__ = [
     "Evaluation",
     "FeatureSet",
     "FeatureSetError",
+    "FingerprintHook",
     "KReciprocal",
     "Labels",
+    "Projection",
+    "ProjectionError",
     "Protocol",
     "RankingError",
     "RankingResult",
@@ -31,9 +41,12 @@ __all__ = [
     "evaluate_distances",
     "evaluate_features",
     "expand_queries",
+    "fit_projection",
     "get_protocol",
     "load_features",
+    "load_projection",
     "save_features",
+    "save_projection",
     "search",
     "search_distances",
 ]

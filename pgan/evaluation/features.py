@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pgan.evaluation.arrays import ArrayFile
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.labels import Labels
 from pgan.evaluation.search import SearchResult, search
-from pgan.files import write_atomically
 
-_SCHEMA = 1
-_TEXTS = ("protocol", "dataset")
+_TEXTS = ("protocol", "dataset", "model", "projection")
 
 
 class FeatureSetError(ValueError):
     """A feature file that cannot be read, or samples that make no feature set."""
+
+
+_FILE = ArrayFile("feature file", 1, "test with dump={path}", FeatureSetError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,14 @@ class FeatureSet:
         features: (N, C) float32.
         vehicle_ids: (N,) int64.
         camera_ids: (N,) int64, -1 where unknown.
-        roles: (N,) str, ``'query'``, ``'gallery'``, or ``'pool'``: for the protocol to divide.
+        roles: (N,) str, ``'query'``, ``'gallery'``, or ``'pool'``: for the protocol to divide; ``'train'``.
         img_paths: (N,) str, relative to the data root.
         part_weights: (N, D) float32, the weight of each part in the cache's order; None for a model
             without part attention.
         protocol: Name of the protocol that the data set is evaluated by; empty where unknown.
         dataset: Title of the data set; empty where unknown.
+        model: Fingerprint of the model that made them, see `pgan.fingerprint`; empty where unknown.
+        projection: What they were projected by, in words; empty if they are the model's own.
     """
 
     features: np.ndarray
@@ -47,6 +50,8 @@ class FeatureSet:
     part_weights: np.ndarray | None = None
     protocol: str = ""
     dataset: str = ""
+    model: str = ""
+    projection: str = ""
 
     def __len__(self) -> int:
         return len(self.features)
@@ -118,13 +123,8 @@ def save_features(path: str | os.PathLike[str], features: FeatureSet) -> Path:
     Raises:
         FeatureSetError: The name does not end in ``.npz``.
     """
-    if Path(path).suffix != ".npz":
-        raise FeatureSetError(f"{path}: a feature file's name ends in .npz")
     texts = {name: np.str_(getattr(features, name)) for name in _TEXTS}
-    return write_atomically(
-        path,
-        lambda file: np.savez(file, schema=np.int64(_SCHEMA), **texts, **features.arrays()),
-    )
+    return _FILE.save(path, texts | features.arrays())
 
 
 def load_features(path: str | os.PathLike[str]) -> FeatureSet:
@@ -133,18 +133,8 @@ def load_features(path: str | os.PathLike[str]) -> FeatureSet:
     Raises:
         FeatureSetError: Missing, damaged, or no feature file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError as error:
-        raise FeatureSetError(f"{path}: no such file; test with dump={path} makes it") from error
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise FeatureSetError(f"{path}: not a feature file, or damaged ({error})") from error
-    if int(arrays.pop("schema", -1)) != _SCHEMA:
-        raise FeatureSetError(
-            f"{path}: not a feature file of schema {_SCHEMA}; test again to make one"
-        )
-    # Files from before protocols had names have no texts.
+    arrays = _FILE.load(path)
+    # Older files have fewer texts.
     texts = {name: str(arrays.pop(name)) for name in _TEXTS if name in arrays}
     try:
         features = FeatureSet(**arrays, **texts)

@@ -9,17 +9,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.evaluator import BaseMetric
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 from pgan.evaluation.distances import CHUNK_SIZE
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.features import FeatureSet, save_features
+from pgan.evaluation.projection import load_projection
 from pgan.evaluation.protocols import get_protocol
 from pgan.evaluation.scoring import RANKS, Evaluation, evaluate
+from pgan.fingerprint import fingerprint
 from pgan.registry import METRICS
 
-ROLES = ("query", "gallery", "pool")
+ROLES = ("query", "gallery", "pool", "train")
 
 
 @METRICS.register_module()
@@ -31,12 +35,15 @@ class ReIDMetric(BaseMetric):
     and so on stand beside them. Over several processes each rank's share is gathered in the order of
     mmengine's ``DefaultSampler``, whose padding is dropped.
 
+    Training images, ``role='train'``, are kept by ``dump`` and not ranked.
+
     Args:
         ranks: The k of ``Rank-k``.
         chunk_size: Queries compared at a time.
         dump: ``.npz`` file for the features with ids, cameras, roles, paths and part weights.
         protocol: Its name, see :mod:`pgan.evaluation.protocols`. None: the one that the data set names
             in its ``metainfo``, or else ``'cross-camera'``.
+        projection: File of a `Projection` to apply before ranking and keeping.
         collect_device: ``'gpu'`` gathers over the process group, whatever its device; ``'cpu'``
             over files in ``collect_dir``.
         prefix: Of the keys.
@@ -44,10 +51,12 @@ class ReIDMetric(BaseMetric):
 
     Attributes:
         evaluation: Of the last test, in the main process; None before it.
+        model: Fingerprint of the model, set by `FingerprintHook`; empty where unknown.
 
     Raises:
         RankingError: A rank below 1, no protocol of that name, a sample without a feature or with
             another role.
+        ProjectionError: See `load_projection` and `Projection.project`.
     """
 
     default_prefix = "reid"
@@ -58,6 +67,7 @@ class ReIDMetric(BaseMetric):
         chunk_size: int = CHUNK_SIZE,
         dump: str | os.PathLike[str] | None = None,
         protocol: str | None = None,
+        projection: str | os.PathLike[str] | None = None,
         collect_device: str = "gpu",
         prefix: str | None = None,
         collect_dir: str | None = None,
@@ -69,7 +79,9 @@ class ReIDMetric(BaseMetric):
         self.chunk_size = chunk_size
         self.dump = dump
         self.protocol = protocol and get_protocol(protocol).name
+        self.projection = load_projection(projection) if projection else None
         self.evaluation: Evaluation | None = None
+        self.model = ""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what a batch's ranking needs, as arrays on the CPU."""
@@ -82,13 +94,35 @@ class ReIDMetric(BaseMetric):
             FeatureSet.from_records(results),
             protocol=self.protocol or meta.get("protocol", ""),
             dataset=meta.get("dataset", ""),
+            model=self.model,
         )
+        if self.projection is not None:
+            features = self.projection.project(features)
         if self.dump is not None:
             save_features(self.dump, features)
+        if set(features.roles) == {"train"}:
+            return {}
         self.evaluation = evaluate(features, chunk_size=self.chunk_size, progress=True)
         print_log(self.evaluation.describe(), logger="current")
         stds = self.evaluation.stds(self.ranks)
         return self.evaluation.metrics(self.ranks) | {f"{k}_std": v for k, v in stds.items()}
+
+
+class FingerprintHook(Hook):
+    """Tells a `ReIDMetric` that keeps or projects features which model they are of."""
+
+    def before_val(self, runner: Runner) -> None:
+        """Tell that of the validation."""
+        self._tell(runner, runner.val_evaluator)
+
+    def before_test(self, runner: Runner) -> None:
+        """Tell that of the test."""
+        self._tell(runner, runner.test_evaluator)
+
+    def _tell(self, runner: Runner, evaluator: Evaluator) -> None:
+        for metric in evaluator.metrics:
+            if isinstance(metric, ReIDMetric) and (metric.dump or metric.projection):
+                metric.model = fingerprint(runner.model)
 
 
 def _record(sample: dict) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Evaluation:
         roc: Of all pairs of all repeats together; None if it was not asked for.
         dataset: Title of the data set; empty where unknown.
         vehicles: On the test images.
+        projection: What the features were projected by, in words; empty for the model's own.
     """
 
     protocol: Protocol
@@ -43,6 +44,7 @@ class Evaluation:
     roc: RocCurve | None = None
     dataset: str = ""
     vehicles: int = 0
+    projection: str = ""
 
     def metrics(self, ranks: Sequence[int] = RANKS) -> dict[str, float]:
         """``mAP``, ``mINP`` and ``Rank-k`` in percent, the mean over the repeats."""
@@ -83,10 +85,11 @@ class Evaluation:
         }
 
     def provenance(self) -> dict[str, Any]:
-        """What a number must be stored with to be compared: data set, protocol, refinement, counts."""
+        """What a number must be stored with to be compared: data set, protocol, projection ... counts."""
         return {
             "dataset": self.dataset,
             "protocol": self.protocol.to_dict(),
+            "projection": self.projection or "none",
             "refinement": self.refinement,
             "counts": self.counts(),
         }
@@ -97,11 +100,12 @@ class Evaluation:
         drawn = f"; seed {protocol.seed}" if protocol.gallery != "listed" else ""
         if protocol.vehicles not in (0, self.vehicles):
             drawn += f"; NOT its test set, this one has {self.vehicles} vehicles"
+        projected = f"projection: {self.projection}; " if self.projection else ""
         return (
             f"protocol '{protocol.name}' ({protocol.title}){drawn}: {count['queries']} queries ranked "
             f"against {count['gallery']} gallery images ({count['queries_without_match']} more without a "
-            f"good match, not scored); {protocol.distance} distance; refinement: {self.refinement}; ties "
-            "against the model; in percent"
+            f"good match, not scored); {protocol.distance} distance; {projected}refinement: "
+            f"{self.refinement}; ties against the model; in percent"
         )
 
     def to_dict(self, ranks: Sequence[int] = RANKS, fprs: Sequence[float] = FPRS) -> dict[str, Any]:
@@ -141,7 +145,7 @@ def evaluate(
             finite, no query with a good match, or no such device.
     """
     protocol = get_protocol(protocol or features.protocol or DEFAULT)
-    _refuse_non_finite(features)
+    refuse_non_finite(features)
     comparison = _Comparison(refinement or Refinement(), chunk_size, progress, device)
     pairs = RocCounter() if roc else None
 
@@ -160,6 +164,7 @@ def evaluate(
         pairs.curve() if pairs else None,
         features.dataset,
         len(np.unique(features.vehicle_ids)),
+        features.projection,
     )
 
 
@@ -246,7 +251,8 @@ def _bar(name: str, total: int, shown: bool) -> tqdm:
     )
 
 
-def _refuse_non_finite(features: FeatureSet) -> None:
+def refuse_non_finite(features: FeatureSet) -> None:
+    """Raise a RankingError that names the first image whose feature holds NaN or infinity."""
     # A sum is finite only if all its terms are, and float64 holds any sum of float32 numbers.
     with np.errstate(invalid="ignore"):
         sums = features.features.sum(axis=1, dtype=np.float64)

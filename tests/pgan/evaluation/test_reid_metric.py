@@ -201,7 +201,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_bad_samples_are_named():
     sample = samples()[0].to_dict()
     for change, message in (
-        ({"role": "train"}, "image_query/0000.jpg: its role is 'train'"),
+        ({"role": "probe"}, "image_query/0000.jpg: its role is 'probe'"),
         ({"feature": None}, "image_query/0000.jpg: the sample has no feature"),
     ):
         bad = {k: v for k, v in {**sample, **change}.items() if v is not None}

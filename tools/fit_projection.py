@@ -1,0 +1,78 @@
+"""Fit PCA or whitening on training features: fewer dimensions, or equal weight for each.
+
+From a model, whose training images are run as it sees images at test; or from features that are there::
+
+    python tools/fit_projection.py CONFIG CHECKPOINT --dims 128 --whiten --out pca128.npz
+    python tools/fit_projection.py work_dirs/projection/features.npz --dims 64 --out pca64.npz
+
+The file is applied by ``tools/test.py ... --cfg-options test_evaluator.projection=pca128.npz`` and by
+``tools/evaluate.py features.npz --projection pca128.npz``, to features of the same model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+
+from pgan.apis import load_reid_config
+from pgan.evaluation import FeatureSet, fit_projection, load_features, save_projection
+from pgan.tools.cli import report_errors
+from pgan.training_features import training_features
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("source", nargs="+", metavar="CONFIG CHECKPOINT | FEATURES", help="what to fit on")
+    add("--out", required=True, help=".npz file to write")
+    add("--dims", type=_dims, help="dimensions, or a share of the variance as 0.9 (all that vary)")
+    add("--whiten", action="store_true", help="divide each by its standard deviation")
+    add("--images", type=int, default=100_000, help="at most so many training images (%(default)s)")
+    add("--seed", type=int, default=0, help="that they are drawn by (%(default)s)")
+    add("--work-dir", default="work_dirs/projection", help="log and features (%(default)s)")
+    add("--cfg-options", nargs="+", action=DictAction, help="override config keys")
+    args = parser.parse_args()
+    if len(args.source) > 2 or (len(args.source) == 1) != args.source[0].endswith(".npz"):
+        parser.error("give a config and a checkpoint, or one .npz file of features")
+    if args.images < 2:
+        parser.error(f"--images {args.images}: two or more are needed")
+    return args
+
+
+def _dims(text: str) -> int | float:
+    return float(text) if "." in text else int(text)
+
+
+def _features(args: argparse.Namespace) -> FeatureSet:
+    if len(args.source) == 1:
+        return load_features(args.source[0])
+    config, checkpoint = args.source
+    cfg = load_reid_config(config, args.cfg_options)
+    return training_features(cfg, checkpoint, args.work_dir, args.images, args.seed)
+
+
+@report_errors
+def main() -> int:
+    """Fit, write, and say what was kept."""
+    args = parse_args()
+    features = _features(args)
+    projection = fit_projection(features, args.dims, args.whiten)
+    path = save_projection(args.out, projection)
+    print(
+        f"{projection}, fitted on {projection.num_features} features of "
+        f"{projection.dataset or 'an unknown data set'}: {projection.variance_kept:.1%} of their variance is "
+        f"kept; model {projection.model[:12]}"
+    )
+    if set(features.roles) != {"train"}:
+        print("note: these are test features: a score on that test set would have seen it")
+    print(f"written: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
