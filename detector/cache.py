@@ -56,6 +56,17 @@ class Parts:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def first(self, number: int) -> Parts:
+        """The most confident of them, at most that many."""
+        kept = slice(number)
+        return Parts(self.boxes[kept], self.scores[kept], self.labels[kept], self.image_size)
+
+    def slots(self, number: int) -> np.ndarray:
+        """(number, 4) float32 boxes of the most confident; empty slots are zero."""
+        slots = np.zeros((number, 4), np.float32)
+        slots[: len(self)] = self.boxes[:number]
+        return slots
+
 
 def overlap_masks(
     boxes: Any, image_size: tuple[float, float], cell_rows: Any, cell_cols: Any

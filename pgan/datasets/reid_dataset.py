@@ -243,8 +243,6 @@ class ReIDDataset(BaseDataset):
         if self.part_cache is not None and self.part_cache.mask_size:
             size = self.part_cache.mask_size
             return {"part_masks": self.part_cache.masks(path, self.num_parts, size)}
-        slots = np.zeros((self.num_parts, 4), np.float32)
-        if self.part_cache is not None:
-            boxes = self.part_cache.parts(path, self.num_parts).boxes
-            slots[: len(boxes)] = boxes
-        return {"part_boxes": slots}
+        if self.part_cache is None:
+            return {"part_boxes": np.zeros((self.num_parts, 4), np.float32)}
+        return {"part_boxes": self.part_cache.parts(path, self.num_parts).slots(self.num_parts)}

@@ -5,48 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from detector.cache import PartCache, Parts
+from detector.cache import PartCache
 from detector.images import ImageError
-from pgan.apis import load_reid_config, refuse_foreign_weights
-from pgan.datasets import collate_reid
 from pgan.datasets.image_list import ImageList
-from pgan.engine import load_plain, seed_worker
+from pgan.engine import seed_worker
 from pgan.gallery.part_source import PartSource
 from pgan.models import ReIDModel
-from pgan.registry import MODELS
+from pgan.vehicle_reid import Embedded, VehicleReID
 
 # Keys of a model's config that its test feature does not depend on.
 _TRAINING = ("num_vehicles", "loss_weights", "metric_losses", "label_smoothing", "channels_last")
 
 
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """An image as a model sees it.
-
-    Attributes:
-        feature: (C,) float32.
-        parts: What the model looked at; None for a model without part boxes.
-        weights: (n,) float32 attention weight of each; None likewise.
-        classes: Names of the parts' labels.
-    """
-
-    feature: np.ndarray
-    parts: Parts | None = None
-    weights: np.ndarray | None = None
-    classes: tuple[str, ...] = ()
-
-
-class Embedder:
-    """A trained model that gives image files their features.
+class Embedder(VehicleReID):
+    """A trained model that gives image files their features, with parts from part caches too.
 
     Args:
         config: File of its config.
@@ -55,9 +33,6 @@ class Embedder:
         device: ``'cpu'``, ``'cuda'`` …; None for a GPU where there is one.
 
     Attributes:
-        cfg: The config.
-        model: In evaluation mode.
-        num_parts: D; 0 for a model without part boxes.
         description: As a gallery remembers it: fingerprint and what it is of, config, checkpoint.
 
     Raises:
@@ -71,15 +46,7 @@ class Embedder:
         options: dict[str, Any] | None = None,
         device: str | None = None,
     ) -> None:
-        self.cfg = load_reid_config(config, options)
-        init_default_scope(self.cfg.get("default_scope", "pgan"))
-        self.model: ReIDModel = MODELS.build({**self.cfg.model, "num_vehicles": None})
-        refuse_foreign_weights(self.model, checkpoint)
-        state = load_plain(checkpoint)
-        self.model.load_state_dict(state.get("state_dict", state), strict=False)
-        self.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
-        parts = self._dataset.get("num_parts") or 0
-        self.num_parts = int(parts) if self.model.needs_parts() else 0
+        super().__init__(config, checkpoint, options=options, device=device)
         self.description = self._describe(config, checkpoint)
 
     def _describe(self, config: str, checkpoint: str) -> dict[str, Any]:
@@ -168,16 +135,12 @@ class Embedder:
                 yield names[done], item if isinstance(item, str) else next(seen)
                 done += 1
 
-    @torch.inference_mode()
     def _run(self, packed: list[dict[str, Any]], cache: PartCache | None) -> Iterator[Embedded]:
-        for sample in self.model.test_step(collate_reid(packed)):
-            feature = sample.feature.numpy()
-            if cache is None or cache.mask_size:
-                yield Embedded(feature)
-                continue
-            parts = cache.parts(sample.img_path, self.num_parts)
-            weights = sample.part_weights.numpy()[: len(parts)]
-            yield Embedded(feature, parts, weights, cache.classes)
+        if cache is None or cache.mask_size:
+            return self._embed_batch(packed, [None] * len(packed))
+        names = [item["data_samples"].img_path for item in packed]
+        parts = [cache.parts(name, self.num_parts) for name in names]
+        return self._embed_batch(packed, parts, cache.classes)
 
 
 class _Readable(Dataset):
