@@ -91,8 +91,9 @@ def load_plain(path: str, map_location: Any = "cpu") -> dict:
     try:
         return torch.load(file, map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{path}: not a checkpoint of tensors and plain types ({str(error).splitlines()[0]}); "
+            f"{path}: not a checkpoint of tensors and plain types ({reason}); "
             "files that hold other objects are not opened, since that would run their code: "
             "save their `state_dict` alone"
         ) from error

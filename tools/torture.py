@@ -1,0 +1,55 @@
+"""Kill a work with SIGKILL at random moments, let it go on, and compare the end with an undisturbed one.
+
+``python tools/torture.py training --kills 20 --seed 0``. It ends with a table, and with status 1 if
+anything was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pgan.tools.cli import report_errors
+from pgan.torture import Work, torture
+from pgan.training_torture import training
+
+# What can be tortured, and how its work is made, given a folder for its data.
+WORKS: dict[str, Callable[[Path], Work]] = {"training": training}
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", choices=WORKS)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--work-dir", type=Path, help="kept; by default a folder that is removed")
+    return parser.parse_args()
+
+
+@report_errors
+def main() -> int:
+    """Torture, and print what came of it."""
+    args = parse_args()
+    with tempfile.TemporaryDirectory(prefix="torture_") as temporary:
+        folder = args.work_dir or Path(temporary)
+        work = WORKS[args.work](folder / "data")
+        report = torture(work, folder, args.kills, args.seed, lambda line: print(line, flush=True))
+    print(
+        f"\n{datetime.date.today()}, {os.cpu_count()} cores, {platform.machine()}, seed {args.seed}; "
+        f"undisturbed, {args.work} took {report.seconds:.1f} s; {len(report.compared)} contents compared\n"
+    )
+    print(report.table())
+    for fault in (*report.differing, *report.leftovers):
+        print(f"error: {fault}", file=sys.stderr)
+    return 0 if report.survived else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
