@@ -89,10 +89,6 @@ class ShardFolder:
             return None
         return np.load(io.BytesIO(data), allow_pickle=False), facts["failed"]
 
-    def pending(self) -> list[int]:
-        """The shards that are not finished, in order."""
-        return [index for index in range(len(self)) if self.read(index) is None]
-
     def take(self, shards: range) -> bool:
         """Lock some shards for this process; False if another is at work on one of them.
 

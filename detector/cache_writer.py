@@ -148,7 +148,11 @@ class PartCacheWriter:
 
     def pending(self) -> list[int]:
         """The shards that are not finished, in order."""
-        return [] if self.finished else self.shards.pending()
+        return [index for index in range(len(self.shards)) if self.lacks(index)]
+
+    def lacks(self, index: int) -> bool:
+        """Whether a shard is still to be extracted."""
+        return not self.finished and self.shards.read(index) is None
 
     def take(self, shards: range | None = None) -> bool:
         """Lock shards (all) for this process until `finish` or its end; False if another has one of them.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from detector.cache import PartCache, Parts, file_sha256
 from detector.cache_writer import PartCacheWriter
 from detector.errors import DetectorError
 from detector.images import ImageError
+from detector.share import Share, claim
 
 _ANNOTATION_STEPS = ("LoadAnnotations", "mmdet.LoadAnnotations")
 
@@ -65,15 +67,15 @@ class PartDetector:
 
 @dataclass(frozen=True)
 class Extraction:
-    """A finished extraction.
+    """What one process has done of an extraction.
 
     Attributes:
-        cache: What was written.
+        cache: What was written; None where shards of other processes are missing, or another one finishes it.
         processed: Images that this run looked at; those before a stop are not counted.
         seconds: What this run took.
     """
 
-    cache: PartCache
+    cache: PartCache | None
     processed: int
     seconds: float
 
@@ -143,8 +145,11 @@ def extract(
     workers: int = 2,
     shard_size: int = 1024,
     progress: bool = True,
+    share: Share | None = None,
 ) -> Extraction:
     """Find the parts of all images and write them as a part cache; goes on where it was stopped.
+
+    Of processes that share the images, the one that ends last makes the cache of what all have found.
 
     Args:
         detector: Of `load_detector`.
@@ -156,9 +161,11 @@ def extract(
         workers: Processes that read and resize images.
         shard_size: Images between two points from which a stopped extraction goes on.
         progress: Show a bar.
+        share: Which of the images, where several processes work on them; None for all.
 
     Raises:
-        CacheError: `out` holds something else, or was begun with another detector or other images.
+        CacheError: `out` holds something else, was begun with another detector or other images, cannot be
+            written to, or another process is writing the same.
     """
     start = time.perf_counter()
     batch_size = batch_size or (4 if detector.device.type == "cpu" else 64)
@@ -166,51 +173,65 @@ def extract(
         raise DetectorError("batch size and shard size are at least 1, workers at least 0")
     facts = {"config": detector.config}
     writer = PartCacheWriter(out, images, detector.identity, facts, shard_size)
-    pending = writer.pending()
-    todo = sum(len(writer.shard(index)) for index in pending)
-    bar = tqdm(
-        total=len(writer.images),
-        initial=0 if not pending else len(writer.images) - todo,
-        unit="image",
-        desc="parts",
-        disable=not progress or not pending,
-    )
-    gathered: list[Parts | str] = []
-    with bar, closing(_detect_all(detector, root, writer, pending, batch_size, workers)) as batches:
+    total = len(writer.images)
+    if share is None or not share.helps:
+        shards = list(claim(writer, share))
+        total = sum(len(writer.shard(index)) for index in shards)
+    else:
+        shards = claim(writer, share)
+    processed, gathered = 0, []
+    bar = tqdm(total=total, unit="image", desc="parts", disable=not progress or not total)
+    with bar, closing(_detect_all(detector, root, writer, shards, batch_size, workers)) as batches:
         for shard, results, last in batches:
             gathered += results
+            processed += len(results)
             bar.update(len(results))
             if last:
                 writer.write(shard, gathered)
                 gathered = []
-    return Extraction(writer.finish(), todo, time.perf_counter() - start)
+    return Extraction(_finish(writer, share), processed, time.perf_counter() - start)
+
+
+def _finish(writer: PartCacheWriter, share: Share | None) -> PartCache | None:
+    """Make the cache, if this is the last process to end and nothing is missing."""
+    if share is None:
+        return writer.finish()
+    # Let go first: of two that end at once and keep theirs, neither could take all.
+    writer.shards.release()
+    if not writer.pending() and writer.take():
+        return writer.finish()
+    return None
 
 
 def _detect_all(
     detector: PartDetector,
     root: str | os.PathLike[str],
     writer: PartCacheWriter,
-    pending: list[int],
+    shards: Iterable[int],
     batch_size: int,
     workers: int,
 ) -> Iterator[tuple[int, list[Parts | str], bool]]:
     """Yield (shard, results of one batch, whether it is the shard's last)."""
-    # Batches begin anew with each shard: a resumed run makes up the same ones.
-    plan = [
-        (shard, names[start : start + batch_size], start + batch_size >= len(names))
-        for shard in pending
-        for names in [writer.shard(shard)]
-        for start in range(0, len(names), batch_size)
-    ]
+    begun: deque[tuple[int, bool]] = deque()
+
+    def batches() -> Iterator[list[str]]:
+        # Batches begin anew with each shard: a resumed run, or another process, makes up the same ones.
+        for shard in shards:
+            names = writer.shard(shard)
+            for start in range(0, len(names), batch_size):
+                begun.append((shard, start + batch_size >= len(names)))
+                yield names[start : start + batch_size]
+
     loader = DataLoader(
         _Images(Path(root), detector.pipeline),
-        batch_sampler=[names for _, names, _ in plan],
+        batch_sampler=batches(),
         num_workers=workers,
         collate_fn=list,
         pin_memory=False,
         prefetch_factor=4 if workers else None,
     )
-    for (shard, _, last), items in zip(plan, loader):
+    for items in loader:
+        shard, last = begun.popleft()
         readable = [item for item in items if not isinstance(item, str)]
         found = iter(detector.detect(readable) if readable else [])
         yield shard, [item if isinstance(item, str) else next(found) for item in items], last

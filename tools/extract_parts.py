@@ -7,6 +7,16 @@ For a re-identification data set, all images of its lists, of every size of the 
 For a folder of your own images, with a picture of what was found::
 
     python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --images FOLDER --out CACHE --draw 12
+
+By several processes, on one machine or on many that see the same folder; who ends last makes the cache, and
+whatever one that died has left, the next run of the same command does::
+
+    torchrun --nproc-per-node 4 tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT ... --out CACHE
+    python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT ... --out CACHE --shard 1/4    # to 4/4
+
+On machines that see no common folder, give each its --shard and then join what they wrote::
+
+    python tools/part_cache.py merge CACHE_1 CACHE_2 CACHE_3 CACHE_4 --out CACHE
 """
 
 from __future__ import annotations
@@ -17,6 +27,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from mmengine.config import ConfigDict, DictAction
 from mmengine.registry import init_default_scope
 
@@ -24,6 +35,7 @@ from detector.drawing import draw_sheet
 from detector.errors import DetectorError
 from detector.extractor import Extraction, extract, load_detector
 from detector.images import list_images
+from detector.share import Share
 from pgan.apis import load_config
 from pgan.datasets import ReIDDataset
 from pgan.registry import DATASETS
@@ -48,6 +60,7 @@ def parse_args() -> argparse.Namespace:
     add("--batch-size", type=int, help="images at once (4 on a CPU, 64 on a GPU)")
     add("--workers", type=int, default=min(4, max(1, (os.cpu_count() or 2) - 1)))
     add("--shard-size", type=int, default=1024, help="images lost at most when it is stopped")
+    add("--shard", metavar="I/N", help="do the I-th of N shares of the images, I from 1")
     add("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
     add("--amp", action=argparse.BooleanOptionalAction, help="half precision (on a GPU: yes)")
     add("--draw", type=int, default=0, metavar="N", help="write a picture of N images' parts")
@@ -92,6 +105,17 @@ def _lists(settings: ConfigDict) -> Iterator[ReIDDataset]:
 
 def report(done: Extraction, args: argparse.Namespace) -> None:
     """Print what was found and what to do next."""
+    if done.processed:
+        rate = done.processed / done.seconds
+        print(f"{done.processed} images in {done.seconds:.0f} s: {rate:.1f} images/s")
+    else:
+        print("nothing was left to do")
+    if done.cache is None:
+        print(
+            f"{args.out}: this share is done; who ends last makes the cache. If others have died, "
+            "run the same command again; if they wrote elsewhere, `python tools/part_cache.py merge`"
+        )
+        return
     cache, facts = done.cache, done.cache.manifest
     number, failed = facts["num_images"], facts["num_failed"]
     read = max(1, number - failed)
@@ -99,11 +123,6 @@ def report(done: Extraction, args: argparse.Namespace) -> None:
     print(f"  without parts: {facts['num_without_parts']}, unreadable: {failed}")
     for image, reason in list(cache.failed.items())[:5]:
         print(f"    {image}: {reason}")
-    if done.processed:
-        rate = done.processed / done.seconds
-        print(f"  {done.processed} images in {done.seconds:.0f} s: {rate:.1f} images/s")
-    else:
-        print("  nothing was left to do")
     if args.dataset:
         root = f" data_root={args.data_root}" if args.data_root else ""
         print(
@@ -124,12 +143,17 @@ def main() -> int:
         root, images = args.images, list_images(args.images)
     else:
         root, images = images_of_config(args.dataset, args.data_root)
+    share = Share.parse(args.shard) if args.shard else Share.of_launcher()
+    device = args.device
+    if share and not device and torch.cuda.is_available():
+        device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
     detector = load_detector(
-        config, args.checkpoint, args.max_parts, args.score_thr, args.device, args.amp
+        config, args.checkpoint, args.max_parts, args.score_thr, device, args.amp
     )
-    done = extract(detector, root, images, args.out, args.batch_size, args.workers, args.shard_size)
+    settings = (args.batch_size, args.workers, args.shard_size)
+    done = extract(detector, root, images, args.out, *settings, share=share)
     report(done, args)
-    if args.draw > 0:
+    if args.draw > 0 and done.cache:
         names = [image for image in done.cache.images() if image not in done.cache.failed]
         chosen = names[:: max(1, len(names) // args.draw)][: args.draw]
         picture = draw_sheet(root, done.cache, chosen, Path(args.out) / "parts.jpg")
