@@ -6,11 +6,11 @@ command goes on from where it was stopped. One run is on each GPU at a time::
     python tools/sweep.py CONFIG --set num_parts=4,8 --set model.feature_dim=256,512 --seeds 0 1 2 \\
         --work-dir work_dirs/parts_and_dims
 
-Experiments of the PGAN paper, on VeRi-776 or with configs of your own in place of its two models'. In one
-work dir they share the runs that they have in common::
+Experiments of the papers of PGAN and SSR-Net, on VeRi-776 or with configs of your own in place of their
+models'. In one work dir they share the runs that they have in common::
 
     python tools/sweep.py --paper table3 --work-dir work_dirs/paper
-    python tools/sweep.py --paper table3 --pgan PGAN_CONFIG --baseline BASELINE_CONFIG --work-dir DIR
+    python tools/sweep.py --paper table3 --model PGAN_CONFIG --baseline BASELINE_CONFIG --work-dir DIR
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from dataclasses import replace
 from mmengine.config import DictAction
 
 from pgan.apis import ConfigError
-from pgan.paper import EXPERIMENTS, paper_sweep
+from pgan.papers import EXPERIMENTS, paper_sweep
 from pgan.sweeps import Sweep, SweepResults, grid, parse_settings, plan, run_sweep
 from pgan.tools.cli import report_errors
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    epilog = "\n".join(f"  {name:9} {item.title}" for name, item in EXPERIMENTS.items())
+    epilog = "\n".join(f"  {name:16} {item.title}" for name, item in EXPERIMENTS.items())
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=f"experiments of --paper:\n{epilog}",
@@ -46,8 +46,8 @@ def parse_args() -> argparse.Namespace:
         metavar="KEY=V1,V2,...",
         help="what only the test looks at: one training serves all",
     )
-    add("--paper", metavar="NAME", help="an experiment of the PGAN paper, see below")
-    add("--pgan", metavar="CONFIG", help="with --paper: in place of PGAN's config")
+    add("--paper", metavar="NAME", help="an experiment of a paper, see below")
+    add("--model", "--pgan", metavar="CONFIG", help="with --paper: in place of the model's config")
     add(
         "--baseline", metavar="CONFIG", help="run beside it; with --paper: in place of its baseline"
     )
@@ -77,10 +77,10 @@ def make_sweep(args: argparse.Namespace) -> Sweep:
     if args.paper:
         if args.configs or args.set or args.set_test:
             raise ConfigError("--paper names its own configs and keys: leave CONFIG and --set out")
-        sweep = paper_sweep(args.paper, args.pgan, args.baseline, args.seeds, args.cfg_options)
+        sweep = paper_sweep(args.paper, args.model, args.baseline, args.seeds, args.cfg_options)
         return replace(sweep, keep_features=args.keep_features)
-    if args.pgan:
-        raise ConfigError("--pgan goes with --paper")
+    if args.model:
+        raise ConfigError("--model goes with --paper")
     settings, tested = parse_settings(args.set), parse_settings(args.set_test)
     points = grid(args.configs, settings, tested, args.baseline)
     title = f"Sweep over {', '.join([*settings, *tested]) or 'configs'}"

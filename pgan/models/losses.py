@@ -72,6 +72,10 @@ class BatchHardTripletLoss(nn.Module):
 class MetricLearningLoss(nn.Module):
     """A loss of pytorch-metric-learning, over all pairs of a batch unless its own options say otherwise.
 
+    ``InstanceLoss`` takes the k-th image of a batch for the one that those of the k-th label are to be
+    near, whosever it is. So the first image of each vehicle comes first, by label; other losses do not look
+    at the order.
+
     Args:
         name: Its class, such as ``'CircleLoss'``, ``'ContrastiveLoss'`` or ``'LiftedStructureLoss'``.
         weight: Factor: the circle loss of a batch is some hundred times a triplet loss.
@@ -96,4 +100,14 @@ class MetricLearningLoss(nn.Module):
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """(B, C) features and (B,) labels -> scalar."""
-        return self.weight * self.loss(features.float(), labels)
+        order = _first_of_each_first(labels)
+        return self.weight * self.loss(features.float()[order], labels[order])
+
+
+def _first_of_each_first(labels: Tensor) -> Tensor:
+    """(B,) indices: the first image of each label, by label, then all others."""
+    order = labels.argsort(stable=True)
+    ordered = labels[order]
+    first = torch.ones_like(ordered, dtype=torch.bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return torch.cat([order[first], order[~first]])

@@ -1,4 +1,4 @@
-"""The command of every experiment of the paper, as docs/paper.md has it, on tiny data sets."""
+"""The commands of the papers' experiments, as docs/paper.md and ssrnet.md have them, on tiny data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pgan.paper import EXPERIMENTS, paper_sweep
+from pgan.papers import paper_sweep
+from pgan.papers.pgan import EXPERIMENTS
 from pgan.sweeps import plan
 from pgan.tools import sweep
 from tests.pgan.datasets.layouts import LAYOUTS
@@ -57,7 +58,8 @@ def test_what_experiments_have_in_common_is_trained_once(
     assert max(map(folders.count, folders)) == 4
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+# Of SSR-Net's, the others' points are tests/pgan/papers.
+@pytest.mark.parametrize("name", [*EXPERIMENTS, "ssrnet_datasets", "ssrnet_depth"])
 def test_an_experiment_trains_and_tests_all_that_it_compares(
     tools: Tools,
     place: Path,
@@ -66,6 +68,8 @@ def test_an_experiment_trains_and_tests_all_that_it_compares(
 ) -> None:
     monkeypatch.chdir(place)
     words = ["--paper", name, "--work-dir", "work_dirs/paper", "--cfg-options", *SMALL]
+    if name.startswith("ssrnet"):
+        words += ["train_dataloader.dataset.pipeline.6.size=(32,32)"]  # the crop
     assert tools.run(sweep.main, *words, "train_cfg.max_epochs=1") == 0
     rows = list(csv.DictReader((place / f"work_dirs/paper/{name}.csv").open()))
     assert len(rows) == len(paper_sweep(name).points)

@@ -18,8 +18,8 @@ model = dict(
         with_token=True),
     num_vehicles=None,  # counted in the training split
     loss_weights=dict(loss_id=1.0, loss_global=1.0, loss_relation=1.0, loss_attention=1.0),  # beta: the last 3
-    # Those that the paper compares; one of weight 0 is off. Where it is not 0, a weight of the paper's Tables
-    # is chosen so that each starts between 1 and 3 (pgan/papers/ssrnet.py).
+    # Those that the paper compares; one of weight 0 is off. Their weights, where they are on, are chosen so
+    # that each starts near 1 or 2: METRIC_LOSSES in pgan/papers/ssrnet.py.
     metric_losses=[
         dict(type='BatchHardTripletLoss', margin=0.5, weight=1.0),
         dict(type='MetricLearningLoss', name='CircleLoss', m=0.25, gamma=256, weight=0.0),

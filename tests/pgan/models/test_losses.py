@@ -90,6 +90,24 @@ def test_a_loss_of_pytorch_metric_learning_is_its_own_by_name_and_weight():
 
 
 @pytest.mark.parametrize(
+    "name", ["CircleLoss", "ContrastiveLoss", "LiftedStructureLoss", "InstanceLoss"]
+)
+def test_a_loss_brings_the_images_of_a_vehicle_together(name):
+    """In batches of any order: InstanceLoss by itself takes image k for one of the k-th label."""
+    features = torch.randn(12, 16, requires_grad=True)
+    labels = torch.tensor([5, 5, 5, 9, 9, 9, 0, 0, 0, 3, 3, 3])
+    loss, optimizer = MetricLearningLoss(name), torch.optim.Adam([features], lr=0.05)
+    for _ in range(60):
+        batch = torch.randperm(12)
+        optimizer.zero_grad()
+        loss(features[batch], labels[batch]).backward()
+        optimizer.step()
+    similarities = F.cosine_similarity(features[:, None], features[None], dim=-1)
+    same = labels[:, None] == labels[None]
+    assert similarities[same].mean() > similarities[~same].mean() + 0.5
+
+
+@pytest.mark.parametrize(
     ("config", "message"),
     [
         ({"name": "CircelLoss"}, "'CircelLoss' is no loss.*CircleLoss"),

@@ -1,8 +1,4 @@
-"""The experiments of the PGAN paper (Zhang et al., IEEE T-ITS 2020, arXiv 1909.06023) as sweeps.
-
-``tools/sweep.py --paper NAME`` runs one. Each point names the model it trains, PGAN or its baseline, and
-what is changed in that model's config; so the same experiment runs on VeRi-776 with the authors'
-hyper-parameters, or on any other data with configs of one's own.
+"""The experiments of the PGAN paper (Zhang et al., IEEE T-ITS 2020, arXiv 1909.06023).
 
 Published numbers are those of the authors' release (its README, 2021) and, where it says so, of the paper.
 A number that could not be verified is not here.
@@ -10,12 +6,11 @@ A number that could not be verified is not here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from typing import Any
 
-from pgan.apis import ConfigError
-from pgan.sweeps.points import Point, Sweep
+from pgan.papers.experiment import Experiment
+from pgan.sweeps.points import Point
 
 PGAN = "configs/pgan/pgan_r50_1xb64-130e_{}-224x224.py"
 BASELINE = "configs/pgan/baseline_r50_1xb64-130e_{}-224x224.py"
@@ -38,53 +33,6 @@ _VERI = {RELEASE_VERI: {"mAP": 79.4, "Rank-1": 96.3, "Rank-5": 98.6}}
 
 def _numbers(mean_ap: float, rank1: float, rank5: float) -> dict[str, float]:
     return {"mAP": mean_ap, "Rank-1": rank1, "Rank-5": rank5}
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A table or figure.
-
-    Attributes:
-        title: What it shows.
-        points: Whose configs are :data:`PGAN` or :data:`BASELINE`, to be filled in with a data set.
-    """
-
-    title: str
-    points: Sequence[Point]
-
-
-def paper_sweep(
-    name: str,
-    pgan: str | None = None,
-    baseline: str | None = None,
-    seeds: Sequence[int] = (0,),
-    options: Mapping[str, Any] | None = None,
-) -> Sweep:
-    """An experiment of the paper.
-
-    Args:
-        name: One of :data:`EXPERIMENTS`.
-        pgan: Config to take in place of PGAN's on VeRi-776. The published numbers stay beside it, by name.
-        baseline: The same for the baseline's.
-        seeds: Of the models.
-        options: Config keys to change in all of it.
-
-    Raises:
-        ConfigError: No such experiment, or a config in place of several.
-    """
-    if name not in EXPERIMENTS:
-        raise ConfigError(f"{name!r} is no experiment of the paper: {', '.join(EXPERIMENTS)}")
-    experiment = EXPERIMENTS[name]
-    instead = {PGAN.format(DATA): pgan, BASELINE.format(DATA): baseline}
-    for role, reference in (("pgan", False), ("baseline", True)):
-        there = {point.config for point in experiment.points if point.reference == reference}
-        if (baseline if reference else pgan) and (len(there) != 1 or not there <= set(instead)):
-            raise ConfigError(f"--{role}: {name} has no place for it")
-    points = [
-        replace(point, config=instead.get(point.config) or point.config)
-        for point in experiment.points
-    ]
-    return Sweep(experiment.title, points, tuple(seeds), options or {}, name)
 
 
 def _pgan(values: Mapping[str, Any], options: Mapping[str, Any], **more: Any) -> Point:
@@ -232,7 +180,7 @@ def _table6() -> list[Point]:
     ]
 
 
-EXPERIMENTS: dict[str, Experiment] = {
+EXPERIMENTS = {
     "table2": Experiment("Table II: the losses", _table2()),
     "table3": Experiment("Table III: what the attention looks at", _table3()),
     "table4": Experiment("Tables IV and V: number of parts D, at 256 dimensions", _parts(256)),

@@ -1,4 +1,4 @@
-"""Every experiment of the paper: its points, and whose numbers stand beside them."""
+"""Every experiment of the PGAN paper: its points, and whose numbers stand beside them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from pgan.apis import ConfigError, load_config
-from pgan.paper import EXPERIMENTS, paper_sweep
+from pgan.papers import paper_sweep
+from pgan.papers.pgan import EXPERIMENTS
 from pgan.sweeps import plan
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +60,9 @@ def test_own_configs_take_the_place_of_the_papers() -> None:
     sweep = paper_sweep("table3", "mine.py", "base.py", (1, 2), {"data_root": "d"})
     assert {point.config for point in sweep.points} == {"mine.py", "base.py"}
     assert (sweep.name, sweep.seeds, sweep.options) == ("table3", (1, 2), {"data_root": "d"})
-    with pytest.raises(ConfigError, match="--pgan: table6 has no place for it"):
+    with pytest.raises(ConfigError, match="--model: table6 has no place for it"):
         paper_sweep("table6", "mine.py")
     with pytest.raises(ConfigError, match="--baseline: figure5 has no place for it"):
         paper_sweep("figure5", None, "base.py")
-    with pytest.raises(ConfigError, match="'table9' is no experiment of the paper: table2, "):
+    with pytest.raises(ConfigError, match="'table9' is no experiment of a paper: table2, "):
         paper_sweep("table9")
