@@ -119,7 +119,10 @@ def fit_projection(
         )
     if count < 2:
         raise ProjectionError(f"a projection needs 2 features or more to be fitted on, not {count}")
-    pca = PCA(svd_solver="covariance_eigh", copy=False).fit(features.features.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # of features that are all the same, refused below
+        pca = PCA(svd_solver="covariance_eigh", copy=False).fit(
+            features.features.astype(np.float64)
+        )
     variances = pca.explained_variance_
     shares = np.cumsum(variances) / max(variances.sum(), np.finfo(float).tiny)
     rank = int((variances > _NOISE * variances[0]).sum())
