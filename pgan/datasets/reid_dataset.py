@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +14,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from detector.cache import PartCache
+from detector.images import ImageError
 from pgan.datasets.disk import missing_images
 from pgan.datasets.errors import DatasetError, refuse
 from pgan.datasets.records import Annotation, Records, ReIDImage
@@ -45,6 +48,9 @@ class ReIDDataset(BaseDataset):
         test_size: Which test list, where there are several, by its number of vehicles; None for the
             smallest.
         metainfo: Replaces ``dataset`` or ``protocol``, as for another set in the same layout.
+        max_bad: Image files that training may do without because they cannot be read, now or when their parts
+            were looked for: each is replaced by the next of its vehicle. Each worker counts its own. A test
+            replaces none.
 
     Raises:
         DatasetError: A file is missing or malformed, or a split is empty.
@@ -67,6 +73,7 @@ class ReIDDataset(BaseDataset):
         pipeline: Sequence[dict] = (),
         test_size: int | None = None,
         metainfo: dict[str, str] | None = None,
+        max_bad: int = 0,
         **kwargs: Any,
     ) -> None:
         if split not in ("train", "test"):
@@ -80,6 +87,10 @@ class ReIDDataset(BaseDataset):
                 f"num_parts={num_parts} needs part_cache: set it to the folder that "
                 "tools/extract_parts.py wrote"
             )
+        if max_bad < 0 or (max_bad and split == "test"):
+            raise DatasetError(f"max_bad={max_bad}: it is 0 or more, and 0 for a test")
+        self.max_bad = max_bad
+        self._bad: set[str] = set()
         self.split = split
         self.test_size = self._checked_test_size(test_size)
         self.with_parts = bool(part_cache)
@@ -162,7 +173,9 @@ class ReIDDataset(BaseDataset):
             print_log(self.describe(role, images), logger="current")
         paths = self._check_files(found)
         if self.part_cache is not None:
-            self.part_cache.check(paths, self.num_parts)
+            failed = {path for path in paths if path in self.part_cache.failed}
+            replaced = failed if len(failed) <= self.max_bad else set()
+            self.part_cache.check([path for path in paths if path not in replaced], self.num_parts)
         if self.split == "train":
             vehicles = {image.vehicle_id for image in found["train"]}
             self._metainfo["num_vehicles"] = len(vehicles)
@@ -230,6 +243,50 @@ class ReIDDataset(BaseDataset):
         self.full_init()
         return self.metainfo["num_vehicles"]
 
+    def prepare_data(self, idx: int) -> Any:
+        """Return a sample through the pipeline; see `first_readable`."""
+        return self.first_readable(idx, super().prepare_data)
+
+    def first_readable(self, index: int, load: Callable[[int], Any]) -> Any:
+        """What ``load`` makes of an image, or in training of the next of its vehicle that can be read.
+
+        Raises:
+            DatasetError: There are more bad images than ``max_bad``, or none of the vehicle can be read.
+            ImageError: A test image cannot be read.
+        """
+        try:
+            return load(index)
+        except ImageError as error:
+            if self.split == "test":
+                raise
+            self._count_bad(error)
+            before = error
+        same = np.flatnonzero(self._labels == self._labels[index])
+        at = int(np.searchsorted(same, index))
+        for other in (*same[at + 1 :], *same[:at]):
+            try:
+                return load(int(other))
+            except ImageError as error:
+                self._count_bad(error)
+        raise DatasetError(
+            f"{before}: and no other image of its vehicle can be read: mend the files"
+        )
+
+    def _count_bad(self, error: ImageError) -> None:
+        if error.path in self._bad:
+            return
+        if len(self._bad) == self.max_bad:
+            raise DatasetError(
+                f"{error}: mend the file or take it off its list, or set train_dataloader.dataset.max_bad="
+                f"{self.max_bad + 1} or more for another image of its vehicle in its place"
+            ) from error
+        self._bad.add(error.path)
+        print_log(f"{error}: another image of its vehicle replaces it", "current", logging.WARNING)
+
+    @cached_property
+    def _labels(self) -> np.ndarray:
+        return self.vehicle_labels
+
     def get_data_info(self, idx: int) -> dict:
         """Return one record, with the file's full path and its parts added."""
         info = super().get_data_info(idx)
@@ -240,6 +297,8 @@ class ReIDDataset(BaseDataset):
 
     def _part_slots(self, path: str) -> dict[str, np.ndarray]:
         """The D slots of an image: boxes in pixels of the stored image, or masks; empty slots hold zeros."""
+        if self.part_cache is not None and path in self.part_cache.failed:
+            raise ImageError(path, self.part_cache.failed[path])
         if self.part_cache is not None and self.part_cache.mask_size:
             size = self.part_cache.mask_size
             return {"part_masks": self.part_cache.masks(path, self.num_parts, size)}

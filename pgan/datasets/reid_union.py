@@ -94,7 +94,9 @@ class ReIDUnion(ConcatDataset):
     def get_data_info(self, idx: int) -> dict:
         """Return a member's record with the union's vehicle and camera."""
         self.full_init()
-        number, index = self._get_ori_dataset_idx(idx)
+        return self._info(*self._get_ori_dataset_idx(idx))
+
+    def _info(self, number: int, index: int) -> dict:
         info = self.datasets[number].get_data_info(index)
         info["vehicle_label"] += self._first_vehicle[number]
         info["vehicle_id"] = info["vehicle_label"]
@@ -103,5 +105,7 @@ class ReIDUnion(ConcatDataset):
         return info
 
     def __getitem__(self, idx: int) -> Any:
-        number, _ = self._get_ori_dataset_idx(idx)
-        return self.datasets[number].pipeline(self.get_data_info(idx))
+        self.full_init()
+        number, index = self._get_ori_dataset_idx(idx)
+        member = self.datasets[number]
+        return member.first_readable(index, lambda i: member.pipeline(self._info(number, i)))
