@@ -89,6 +89,11 @@ class ShardFolder:
             return None
         return np.load(io.BytesIO(data), allow_pickle=False), facts["failed"]
 
+    def num_failed(self) -> int:
+        """Images that could not be read, of all shards that are finished."""
+        facts = (read_json(file) for file in self.path.glob("shard-*.json"))
+        return sum(len(found.get("failed", ())) for found in facts)
+
     def take(self, shards: range) -> bool:
         """Lock some shards for this process; False if another is at work on one of them.
 

@@ -146,6 +146,7 @@ def extract(
     shard_size: int = 1024,
     progress: bool = True,
     share: Share | None = None,
+    max_bad: int | None = None,
 ) -> Extraction:
     """Find the parts of all images and write them as a part cache; goes on where it was stopped.
 
@@ -162,8 +163,12 @@ def extract(
         shard_size: Images between two points from which a stopped extraction goes on.
         progress: Show a bar.
         share: Which of the images, where several processes work on them; None for all.
+        max_bad: Images that may be unreadable; the one after them stops the extraction, before the shard that
+            it is in is written. Each process counts its own and those of shards finished before. None for any
+            number of them: they are listed in the cache as failed.
 
     Raises:
+        DetectorError: More images than ``max_bad`` cannot be read.
         CacheError: `out` holds something else, was begun with another detector or other images, cannot be
             written to, or another process is writing the same.
     """
@@ -180,9 +185,18 @@ def extract(
     else:
         shards = claim(writer, share)
     processed, gathered = 0, []
+    bad = 0 if max_bad is None else writer.shards.num_failed()
     bar = tqdm(total=total, unit="image", desc="parts", disable=not progress or not total)
     with bar, closing(_detect_all(detector, root, writer, shards, batch_size, workers)) as batches:
         for shard, results, last in batches:
+            reasons = zip(writer.shard(shard)[len(gathered) :], results)
+            unread = [": ".join(pair) for pair in reasons if isinstance(pair[1], str)]
+            bad += len(unread)
+            if max_bad is not None and unread and bad > max_bad:
+                raise DetectorError(
+                    f"{bad} images could not be read, more than --max-bad {max_bad}; the last is "
+                    f"{unread[-1]}: mend the files or say a larger number; the same command goes on from here"
+                )
             gathered += results
             processed += len(results)
             bar.update(len(results))

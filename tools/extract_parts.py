@@ -60,6 +60,7 @@ def parse_args() -> argparse.Namespace:
     add("--batch-size", type=int, help="images at once (4 on a CPU, 64 on a GPU)")
     add("--workers", type=int, default=min(4, max(1, (os.cpu_count() or 2) - 1)))
     add("--shard-size", type=int, default=1024, help="images lost at most when it is stopped")
+    add("--max-bad", type=int, metavar="N", help="stop at more than N unreadable images (never)")
     add("--shard", metavar="I/N", help="do the I-th of N shares of the images, I from 1")
     add("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
     add("--amp", action=argparse.BooleanOptionalAction, help="half precision (on a GPU: yes)")
@@ -151,7 +152,7 @@ def main() -> int:
         config, args.checkpoint, args.max_parts, args.score_thr, device, args.amp
     )
     settings = (args.batch_size, args.workers, args.shard_size)
-    done = extract(detector, root, images, args.out, *settings, share=share)
+    done = extract(detector, root, images, args.out, *settings, share=share, max_bad=args.max_bad)
     report(done, args)
     if args.draw > 0 and done.cache:
         names = [image for image in done.cache.images() if image not in done.cache.failed]

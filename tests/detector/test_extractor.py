@@ -25,6 +25,7 @@ from detector.images import list_images
 from pgan.apis import load_config
 from pgan.tools.extract_parts import main
 from tests.detector.parts_samples import paint
+from tests.detector.test_bad_images import bad_images, odd_images
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = [(64, 64), (50, 90), (33, 20)]
@@ -127,6 +128,38 @@ def test_unreadable_images_are_listed_with_their_reason(
     with pytest.raises(CacheError, match="could not be read"):
         cache.check(list_images(images), 6)
     cache.check(set(list_images(images)) - cache.failed.keys(), 6)
+
+
+def test_more_unreadable_images_than_allowed_stop_an_extraction(
+    detector: PartDetector, images: Path, tmp_path: Path
+) -> None:
+    run(detector, images, tmp_path / "any")
+    with pytest.raises(
+        DetectorError, match=r"2 images could not be read.*05\.PNG: is not an image"
+    ):
+        run(detector, images, tmp_path / "some", max_bad=1)
+    # What was tolerated before counts when it goes on; a mended file no longer does.
+    with pytest.raises(DetectorError, match=r"2 images .* --max-bad 1"):
+        run(detector, images, tmp_path / "some", max_bad=1)
+    assert run(detector, images, tmp_path / "some", max_bad=2).manifest["num_failed"] == 2
+    assert contents(tmp_path / "any") == contents(tmp_path / "some")
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_every_image_is_read_as_stated_or_listed_as_failed(
+    detector: PartDetector, tmp_path: Path, odd: bool
+) -> None:
+    files = odd_images() if odd else bad_images()
+    for name, (data, _) in files.items():
+        (tmp_path / name).write_bytes(data)
+    cv2.imwrite(str(tmp_path / "dot.png"), np.zeros((1, 1, 3), np.uint8))
+    cache = run(detector, tmp_path, tmp_path / "cache")
+    assert set(cache.failed) == (set() if odd else set(files))
+    for name, reason in cache.failed.items():
+        assert files[name][1] in reason
+    for name in cache.images():
+        assert name in cache.failed or len(cache.parts(name)) > 0
+    assert all((tmp_path / name).read_bytes() == data for name, (data, _) in files.items())
 
 
 def test_no_part_found_is_not_a_failure(
