@@ -28,8 +28,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
-from detector.finder import PartFinder
-from pgan.apis import load_config, load_reid_config
+from pgan.apis import load_reid_config
 from pgan.files import write_json
 from pgan.gallery.adding import add, remove
 from pgan.gallery.calibration import features_of_config, features_of_file
@@ -135,10 +134,11 @@ def run_add(args: argparse.Namespace) -> int:
         args.sources, args.vehicle, args.camera, args.roles, args.prefix, args.cfg_options
     )
     if args.model:
-        gallery, embedder = None, Embedder(*args.model, args.cfg_options, args.device)
+        gallery = None
+        embedder = Embedder(*args.model, args.detector, args.cfg_options, args.device)
     else:
         gallery = Gallery.open(args.gallery)
-        embedder = gallery_model(gallery, device=args.device)
+        embedder = gallery_model(gallery, None, args.detector, args.device)
     parts = _parts(args, embedder, gallery, configs)
     done = add(args.gallery, embedder, images, parts, args.detector, progress=True)
     going_on = f" ({done.resumed} of them before it was stopped)" if done.resumed else ""
@@ -150,10 +150,10 @@ def run_search(args: argparse.Namespace) -> int:
     """Search, print, and write what was asked for."""
     gallery = Gallery.open(args.gallery)
     searcher = Searcher(gallery)
-    named = args.model and gallery_model(gallery, args.model, args.device)
+    named = args.model and gallery_model(gallery, args.model, args.detector, args.device)
 
     def seer() -> tuple[Embedder, PartSource]:
-        embedder = named or gallery_model(gallery, device=args.device)
+        embedder = named or gallery_model(gallery, None, args.detector, args.device)
         return embedder, _parts(args, embedder, gallery)
 
     queries, failed = make_queries(gallery, image_files(args.queries), seer)
@@ -206,7 +206,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
     if args.split.endswith(".npz"):
         features = features_of_file(gallery, args.split)
     else:
-        embedder = gallery_model(gallery, args.model, args.device)
+        embedder = gallery_model(gallery, args.model, args.detector, args.device)
         config = load_reid_config(args.split, args.cfg_options)
         parts = _parts(args, embedder, gallery, [config])
         features = features_of_config(embedder, config, parts, progress=True)
@@ -222,7 +222,7 @@ def _parts(
     gallery: Gallery | None = None,
     configs: Sequence[Config] = (),
 ) -> PartSource:
-    """Parts come from the cache that was named, those the gallery remembers, the configs', a detector."""
+    """The part cache that was named, those that the gallery remembers, and the configs'."""
     if not embedder.num_parts:
         return PartSource()
     configs = [*configs, embedder.cfg]
@@ -231,11 +231,7 @@ def _parts(
     if args.part_cache:
         root = args.data_root or configs[0].test_dataloader.dataset.data_root
         caches.insert(0, (root, args.part_cache))
-    files = args.detector or (gallery.detector if gallery else None)
-    if not files:
-        return PartSource.open(caches)
-    finder = PartFinder(load_config(files[0]), files[1], embedder.num_parts, args.device)
-    return PartSource.open(caches, finder)
+    return PartSource.open(caches)
 
 
 def _tell_failed(failed: dict[str, str]) -> int:

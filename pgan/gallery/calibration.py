@@ -14,20 +14,25 @@ from pgan.gallery.images import without_parts
 from pgan.gallery.part_source import PartSource
 from pgan.gallery.store import Gallery
 
+_MEND = "calibrate on features of the gallery's own model"
+
 
 def features_of_file(gallery: Gallery, path: str) -> FeatureSet:
-    """Features that ``tools/test.py --dump`` wrote; that the gallery's model gave them is for you to see to.
+    """Features that ``tools/test.py --dump`` wrote.
 
     Raises:
         FeatureSetError: The file cannot be read.
-        GalleryError: They are of other dimensions than the gallery's, so of another model.
+        GalleryError: They are of another model than the gallery's, as far as the file tells, or projected.
     """
     features = load_features(path)
-    if features.features.shape[1] != gallery.dimensions:
+    sizes = features.features.shape[1], gallery.dimensions
+    if sizes[0] != sizes[1] or features.projection:
+        words = f", projected by {features.projection}" * bool(features.projection)
         raise GalleryError(
-            f"{path} has features of {features.features.shape[1]} dimensions and {gallery.path} of "
-            f"{gallery.dimensions}: calibrate on features of the gallery's own model"
+            f"{path} has features of {sizes[0]} dimensions{words} and {gallery.path} of {sizes[1]}: {_MEND}"
         )
+    if features.model not in ("", gallery.model["facts"]["its weights"]):
+        raise GalleryError(f"{path} has features by another model than {gallery.path}: {_MEND}")
     return features
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
-import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -15,12 +15,17 @@ from detector.cache import PartCache
 from detector.images import ImageError
 from pgan.datasets.image_list import ImageList
 from pgan.engine import seed_worker
-from pgan.gallery.part_source import PartSource
-from pgan.models import ReIDModel
+from pgan.fingerprint import fingerprint
+from pgan.gallery.errors import GalleryError
+from pgan.gallery.part_source import PartSource, below
 from pgan.vehicle_reid import Embedded, VehicleReID
 
 # Keys of a model's config that its test feature does not depend on.
 _TRAINING = ("num_vehicles", "loss_weights", "metric_losses", "label_smoothing", "channels_last")
+_MEND = (
+    "say --part-cache CACHE, one that tools/extract_parts.py made of these images (and --data-root, the "
+    "folder that its paths are below), or --detector CONFIG CHECKPOINT to look for parts now"
+)
 
 
 class Embedder(VehicleReID):
@@ -29,6 +34,7 @@ class Embedder(VehicleReID):
     Args:
         config: File of its config.
         checkpoint: Its weights.
+        detector: Config and checkpoint of what finds the parts of images that are in no part cache.
         options: Config keys to override.
         device: ``'cpu'``, ``'cuda'`` …; None for a GPU where there is one.
 
@@ -36,24 +42,25 @@ class Embedder(VehicleReID):
         description: As a gallery remembers it: fingerprint and what it is of, config, checkpoint.
 
     Raises:
-        ConfigError, CheckpointError: See there.
+        ConfigError, CheckpointError, DetectorError: See there.
     """
 
     def __init__(
         self,
         config: str,
         checkpoint: str,
+        detector: Sequence[str] | None = None,
         options: dict[str, Any] | None = None,
         device: str | None = None,
     ) -> None:
-        super().__init__(config, checkpoint, options=options, device=device)
+        super().__init__(config, checkpoint, detector, options, device)
         self.description = self._describe(config, checkpoint)
 
     def _describe(self, config: str, checkpoint: str) -> dict[str, Any]:
         settings = _plain({k: v for k, v in self.cfg.model.to_dict().items() if k not in _TRAINING})
         settings["backbone"].pop("weights", None)  # what it began with
         facts = {
-            "its weights": _digest_of_weights(self.model),
+            "its weights": fingerprint(self.model),
             "model": settings,
             "pipeline": _plain(self._dataset["pipeline"]),
             "num_parts": self.num_parts,
@@ -83,29 +90,46 @@ class Embedder(VehicleReID):
 
         Args:
             files: Absolute paths, each once.
-            parts: Where part boxes come from.
+            parts: Part caches; what is in none of them is left to the detector.
             progress: Show a bar, on a terminal.
 
         Yields:
             Path, and the image as the model sees it, or why it cannot be read.
 
         Raises:
-            GalleryError: The model needs the parts of an image that has none.
+            GalleryError: The model needs parts, and an image is in no cache, and there is no detector; raised
+                before the first image.
         """
-        with tqdm(
-            total=len(files), unit="image", desc="features", disable=None if progress else True
-        ) as bar:
-            for root, names, cache in parts.divide(files, self.num_parts):
-                for name, found in self._embed(root, names, cache):
-                    bar.update()
-                    yield os.path.join(root, name), found
+        cached, left = parts.divide(files) if self.num_parts else ([], list(files))
+        if left and self.num_parts and self._finder is None:
+            where = f", looked up in {parts}" if parts.caches else ""
+            raise GalleryError(
+                f"{left[0]}: this model needs its parts, and they are in no part cache ({len(left)} of "
+                f"{len(files)} images{where}): {_MEND}"
+            )
+        hidden = None if progress else True  # None: where there is no terminal
+        with tqdm(total=len(files), unit="image", desc="features", disable=hidden) as bar:
+            for file, found in chain(
+                *(self._embed(*group) for group in cached),
+                self._embed_uncached(left) if left else (),
+            ):
+                bar.update()
+                yield file, found
+
+    def _embed_uncached(self, files: list[str]) -> Iterator[tuple[str, Embedded | str]]:
+        if not self.num_parts:
+            root = os.path.commonpath([os.path.dirname(file) for file in files])
+            yield from self._embed(root, [below(root, file) for file in files])
+            return
+        for file, found in zip(files, self.stream(files)):
+            yield file, found.reason if isinstance(found, ImageError) else found
 
     def _embed(
-        self, root: str, names: list[str], cache: PartCache | None
+        self, root: str, names: list[str], cache: PartCache | None = None
     ) -> Iterator[tuple[str, Embedded | str]]:
         failed = {name: cache.failed[name] for name in names if cache and name in cache.failed}
         failed |= {n: "no such file" for n in names if not os.path.isfile(os.path.join(root, n))}
-        yield from failed.items()
+        yield from ((os.path.join(root, name), reason) for name, reason in failed.items())
         names = [name for name in names if name not in failed]
         if not names:
             return
@@ -132,7 +156,8 @@ class Embedder(VehicleReID):
             readable = [item for item in packed if not isinstance(item, str)]
             seen = iter(self._run(readable, cache) if readable else [])
             for item in packed:
-                yield names[done], item if isinstance(item, str) else next(seen)
+                file = os.path.join(root, names[done])
+                yield file, item if isinstance(item, str) else next(seen)
                 done += 1
 
     def _run(self, packed: list[dict[str, Any]], cache: PartCache | None) -> Iterator[Embedded]:
@@ -157,14 +182,6 @@ class _Readable(Dataset):
             return self.dataset[index]
         except ImageError as error:
             return error.reason
-
-
-def _digest_of_weights(model: ReIDModel) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
-    return digest.hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -20,13 +20,17 @@ Seer = Callable[[], tuple[Embedder, PartSource]]
 
 
 def gallery_model(
-    gallery: Gallery, named: Sequence[str] | None = None, device: str | None = None
+    gallery: Gallery,
+    named: Sequence[str] | None = None,
+    detector: Sequence[str] | None = None,
+    device: str | None = None,
 ) -> Embedder:
     """The model that a gallery was built with.
 
     Args:
         gallery: Any.
         named: Config and checkpoint; None for those that the gallery remembers.
+        detector: Config and checkpoint of the part detector; None for the one that the gallery remembers.
         device: ``'cpu'``, ``'cuda'`` …; None for a GPU where there is one.
 
     Raises:
@@ -39,7 +43,7 @@ def gallery_model(
             "are with --model CONFIG CHECKPOINT"
         )
     config, checkpoint = named or (str(gallery.path / MODEL), checkpoint)
-    embedder = Embedder(config, checkpoint, device=device)
+    embedder = Embedder(config, checkpoint, detector or gallery.detector, device=device)
     refuse_other_model(gallery, embedder.description)
     if not named:
         embedder.description["config"] = gallery.model["config"]
