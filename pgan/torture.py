@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -182,7 +183,8 @@ def _kill_group(leader: int) -> None:
 
 def _in_group_of_its_own(work: Work, place: Path, log: Path) -> None:
     os.setpgid(0, 0)
-    with log.open("a") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    file = log.open("a", buffering=1)  # open until the process ends, for what it says then
+    for stream in (1, 2):
+        os.dup2(file.fileno(), stream)
+    sys.stdout = sys.stderr = file
     work.run(place)
