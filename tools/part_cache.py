@@ -19,7 +19,12 @@ What a perfect detector, and a worse one, would give: how much hangs on the dete
 Any cache::
 
     python tools/part_cache.py verify data/VeRi_parts
-    python tools/part_cache.py stats data/VeRi_parts
+    python tools/part_cache.py stats data/VeRi_parts --plot parts.png
+    python tools/part_cache.py diff data/VeRi_parts data/VeRi_parts_of_another_machine
+
+What several processes have written (``extract_parts.py --shard``), or caches of other images, as one::
+
+    python tools/part_cache.py merge parts_1 parts_2 parts_3 --out parts
 """
 
 from __future__ import annotations
@@ -30,12 +35,14 @@ from pathlib import Path
 
 from detector.authors_masks import MASK_SIZE, export_masks, import_masks
 from detector.authors_text import import_text
-from detector.cache import PartCache
+from detector.cache import CacheError, PartCache
 from detector.cache_content import compare, statistics, verify_content
+from detector.cache_merge import diff, merge
 from detector.other_boxes import disturb, import_fleet
 from pgan.files import write_atomically
 from pgan.tables import markdown_table
 from pgan.tools.cli import report_errors
+from pgan.visualization.cache_plot import plot_cache
 
 
 def parse_args() -> argparse.Namespace:
@@ -87,6 +94,14 @@ def parse_args() -> argparse.Namespace:
         command = commands.add_parser(name, help=words)
         command.set_defaults(run=run)
         command.add_argument("cache")
+    command.add_argument("--plot", metavar="FILE", help="draw it, too: a .png or .svg")
+    command = commands.add_parser("merge", help="join shares of an extraction, or caches")
+    command.set_defaults(run=run_merge)
+    command.add_argument("folders", nargs="+", metavar="FOLDER")
+    command.add_argument("--out", required=True, metavar="CACHE", help="the new cache's folder")
+    command = commands.add_parser("diff", help="say where two caches differ; exit 1 if they do")
+    command.set_defaults(run=run_diff)
+    command.add_argument("caches", nargs=2, metavar="CACHE")
     return parser.parse_args()
 
 
@@ -150,16 +165,48 @@ def run_verify(args: argparse.Namespace) -> None:
 
 
 def run_stats(args: argparse.Namespace) -> None:
-    """Print the statistics."""
-    print(*statistics(PartCache.open(args.cache)), sep="\n")
+    """Print the statistics, and draw them."""
+    cache = PartCache.open(args.cache)
+    print(*statistics(cache), sep="\n")
+    if args.plot:
+        kind = Path(args.plot).suffix.lower().lstrip(".")
+        if kind not in ("png", "svg"):
+            raise CacheError(f"--plot {args.plot}: give a file that ends in .png or .svg")
+        picture = plot_cache(cache, kind)
+        print(f"picture: {write_atomically(args.plot, lambda file: file.write(picture))}")
+
+
+def run_merge(args: argparse.Namespace) -> None:
+    """Join."""
+    _tell(merge(args.folders, args.out))
+
+
+def run_diff(args: argparse.Namespace) -> int:
+    """Print what differs, an image or setting a line."""
+    found = diff(*map(PartCache.open, args.caches))
+    for key, old, new in found.settings:
+        print(f"setting {key}: {old}, {new}")
+    for what, images in (
+        (f"only in {args.caches[0]}", found.only_first),
+        (f"only in {args.caches[1]}", found.only_second),
+        ("other parts", found.changed),
+    ):
+        print(f"{what}: {len(images)} images")
+        print(*(f"  {image}" for image in images[:5]), *["  ..."] * (len(images) > 5), sep="\n")
+    print(
+        f"in both: {found.common} images, {found.common - len(found.changed)} of them with the same parts"
+    )
+    print(
+        f"greatest shift of a box {found.box_shift:.3g} pixels, of a score {found.score_shift:.3g}"
+    )
+    return 0 if found.same_parts else 1
 
 
 @report_errors
 def main() -> int:
     """Run the command."""
     args = parse_args()
-    args.run(args)
-    return 0
+    return args.run(args) or 0
 
 
 if __name__ == "__main__":

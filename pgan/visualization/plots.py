@@ -21,7 +21,7 @@ _NEUTRAL = "#7d8590"
 _HEIGHT, _LINE = 3.6, 0.21  # of the axes, and of a line of text below them, in inches
 _WIDTH = 80  # letters in such a line
 _ROC_POINTS = 400  # more than a picture shows: a curve has as many as there are distances
-_STYLE = {
+STYLE = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
     "text.color": _NEUTRAL,
@@ -144,7 +144,7 @@ def render(draw: Callable[[Axes], None], fmt: str, height: float = _HEIGHT) -> b
         fmt: ``'svg'`` or ``'png'``.
         height: Of the figure in inches.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, height), layout="constrained")  # no pyplot, no display
         axes = figure.add_subplot()
         axes.grid(True)

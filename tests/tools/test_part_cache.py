@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 from mmengine.config import Config
 
@@ -126,3 +127,20 @@ def test_a_folder_that_is_no_fleet_is_an_error(place, tmp_path, capsys) -> None:
     assert call(part_cache, "import-fleet", place / "VeRi", "--out", tmp_path / "true") == 1
     assert "give the folder of tools/make_fleet.py" in capsys.readouterr().err
     assert not (tmp_path / "true").exists()
+
+
+def test_a_cache_is_drawn_merged_and_compared(place, tmp_path, capsys) -> None:
+    boxes, picture = place / "VeRi_parts", tmp_path / "parts.png"
+    assert call(part_cache, "stats", boxes, "--plot", picture) == 0
+    assert cv2.imread(str(picture)).shape[1] == 1152
+    assert call(part_cache, "stats", place / "masks_cache", "--plot", tmp_path / "m.svg") == 0
+    assert call(part_cache, "stats", boxes, "--plot", tmp_path / "m.pdf") == 1
+    assert "ends in .png or .svg" in capsys.readouterr().err
+    joined, moved = tmp_path / "joined", tmp_path / "moved"
+    assert call(part_cache, "merge", boxes, boxes, "--out", joined) == 0
+    assert call(part_cache, "diff", boxes, joined) == 0
+    assert call(part_cache, "disturb", boxes, "--anywhere", "--out", moved) == 0
+    assert call(part_cache, "diff", boxes, moved) == 1
+    assert "in both: 7 images, 0 of them with the same parts" in capsys.readouterr().out
+    assert call(part_cache, "merge", boxes, moved, "--out", tmp_path / "no") == 1
+    assert "are not by the same detector" in capsys.readouterr().err
