@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from pgan.gallery.draft import refuse_other_model
 from pgan.gallery.embedding import Embedder
 from pgan.gallery.errors import GalleryError
@@ -69,7 +67,7 @@ def make_queries(
     """
     rows = {file: gallery.find(file) for file in files}
     present = [row for row in rows.values() if row is not None]
-    features = gallery.features(np.array(present, np.int64))
+    features = gallery.features(present)
     queries = {
         entry.path: Query(feature, entry, row)
         for row, feature, entry in zip(present, features, gallery.entries(present))

@@ -272,11 +272,12 @@ class Gallery:
                 yield begin, gathered[0] if len(gathered) == 1 else np.concatenate(gathered)
                 begin, gathered = first, []
 
-    def features(self, rows: np.ndarray | None = None) -> np.ndarray:
+    def features(self, rows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """(n, C) float32 features of some rows, or of all."""
         if rows is None:
             blocks = [block for _, block in self.blocks()]
             return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        rows = np.asarray(rows, np.int64)
         found = np.empty((len(rows), self.dimensions), np.float32)
         first = 0
         for shard in self.shards:
