@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from pgan.apis import build_runner, load_config
 from pgan.engine import load_plain
@@ -38,6 +39,8 @@ def training(data_root: Path, epochs: int = 3, workers: int = 2, config: str = C
     """
     _draw(data_root)
     cfg = load_config(config, _options(data_root, epochs, workers))  # imports what it names
+    # Every checkpoint holds the config's text, which takes longer to lay out than a step of training.
+    cfg = Config(cfg.to_dict(), filename=cfg.filename, format_python_code=False)
 
     def run(work_dir: Path) -> None:
         torch.set_num_threads(1)
