@@ -1,6 +1,7 @@
 """Kill a work with SIGKILL at random moments, let it go on, and compare the end with an undisturbed one.
 
-``python tools/torture.py training --kills 20 --seed 0``. It ends with a table, and with status 1 if
+``python tools/torture.py training --kills 20 --seed 0``, or of ``extraction``, ``shared_extraction`` (by two
+ranks), ``finalisation`` (of a part cache). It ends with a table, and with status 1 if
 anything was lost.
 """
 
@@ -15,12 +16,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from detector.torture import WORKS as EXTRACTIONS
 from pgan.tools.cli import report_errors
 from pgan.torture import Work, torture
 from pgan.training_torture import training
 
 # What can be tortured, and how its work is made, given a folder for its data.
-WORKS: dict[str, Callable[[Path], Work]] = {"training": training}
+WORKS: dict[str, Callable[[Path], Work]] = {"training": training} | EXTRACTIONS
 
 
 def parse_args() -> argparse.Namespace:
