@@ -162,13 +162,15 @@ def _live(work: Work, place: Path, moments: Iterator[bool]) -> bool:
     log = place.parent / f"{place.name}.log"
     process = _FORK.Process(target=_in_group_of_its_own, args=(work, place, log))
     process.start()
-    while process.is_alive():
-        if next(moments, False):
+    try:
+        while process.is_alive() and not next(moments, False):
+            process.join(_POLL)
+    finally:  # even when we are interrupted
+        if process.is_alive():
             _kill_group(process.pid)
             process.join()
-            # It may have come to its end in that very moment.
-            return process.exitcode == -signal.SIGKILL
-        process.join(_POLL)
+    if process.exitcode == -signal.SIGKILL:
+        return True
     if process.exitcode:
         raise TortureError(f"{place}: the work failed by itself: its output is in {log}")
     return False
