@@ -48,8 +48,9 @@ _MAPS = {
         "|F_p|, from the least of an image (dark) to its greatest (bright)."
     ),
     GLOBAL: (
-        "This model has no parts and no F_p. The map below shows where its global feature map F_g is strong: "
-        "the mean over channels of |F_g|, from the least of an image (dark) to its greatest (bright)."
+        "This model has no parts and no F_p. The map below shows where its feature map F_g is strong (of "
+        "SSR-Net, the map after its attention): the mean over channels of |F_g|, from the least of an image "
+        "(dark) to its greatest (bright)."
     ),
     CELLS: "Every cell of the map is a part of its own; the first map shows the weights of the cells.",
 }
