@@ -28,6 +28,7 @@ import numpy as np
 SCHEMA = 1
 MANIFEST, PLAN = "manifest.json", "extraction.json"
 FILES = ("parts.npy", "names.npy", "offsets.npy", "table.npy")
+SEAL = "manifest_sha256"  # the manifest's own checksum in it; older caches have none
 FAILED = -1  # the count of an image that could not be read
 COMMAND = "python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG"
 
@@ -144,6 +145,11 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def manifest_sha256(manifest: dict[str, Any]) -> str:
+    """Checksum of a manifest without its own."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode("ascii")).hexdigest()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read one of the cache's JSON files.
 
@@ -152,7 +158,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path.parent, f"{path.name}: {error}") from None
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
@@ -200,12 +206,13 @@ class PartCache:
         folder = Path(path)
         if (folder / MANIFEST).is_file():
             manifest = read_json(folder / MANIFEST)
-            for name, fact in manifest["files"].items():
-                file = folder / name
-                if not file.is_file() or file.stat().st_size != fact["bytes"]:
-                    state = "cut short or changed" if file.is_file() else "missing"
-                    raise _damaged(folder, f"{name} is {state}")
-            return cls(folder, manifest)
+            if manifest.pop(SEAL, None) not in (None, manifest_sha256(manifest)):
+                raise _damaged(folder, f"{MANIFEST} has changed since it was written")
+            try:
+                return cls._of(folder, manifest)
+            except (KeyError, TypeError, AttributeError, OverflowError) as error:
+                reason = f"{MANIFEST}: {type(error).__name__}: {error}"
+                raise _damaged(folder, reason) from None
         if (folder / PLAN).is_file():
             raise CacheError(
                 f"the extraction into {folder} has not finished: run the same command again "
@@ -214,11 +221,21 @@ class PartCache:
         state = "is not a part cache" if folder.exists() else "does not exist"
         raise CacheError(f"{folder} {state}: make one with `{COMMAND} --out {folder}`")
 
+    @classmethod
+    def _of(cls, folder: Path, manifest: dict[str, Any]) -> PartCache:
+        for name in FILES:
+            file = folder / name
+            if not file.is_file() or file.stat().st_size != manifest["files"][name]["bytes"]:
+                state = "cut short or changed" if file.is_file() else "missing"
+                raise _damaged(folder, f"{name} is {state}")
+        return cls(folder, manifest)
+
     def _map_files(self) -> None:
         try:
             maps = [np.load(self.path / name, mmap_mode="r", allow_pickle=False) for name in FILES]
-        except (OSError, ValueError) as error:
-            raise _damaged(self.path, str(error)) from None
+        except Exception as error:  # numpy raises many kinds for a broken file
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise _damaged(self.path, reason) from None
         self._records, self._names, self._offsets, self._table = maps
         agree = len(self) == len(self._offsets) - 1 == self.manifest["num_images"]
         if self._records.dtype != record_dtype(self.max_parts, self.mask_size) or not agree:
@@ -335,8 +352,8 @@ class PartCache:
         Raises:
             CacheError: A file has changed since it was written.
         """
-        for name, fact in self.manifest["files"].items():
-            if file_sha256(self.path / name) != fact["sha256"]:
+        for name in FILES:
+            if file_sha256(self.path / name) != self.manifest["files"][name]["sha256"]:
                 raise _damaged(self.path, f"{name} has changed since it was written")
 
     def check(self, images: Iterable[str], num_parts: int) -> None:

@@ -138,6 +138,9 @@ class VehiclePartsDataset(BaseDetDataset):
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice:
                 raise AnnotationError(f"{source} names {twice[0]} twice")
+        for name in names:
+            if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+                raise AnnotationError(f"{source}: {name!r} must be a name inside {folder}")
         if not names:
             raise AnnotationError(f"{source} has no annotations: the data set would be empty")
         return names
