@@ -16,14 +16,25 @@ from pgan.registry import MODELS
 class Baseline(ReIDModel):
     """Backbone -> refine -> global average pooling -> BNNeck, without parts.
 
-    Losses: ``loss_id`` (cross-entropy) and ``loss_global`` (triplet). Arguments as in `ReIDModel`.
+    Losses: ``loss_id`` (cross-entropy) and ``loss_global`` (triplet).
+
+    Args:
+        backbone: See `ReIDModel`, like all arguments that are not listed here.
+        feature_dim: A multiple of 4.
+        pooling: ``'average'`` or ``'gem'``, see `Refine`.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {"loss_id": 2.0, "loss_global": 1.0}
 
-    def __init__(self, backbone: dict, feature_dim: int = 512, **kwargs: object) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        feature_dim: int = 512,
+        pooling: str = "average",
+        **kwargs: object,
+    ) -> None:
         super().__init__(backbone, feature_dim, **kwargs)
-        self.refine_global = Refine(self.backbone.out_channels, feature_dim)
+        self.refine_global = Refine(self.backbone.out_channels, feature_dim, pooling=pooling)
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
 

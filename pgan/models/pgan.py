@@ -43,6 +43,7 @@ class PGAN(ReIDModel):
         attention_channels: Channels between the two layers of the attention.
         temperature: Temperature of its softmax.
         test_feature: ``'fusion'``, or ``'concat'``: fusion, global and part feature.
+        pooling: Of the three features, ``'average'`` or ``'gem'``, see `Refine`.
 
     Raises:
         ModelError: ``attention`` or ``test_feature`` is none of those, or a feature to concatenate has no
@@ -64,6 +65,7 @@ class PGAN(ReIDModel):
         attention_channels: int = 512,
         temperature: float = 10.0,
         test_feature: str = "fusion",
+        pooling: str = "average",
         **kwargs: object,
     ) -> None:
         super().__init__(backbone, feature_dim, **kwargs)
@@ -88,11 +90,11 @@ class PGAN(ReIDModel):
             if attention == "uniform"
             else PartAttention(channels, attention_channels, temperature)
         )
-        self.refine_fusion = Refine(2 * channels, feature_dim, overwrite=True)
+        self.refine_fusion = Refine(2 * channels, feature_dim, overwrite=True, pooling=pooling)
         if self.is_on("loss_part"):
-            self.refine_part = Refine(channels, feature_dim // 2)
+            self.refine_part = Refine(channels, feature_dim // 2, pooling=pooling)
         if self.is_on("loss_global"):
-            self.refine_global = Refine(channels, feature_dim // 2)
+            self.refine_global = Refine(channels, feature_dim // 2, pooling=pooling)
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pgan.models.errors import ModelError
-from pgan.models.heads import global_average_pool
+from pgan.models.pooling import build_pooling
 
 
 class SqueezeExcitation(nn.Module):
@@ -33,20 +33,29 @@ class SqueezeExcitation(nn.Module):
 
 
 class PooledBottleneck(nn.Module):
-    """Pre-activation bottleneck (He et al., 2016), averaged over the map; its shortcut is a 1x1 convolution.
+    """Pre-activation bottleneck (He et al., 2016), pooled over the map; its shortcut is a 1x1 convolution.
 
     Averaging commutes with 1x1 convolutions, so the last one and the shortcut run on the average: one cell
-    in place of H x W.
+    in place of H x W. Another pooling takes the average's place there: both maps come out of a ReLU, as GeM
+    wants them.
 
     Args:
         in_channels: Channels in.
         out_channels: Channels out; the inner width is a quarter of them.
         overwrite: See `Refine`.
+        pooling: See `Refine`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        overwrite: bool = False,
+        pooling: str = "average",
+    ) -> None:
         super().__init__()
         self.overwrite = overwrite
+        self.pooling = build_pooling(pooling)
         width = out_channels // 4
         self.bn1 = nn.BatchNorm2d(in_channels)
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
@@ -63,7 +72,10 @@ class PooledBottleneck(nn.Module):
         residual = F.relu(self.bn3(self.conv2(residual)), inplace=True)
         # Autocast would round the feature itself.
         with torch.autocast(x.device.type, enabled=False):
-            return _on_one_cell(self.conv3, residual) + _on_one_cell(self.conv4, x)
+            return self._on_one_cell(self.conv3, residual) + self._on_one_cell(self.conv4, x)
+
+    def _on_one_cell(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        return F.linear(self.pooling(x), conv.weight.float().flatten(1))
 
     def _activate(self, x: Tensor, channel_weights: Tensor) -> Tensor:
         bn = self.bn1
@@ -77,30 +89,33 @@ class PooledBottleneck(nn.Module):
         return torch.addcmul(shift, x, scale, out=out).relu_()
 
 
-def _on_one_cell(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    return F.linear(global_average_pool(x), conv.weight.float().flatten(1))
-
-
 class Refine(nn.Module):
-    """Squeeze-and-excitation, a pre-activation bottleneck, and global average pooling.
+    """Squeeze-and-excitation, a pre-activation bottleneck, and global pooling.
 
     Args:
         in_channels: Channels in.
         out_channels: Channels out, a multiple of 4.
         overwrite: Whether the map may be overwritten at test, since nobody else needs it.
+        pooling: ``'average'``, as in the release, or ``'gem'``, see `pgan.models.pooling`.
 
     Raises:
-        ModelError: ``out_channels`` is no positive multiple of 4.
+        ModelError: ``out_channels`` is no positive multiple of 4, or no such pooling.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        overwrite: bool = False,
+        pooling: str = "average",
+    ) -> None:
         super().__init__()
         if out_channels < 4 or out_channels % 4:
             raise ModelError(
                 f"A refined feature needs a multiple of 4 channels, not {out_channels}."
             )
         self.se = SqueezeExcitation(in_channels)
-        self.bottleneck = PooledBottleneck(in_channels, out_channels, overwrite)
+        self.bottleneck = PooledBottleneck(in_channels, out_channels, overwrite, pooling)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)

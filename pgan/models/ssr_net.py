@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from pgan.models.errors import ModelError
-from pgan.models.heads import global_average_pool
 from pgan.models.map_attention import ATTENTIONS
+from pgan.models.pooling import build_pooling
 from pgan.models.reid_model import Extracted, ReIDModel
 from pgan.models.relation import RegionGraph, Stripes
 from pgan.registry import MODELS
@@ -45,6 +45,7 @@ class SSRNet(ReIDModel):
         graph: Options of `RegionGraph`.
         stripes: How many, for ``'pcb'``.
         stripe_channels: Of each.
+        pooling: Of the whole maps, ``'average'`` or ``'gem'`` with one p; regions are averaged either way.
 
     Raises:
         ModelError: A name or a number that makes no sense.
@@ -64,6 +65,7 @@ class SSRNet(ReIDModel):
         graph: dict | None = None,
         stripes: int = 6,
         stripe_channels: int = 256,
+        pooling: str = "average",
         **kwargs: object,
     ) -> None:
         graph = {"out_channels": 512, **(graph or {})}
@@ -78,6 +80,7 @@ class SSRNet(ReIDModel):
 
         super().__init__(backbone, dims, **kwargs)
         self.branches = chosen
+        self.pooling = build_pooling(pooling)
         channels = self.backbone.out_channels
         looked_at = attention != "none" and chosen != ["global"]
         self.attention = ATTENTIONS[attention](channels) if looked_at else None
@@ -95,11 +98,11 @@ class SSRNet(ReIDModel):
     ) -> Extracted:
         """See `ReIDModel.extract`."""
         attended = features if self.attention is None else self.attention(features)
-        whole = global_average_pool(features)
+        whole = self.pooling(features)
         makers = {
             "global": lambda: whole,
             "relation": lambda: self.relation(attended, whole),
-            "attention": lambda: global_average_pool(attended),
+            "attention": lambda: self.pooling(attended),
         }
         made = {branch: makers[branch]().float() for branch in self.branches}
         losses = {f"loss_{branch}": feature for branch, feature in made.items()}

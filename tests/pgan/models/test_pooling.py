@@ -52,6 +52,19 @@ def test_the_exponent_is_learned(maps):
     torch.testing.assert_close(pool.p.grad.double(), p.grad, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["Baseline", "PGAN", "SSRNet", "StrongBaseline"])
+def test_every_model_takes_either_and_learns_the_exponent(build, batch, name):
+    assert not any("pooling" in key for key in build(name).state_dict())
+    model = build(name, pooling="gem")
+    losses = model(*batch(), mode="loss")
+    sum(value for key, value in losses.items() if key.startswith("loss")).backward()
+    exponents = [p for key, p in model.named_parameters() if key.endswith("pooling.p")]
+    assert len(exponents) == (3 if name == "PGAN" else 1)
+    assert all(p.grad is not None and p.grad != 0 for p in exponents)
+    with pytest.raises(ModelError, match="model.pooling='max'"):
+        build(name, pooling="max")
+
+
 def test_an_unknown_pooling_names_those_there_are():
     with pytest.raises(ModelError, match="model.pooling='max': it is one of average, gem"):
         build_pooling("max")

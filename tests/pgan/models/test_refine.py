@@ -30,6 +30,24 @@ def test_refine_computes_what_its_parts_say(training):
     assert [c.bias for c in (b.conv1, b.conv2, b.conv3, b.conv4)] == [None] * 4
 
 
+def test_gem_takes_the_averages_place_and_adds_its_exponent():
+    block, average = trained(pooling="gem").eval(), trained().eval()
+    assert set(block.state_dict()) - set(average.state_dict()) == {"bottleneck.pooling.p"}
+    average.load_state_dict(block.state_dict(), strict=False)
+    x = torch.randn(2, 16, 5, 4)
+    with torch.no_grad():
+        block.bottleneck.pooling.p.fill_(1)
+        torch.testing.assert_close(block(x), average(x), atol=1e-5, rtol=1e-4)
+        block.bottleneck.pooling.p.fill_(3)
+    b = block.bottleneck
+    start = torch.relu(b.bn1(x * block.se(x)))
+    inner = torch.relu(b.bn3(b.conv2(torch.relu(b.bn2(b.conv1(start))))))
+    # A 1x1 convolution of a map of one cell.
+    root = [(m.clamp(min=1e-6) ** 3).mean((2, 3), keepdim=True) ** (1 / 3) for m in (inner, start)]
+    expected = b.conv3(root[0]) + b.conv4(root[1])
+    torch.testing.assert_close(block(x), expected.flatten(1), atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_a_map_that_may_be_overwritten_gives_the_same_feature_and_gradient(training):
     block = trained(overwrite=True).train(training)
