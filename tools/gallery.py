@@ -194,7 +194,7 @@ def run_remove(args: argparse.Namespace) -> int:
 def run_index(args: argparse.Namespace) -> int:
     """Build an index, and print how good it is."""
     gallery = Gallery.open(args.gallery)
-    index = build(gallery, args.kind, args.seed, progress=True)
+    index = build(gallery, args.kind, args.seed, progress=sys.stderr.isatty())
     print(f"{args.gallery}: {len(gallery):,} images, index: {describe_index(gallery)}")
     print(f"built in {index.seconds:.1f} s; {index.bytes_per_image:.0f} bytes of memory an image")
     return 0

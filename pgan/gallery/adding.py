@@ -68,17 +68,20 @@ def add(
         result = Addition(len(done), len(done), len(by_path.keys() & known))
         todo = [by_path[name].path for name in by_path if name not in known | done]
         pending: dict[tuple, list[tuple[Annotation, Embedded]]] = defaultdict(list)
-        for file, found in embedder.embed(todo, parts, progress):
-            if isinstance(found, str):
-                result.failed[file] = found
-                continue
-            key = (times[file].kind, found.classes, embedder.num_parts * (found.parts is not None))
-            pending[key].append((by_path[encode_name(file)], found))
-            result.added += 1
-            if len(pending[key]) == SHARD_ROWS:
-                _write(draft, *key, pending.pop(key), times)
-        for key, rows in pending.items():
-            _write(draft, *key, rows, times)
+        try:
+            for file, found in embedder.embed(todo, parts, progress):
+                if isinstance(found, str):
+                    result.failed[file] = found
+                    continue
+                slots = embedder.num_parts * (found.parts is not None)
+                key = (times[file].kind, found.classes, slots)
+                pending[key].append((by_path[encode_name(file)], found))
+                result.added += 1
+                if len(pending[key]) == SHARD_ROWS:
+                    _write(draft, *key, pending.pop(key), times)
+        finally:  # stopped by Ctrl-C or an error, nothing that was looked at is lost
+            for key, rows in pending.items():
+                _write(draft, *key, rows, times)
         if not draft.shards:
             reason = next(iter(result.failed.items()), ("no image", "was given"))
             raise GalleryError(f"none of {len(images)} images could be read: {': '.join(reason)}")

@@ -17,7 +17,7 @@ from pgan.files import alone_in, write_atomically, write_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.store import MANIFEST, MODEL, SCHEMA, Gallery, Rows, Shard, read_json
 
-SHARD_ROWS = 1024  # images lost at most when an addition is stopped
+SHARD_ROWS = 1024  # images lost at most when an addition is killed
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,12 +27,15 @@ class NameReader:
 
     Args:
         name: Another name is another model.
-        stop_after: Images after which it is stopped, as by Ctrl-C.
+        stop_after: Images after which it is stopped.
+        stop: What stops it: Ctrl-C, or ``kill -9``.
     """
 
     num_parts = PARTS
 
-    def __init__(self, name: str = "pgan", stop_after: int | None = None) -> None:
+    def __init__(
+        self, name: str = "pgan", stop_after: int | None = None, stop: str = "Ctrl-C"
+    ) -> None:
         self.whole_config = {"model": {"type": name}}
         self.description = {
             "type": name,
@@ -39,7 +44,7 @@ class NameReader:
             "fingerprint": name * 4,
             "facts": {"its weights": name, "model": {}},
         }
-        self.left = stop_after
+        self.stop_after, self.stop = stop_after, stop
         self.seen: list[str] = []
 
     def embed(
@@ -47,8 +52,10 @@ class NameReader:
     ) -> Iterator[tuple[str, Embedded | str]]:
         """Every file but those with 'broken' in their names."""
         for file in files:
-            if self.left is not None and len(self.seen) == self.left:
-                raise KeyboardInterrupt
+            if len(self.seen) == self.stop_after:
+                if self.stop == "Ctrl-C":
+                    raise KeyboardInterrupt
+                os.kill(os.getpid(), signal.SIGKILL)
             self.seen.append(file)
             yield file, "broken" if "broken" in file else embedded(file)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -61,40 +63,54 @@ def test_only_new_images_are_looked_at(tmp_path: Path) -> None:
     assert sorted(paths_of(Gallery.open(tmp_path / "g"))) == [image.path for image in images]
 
 
+def stopped(folder: Path, images: list[Annotation], after: int, stop: str = "Ctrl-C") -> None:
+    """Begin an addition that does not come to its end."""
+    if stop == "Ctrl-C":
+        with pytest.raises(KeyboardInterrupt):
+            add(folder, NameReader(stop_after=after), images, NOWHERE)
+        return
+    child = os.fork()
+    if not child:
+        add(folder, NameReader(stop_after=after, stop=stop), images, NOWHERE)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
 @pytest.mark.usefixtures("small_shards")
-def test_a_stopped_addition_changes_nothing_and_is_gone_on_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stop", "kept"), [("Ctrl-C", 13), ("kill -9", 10)])
+def test_a_stopped_addition_changes_nothing_and_is_gone_on_with(
+    tmp_path: Path, stop: str, kept: int
+) -> None:
     folder, images = tmp_path / "g", annotations()
     add(folder, NameReader(), images[:4], NOWHERE)
     before = state_of(folder)
-    with pytest.raises(KeyboardInterrupt):
-        add(folder, NameReader(stop_after=13), images, NOWHERE)
+    stopped(folder, images, 13, stop)
     assert paths_of(Gallery.open(folder)) == [image.path for image in images[:4]]
     assert before.items() <= state_of(folder).items()
     model = NameReader()
-    # Two shards of five were finished; the three images after them are looked at again.
-    assert add(folder, model, images, NOWHERE) == Addition(20, resumed=10, skipped=4)
-    assert model.seen == [image.path for image in images[14:]]
-    uninterrupted = tmp_path / "h"
-    add(uninterrupted, NameReader(), images[:4], NOWHERE)
-    add(uninterrupted, NameReader(), images, NOWHERE)
-    assert paths_of(Gallery.open(folder)) == paths_of(Gallery.open(uninterrupted))
-    assert state_of(folder) == state_of(uninterrupted)
+    # Killed outright, it had finished two shards of five; else the three images after them, too.
+    assert add(folder, model, images, NOWHERE) == Addition(20, resumed=kept, skipped=4)
+    assert model.seen == [image.path for image in images[4 + kept :]]
+    gallery = Gallery.open(folder)
+    assert sorted(paths_of(gallery)) == [image.path for image in images]
+    expected = [embedded(path).feature for path in paths_of(gallery)]
+    assert np.array_equal(gallery.features(), expected)
+    named = {file.name for shard in gallery.shards for file in shard.files}
+    assert set(state_of(folder)) == named | {".lock", "gallery.json", "model.json"}
 
 
 @pytest.mark.usefixtures("small_shards")
 def test_a_first_addition_that_was_stopped_is_no_gallery_yet(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        add(tmp_path / "g", NameReader(stop_after=7), annotations(), NOWHERE)
+    stopped(tmp_path / "g", annotations(), 7)
     with pytest.raises(GalleryError, match="has not finished: run the same command again"):
         Gallery.open(tmp_path / "g")
-    assert add(tmp_path / "g", NameReader(), annotations(), NOWHERE) == Addition(24, resumed=5)
+    assert add(tmp_path / "g", NameReader(), annotations(), NOWHERE) == Addition(24, resumed=7)
 
 
 @pytest.mark.usefixtures("small_shards")
 def test_another_model_and_other_images_do_not_go_on_with_it(tmp_path: Path) -> None:
     images = annotations()
-    with pytest.raises(KeyboardInterrupt):
-        add(tmp_path / "g", NameReader(stop_after=12), images, NOWHERE)
+    stopped(tmp_path / "g", images, 12)
     add(tmp_path / "g", NameReader("other"), images[:3], NOWHERE)
     assert paths_of(Gallery.open(tmp_path / "g")) == [image.path for image in images[:3]]
     assert len(list((tmp_path / "g").glob("shard-*"))) == 2
