@@ -284,7 +284,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds for a broken file
         raise DetectorError(
             f"{path} is not a checkpoint of tensors and plain values "
-            f"({str(error).splitlines()[0]}). Other objects are not opened, since that would run "
+            f"({' '.join(str(error).splitlines()[:1])}). Other objects are not opened, since that would run "
             "their code: save the state_dict alone"
         ) from None
     if not isinstance(content, dict):

@@ -72,6 +72,14 @@ class CSVDataset(ReIDDataset):
     def _read_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         path = Path(self.data_root) / self.index
         reader = csv.DictReader(read_text(path).splitlines(), skipinitialspace=True, strict=True)
+        try:
+            yield from self._checked_rows(path, reader)
+        except csv.Error as error:
+            raise DatasetError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
+
+    def _checked_rows(
+        self, path: Path, reader: csv.DictReader
+    ) -> Iterator[tuple[int, dict[str, str]]]:
         columns = [name.strip() for name in reader.fieldnames or []]
         absent = {"path", "vehicle_id", "split"} - set(columns)
         if absent:
@@ -80,16 +88,13 @@ class CSVDataset(ReIDDataset):
                 "path,vehicle_id,camera_id,split (camera_id may be left out)"
             )
         reader.fieldnames = columns
-        try:
-            for row in reader:
-                try:
-                    checked = _checked(row)
-                except DatasetError as error:
-                    self.on_fault(DatasetError(f"{path}:{reader.line_num}: {error}", error.kind))
-                else:
-                    yield reader.line_num, checked
-        except csv.Error as error:
-            raise DatasetError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
+        for row in reader:
+            try:
+                checked = _checked(row)
+            except DatasetError as error:
+                self.on_fault(DatasetError(f"{path}:{reader.line_num}: {error}", error.kind))
+            else:
+                yield reader.line_num, checked
 
 
 def _checked(row: dict[str | None, str | None]) -> dict[str, str]:

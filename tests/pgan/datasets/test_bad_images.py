@@ -70,6 +70,13 @@ def test_an_odd_image_is_trained_on(root: Path, name: str) -> None:
     assert hashlib.sha256((root / "a1.png").read_bytes()).digest() == before
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 3), (9, 9)])
+def test_a_single_pixel_and_grey_are_trained_on(root: Path, shape: tuple[int, ...]) -> None:
+    cv2.imwrite(str(root / "a1.png"), np.full(shape, 51, np.uint8))
+    inputs = dataset(root)[1]["inputs"]
+    assert torch.allclose(inputs, torch.full((3, 8, 8), 0.2), atol=1e-6)
+
+
 def test_a_loaders_process_passes_the_sentence_on(root: Path) -> None:
     (root / "b0.png").write_bytes(b"")
     loader = DataLoader(dataset(root), 6, num_workers=1, collate_fn=list)

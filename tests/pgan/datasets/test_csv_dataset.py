@@ -64,3 +64,9 @@ def test_each_fault_names_file_and_line(tmp_path: Path, old: str, new: str, mess
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"index.csv: No such file"):
         CSVDataset(str(tmp_path)).full_init()
+
+
+def test_a_quote_that_never_ends_is_no_csv(tmp_path: Path) -> None:
+    for text in ('"path,vehicle_id,split\n', GOOD + '"e.jpg,taxi,south,gallery\n'):
+        with pytest.raises(DatasetError, match="is not CSV"):
+            CSVDataset(write(tmp_path, text))
