@@ -22,7 +22,7 @@ from pgan.files import drafts, write_atomically
 from pgan.registry import HOOKS
 
 _HISTORY = "_history_buffer"
-_VALIDATED = "validated_epoch"
+_VALIDATED = "epoch_validated"  # "val..." would be logged as a metric
 _NAME = re.compile(r"(?:epoch_(?P<epoch>\d+)(?:_iter_(?P<step>\d+))?|iter_(?P<steps>\d+))\.pth")
 
 

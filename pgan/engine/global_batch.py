@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed.nn.functional as differentiable
-from mmengine.dist import all_gather, get_world_size
+from mmengine.dist import all_gather, broadcast, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
@@ -25,7 +25,8 @@ class GlobalBatchHook(Hook):
 
     Each process's features go to all, and its gradient comes back from all: with the gradients averaged, as
     mmengine does, it is that of one process with all images. All processes need batches of one size, which
-    `PKSampler` and mmengine's samplers give.
+    `PKSampler` and mmengine's samplers give. All validate with the running statistics of the first process,
+    whose are saved: they would rank features of models that differ.
 
     Args:
         metric_losses: The losses in a model's ``metric_losses``.
@@ -40,7 +41,7 @@ class GlobalBatchHook(Hook):
         """Change the model, where there are several processes; its weights keep their names."""
         if get_world_size() == 1:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = _bare(runner.model)
         if self.metric_losses:
             for loss in getattr(model, "metric_losses", ()):
                 loss.register_forward_pre_hook(_gather)
@@ -48,6 +49,15 @@ class GlobalBatchHook(Hook):
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
         elif self.batch_norm:
             _convert(model)
+
+    def before_val(self, runner: Any) -> None:
+        """Give all processes the running statistics of the first."""
+        for buffer in _bare(runner.model).buffers() if get_world_size() > 1 else ():
+            broadcast(buffer)
+
+
+def _bare(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model
 
 
 def _gather(loss: nn.Module, arguments: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
