@@ -1,7 +1,8 @@
 """How fast the library's own parts are, as ratios between two ways of doing one thing in one run.
 
-``python tools/benchmark.py [--only NAME …] [--json FILE]``. Seconds differ from machine to machine and
-from minute to minute; the ratios last. Run it on a machine that does nothing else.
+``python tools/benchmark.py [NAME …] [--json FILE]``; ``search`` also takes ``--images N …``, and with
+``--project`` computes what ten million images to a thousand million would take. Seconds differ from
+machine to machine and from minute to minute; the ratios last. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from detector.cache_benchmark import cache_benchmark
+from detector.extraction_benchmark import extraction_benchmark
 from detector.top_d_benchmark import top_d_benchmark
 from pgan.datasets.benchmark import reading_benchmark
 from pgan.evaluation.benchmark import (
@@ -25,11 +29,13 @@ from pgan.evaluation.benchmark import (
     veriwild_large_benchmark,
 )
 from pgan.files import write_json
+from pgan.gallery.benchmark import measure_parts, search_benchmark, search_table
+from pgan.gallery.projection import projection_table
 from pgan.models.benchmark import part_attention, pgan_over_baseline
 from pgan.tools.cli import report_errors
 
 # Name → what is compared, and the function that measures it.
-BENCHMARKS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
+BENCHMARKS: dict[str, tuple[str, Callable[..., dict[str, float]]]] = {
     "part_attention": ("forward and backward against the literal Eq. 2, float32", part_attention),
     "pgan_over_baseline": ("inference with ResNet-50 at 224 x 224", pgan_over_baseline),
     "ranking": (
@@ -40,6 +46,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
         "417,000 images in VERI-Wild's layout: the lists, and all checks",
         reading_benchmark,
     ),
+    "search": (
+        "one query among many features of 512: NumPy, exact, and an index",
+        search_benchmark,
+    ),
     "scaling": ("evaluation of up to 4,000 x 32,000 features of 512", scaling_benchmark),
     "vehicleid_13164": (
         "VehicleID's largest test, 10 draws, with ROC, in a process of its own",
@@ -49,6 +59,14 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
         "10,000 x 128,517 features of 512, with ROC, in a process of its own",
         veriwild_large_benchmark,
     ),
+    "cache": (
+        "reading parts against a .npy of masks for each image; a cache of a million images",
+        cache_benchmark,
+    ),
+    "extraction": (
+        "SSDLite at 256 x 256 against mmdet's DetInferencer, and where its time goes",
+        extraction_benchmark,
+    ),
     "top_d": ("post-processing of 16 images against mmdet's image-by-image path", top_d_benchmark),
 }
 
@@ -56,9 +74,24 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], dict[str, float]]]] = {
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="the same")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
-    return parser.parse_args()
+    search = parser.add_argument_group("search")
+    search.add_argument("--images", nargs="+", type=int, default=[10_000, 100_000], metavar="N")
+    search.add_argument(
+        "--project", action="store_true", help="to 10^7 … 10^9, from the greatest N"
+    )
+    args = parser.parse_args()
+    args.names = [*args.names, *args.only] or list(BENCHMARKS)
+    unknown = set(args.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(
+            f"no benchmark {', '.join(sorted(unknown))}: choose of {', '.join(BENCHMARKS)}"
+        )
+    if min(args.images) < 1000:
+        parser.error(f"--images {min(args.images)}: measure among 1000 or more")
+    return args
 
 
 def machine() -> dict[str, str]:
@@ -79,12 +112,18 @@ def main() -> int:
     args = parse_args()
     results: dict[str, dict] = {"machine": machine()}
     print("  ".join(f"{key}: {value}" for key, value in results["machine"].items()))
-    for name in args.only:
+    for name in args.names:
         title, measure = BENCHMARKS[name]
         print(f"\n{name}: {title}", flush=True)
-        results[name] = measure()
+        results[name] = measure(args.images) if name == "search" else measure()
         for key, value in results[name].items():
-            print(f"  {key}: {value:.4g}", flush=True)
+            print(f"  {key}: {value if isinstance(value, str) else f'{value:.4g}'}", flush=True)
+        if name == "search":
+            print(f"\n{search_table(results[name])}", flush=True)
+        if name == "search" and args.project:
+            parts = measure_parts(max(args.images))
+            results["search_parts"] = asdict(parts)
+            print(f"\n{parts}\n\n{projection_table(parts)}", flush=True)
         if args.json:
             write_json(args.json, results)
     return 0

@@ -13,6 +13,7 @@ when it is built.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import zipfile
@@ -31,17 +32,17 @@ from pgan.files import write_atomically
 from pgan.gallery.errors import GalleryError
 
 KINDS = ("exact", "hnsw", "ivfpq")
-EXACT_UP_TO, GRAPH_UP_TO = 20_000, 10_000_000  # images; see docs/search.md
+EXACT_UP_TO = 20_000  # images; see docs/search.md
 TARGET_RECALL = 0.99
+TRAINING_IMAGES = 40  # for each list, as faiss asks for
+TRAINING_ROUNDS = 10
 
 _FILE, _SCHEMA = "index.npz", 1
 _LEAST = 256  # images that an index other than the exact one is made of
 _SAMPLE = 1000  # images whose neighbours are looked for to measure recall
 _RECALLS = (1, 10)
-_LEAST_EFFORT = {"hnsw": 100, "ivfpq": 8}
-_DOUBLINGS = 8
+_LEAST_EFFORT, _DOUBLINGS = {"hnsw": 100, "ivfpq": 8}, 8
 _SPARE = 16  # images proposed beyond k: faiss rounds distances, and ties are ordered by row here
-_TRAINING_IMAGES = 40  # for each list, as faiss asks for
 _CHUNK = 1 << 15  # images added at a time
 _REFINED_BYTES = 1 << 26  # of features compared at a time
 _BAR_DELAY = 1.0  # seconds that pass before a bar is worth showing
@@ -64,12 +65,12 @@ class Settings:
         lists: The images are divided into (``'ivfpq'``); by rule a power of two near 4 sqrt(N).
         links: Of each image in the graph (``'hnsw'``).
         effort: Lists looked through (``'ivfpq'``) or images kept in view (``'hnsw'``) for each query; by
-            rule doubled until :data:`TARGET_RECALL` is reached at 1.
+            rule raised until :data:`TARGET_RECALL` is reached at 1.
         candidates: Images compared exactly for each one asked for, and no fewer than for ten.
     """
 
     dims: int = 128
-    code_bytes: int = 64
+    code_bytes: int = 32
     lists: int = 0
     links: int = 32
     effort: int = 0
@@ -179,8 +180,8 @@ class Index:
         else:
             inner = faiss.SearchParametersHNSW(efSearch=max(effort, wanted), **only)
         params = faiss.SearchParametersPreTransform(index_params=inner)
-        # One query is answered before a second thread has woken on a machine that has other work.
-        with _THREADS.limit(limits=1 if len(queries) == 1 else None):
+        # One query is projected before a second thread has woken on a machine that has other work.
+        with _THREADS.limit(limits=1 if len(queries) == 1 else None, user_api="blas"):
             return self._faiss.search(queries, wanted, params=params)[1]
 
     def _refined(self, queries: np.ndarray, proposed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -205,12 +206,11 @@ def build_index(
 ) -> Index:
     """Make an index of features and measure its recall.
 
-    By rule, up to :data:`EXACT_UP_TO` images are compared one by one; up to :data:`GRAPH_UP_TO` they are
-    found by a graph (``'hnsw'``: Malkov and Yashunin, TPAMI 2018) over one byte per principal component;
-    more, by an inverted file of product codes (``'ivfpq'``: Jegou et al., "Product Quantization for Nearest
-    Neighbor Search", TPAMI 2011), which takes a fifth of the memory and more time. Either looks at as many
-    as it takes to find :data:`TARGET_RECALL` of the nearest images. What they propose is compared by the
-    features themselves.
+    By rule, up to :data:`EXACT_UP_TO` images are compared one by one, more by an inverted file of product
+    codes (Jegou et al., "Product Quantization for Nearest Neighbor Search", TPAMI 2011), of which as many
+    lists are looked through as it takes to find :data:`TARGET_RECALL` of the nearest images. ``'hnsw'``
+    is a graph (Malkov and Yashunin, TPAMI 2018) over a byte per principal component. What either proposes
+    is compared by the features themselves.
 
     Args:
         features: (N, C) float32; memory-mapped ones are read in pieces.
@@ -229,7 +229,7 @@ def build_index(
     features = _checked(features, "image")
     start = time.perf_counter()
     if kind == "auto":
-        kind = KINDS[int(np.searchsorted((EXACT_UP_TO, GRAPH_UP_TO), len(features)))]
+        kind = "exact" if len(features) <= EXACT_UP_TO else "ivfpq"
     perfect = {f"recall@{k}": 1.0 for k in _RECALLS}
     if kind == "exact":
         return Index(kind, features, settings, perfect, 0.0, 4.0 * features.shape[1])
@@ -238,10 +238,9 @@ def build_index(
             f"{len(features)} images are too few for an index of kind {kind!r}, which learns from "
             f"{_LEAST}: choose 'exact'"
         )
-    rng = np.random.default_rng(seed)
-    settings = _by_rule(settings, kind, *features.shape)
+    rng, settings = np.random.default_rng(seed), _by_rule(settings, kind, *features.shape)
     made = _empty(kind, settings, features.shape[1], seed)
-    trained = min(_TRAINING_IMAGES * max(settings.lists, 256), len(features))
+    trained = min(TRAINING_IMAGES * max(settings.lists, 256), len(features))
     with tqdm(
         desc=f"{kind} index: learning from {trained} images",
         total=len(features),
@@ -258,8 +257,7 @@ def build_index(
             bar.update(min(_CHUNK, len(features) - first))
         bar.set_description(f"{kind} index: measuring recall")
         size = faiss.serialize_index(made).nbytes / len(features)
-        index = Index(kind, features, settings, {}, 0.0, size, made)
-        index = _measured(index, rng)
+        index = _measured(Index(kind, features, settings, {}, 0.0, size, made), rng)
     return replace(index, seconds=time.perf_counter() - start)
 
 
@@ -326,13 +324,18 @@ def _settings(given: Settings | Mapping[str, int] | None) -> Settings:
         raise SearchIndexError(f"the settings of an index are {names}; got {given}") from error
 
 
+def lists_by_rule(images: int) -> int:
+    """The power of two that is nearest to 4 sqrt(N), by ratio."""
+    return 2 ** round(math.log2(4 * math.sqrt(images)))
+
+
 def _by_rule(settings: Settings, kind: str, images: int, dims: int) -> Settings:
     """The settings with the zeros but the effort's filled in."""
     dims = min(settings.dims, dims)
     if kind == "hnsw":
         return replace(settings, dims=dims)
     code_bytes = min(settings.code_bytes, max(dims // 2, 1))
-    lists = settings.lists or 2 ** round(np.log2(4 * np.sqrt(images)))
+    lists = settings.lists or lists_by_rule(images)
     dims -= dims % (2 * code_bytes)  # a piece of the code has whole dimensions
     return replace(settings, dims=dims, code_bytes=code_bytes, lists=min(lists, images))
 
@@ -346,7 +349,8 @@ def _empty(kind: str, settings: Settings, dims: int, seed: int) -> faiss.Index:
         pieces = 2 * settings.code_bytes  # of 4 bits each, which a CPU's registers look up at once
         inner = faiss.IndexIVFPQFastScan(faiss.IndexFlatL2(kept), kept, settings.lists, pieces, 4)
         inner.cp.seed = inner.pq.cp.seed = seed
-        inner.cp.niter = 10
+        inner.cp.niter = TRAINING_ROUNDS
+        inner.by_residual = False  # one table for all lists: a query takes a third of the time
         inner.cp.min_points_per_centroid = 1
         inner.pq.cp.min_points_per_centroid = 1
     made = faiss.IndexPreTransform(inner)
@@ -366,7 +370,7 @@ def _measured(index: Index, rng: np.random.Generator) -> Index:
     queries, most = np.ascontiguousarray(index.features[rows]), max(_RECALLS)
     exact = Index("exact", index.features, index.settings, {}, 0.0, 0.0)
     truth = _others(exact, queries, rows, most)
-    by_rule = [_LEAST_EFFORT[index.kind] << doubling for doubling in range(_DOUBLINGS)]
+    by_rule = [round(_LEAST_EFFORT[index.kind] * 2 ** (step / 4)) for step in range(4 * _DOUBLINGS)]
     for effort in [index.settings.effort] if index.settings.effort else by_rule:
         index = replace(index, settings=replace(index.settings, effort=effort))
         found = _others(index, queries, rows, most)
