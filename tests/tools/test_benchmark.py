@@ -33,6 +33,8 @@ def test_the_numbers_printed_are_those_in_the_json(
 
 def test_the_promised_comparisons_are_there() -> None:
     promised = {
+        "cache",
+        "extraction",
         "part_attention",
         "pgan_over_baseline",
         "ranking",

@@ -1,0 +1,176 @@
+"""An extraction against mmdet's DetInferencer, against its own network alone, and stage by stage."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmdet.apis import DetInferencer
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+
+from detector.cache_writer import PartCacheWriter
+from detector.extractor import PartDetector, extract, load_detector
+from detector.images import read_image
+from pgan.timing import paired_medians
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def extraction_benchmark(
+    config: str = "configs/detector/ssdlite_resnet_parts.py",
+    images: int = 256,
+    batch_size: int = 4,
+    workers: int = 1,
+    repeats: int = 3,
+) -> dict[str, float]:
+    """Extract the parts of JPEGs of 200 to 500 pixels a side, by a detector of random weights, in float32.
+
+    DetInferencer has the same network, weights and sizes, with SSD's head as mmdet has it, and returns boxes
+    without pictures; ours also writes the cache. A GPU is used where there is one.
+
+    Args:
+        config: Of a detector with `detector.part_head.PartSSDHead`.
+        images: How many.
+        batch_size: Images at once, of both.
+        workers: Processes that read images for ours; DetInferencer has none.
+        repeats: Timed rounds; medians are taken.
+
+    Returns:
+        ``speedup`` over DetInferencer, ``speedup_with_our_head`` over it with our post-processing,
+        ``over_network`` (time over that of the network alone, 1 for as fast), the stages' shares of their sum
+        in percent, one process doing one after the other, and ``images_per_second`` of ours.
+    """
+    with tempfile.TemporaryDirectory(prefix="extraction_") as folder:
+        root = Path(folder)
+        names = draw_jpegs(root, images)
+        cfg = Config.fromfile(_ROOT / config)
+        weights = _random_weights(cfg, root / "weights.pth")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        ours = load_detector(cfg, weights, 16, device=device, amp=False)
+        stages, tensors = _stages(ours, root, names, batch_size)
+        runs = itertools.count()
+
+        def extraction() -> None:
+            settings = {"batch_size": batch_size, "workers": workers, "progress": False}
+            extract(ours, root, names, root / f"cache_{next(runs)}", **settings)
+
+        paths = [str(root / name) for name in names]
+        seconds = paired_medians(
+            {
+                "ours": extraction,
+                "mmdet": _inferencer(cfg, weights, device, paths, batch_size, "SSDHead"),
+                "our_head": _inferencer(cfg, weights, device, paths, batch_size, "PartSSDHead"),
+                "network": lambda: _network(ours, tensors),
+                **stages,
+            },
+            repeats,
+        )
+    total = sum(seconds[stage] for stage in stages)
+    return {
+        "speedup": seconds["mmdet"] / seconds["ours"],
+        "speedup_with_our_head": seconds["our_head"] / seconds["ours"],
+        "over_network": seconds["ours"] / seconds["network"],
+        **{f"{stage}_percent": 100 * seconds[stage] / total for stage in stages},
+        "images_per_second": images / seconds["ours"],
+    }
+
+
+def draw_jpegs(root: Path, number: int) -> list[str]:
+    """Write blurred noise as JPEGs of 200 to 500 pixels a side, seed 0; returns their names."""
+    rng = np.random.default_rng(0)
+    names = [f"{index:05}.jpg" for index in range(number)]
+    for name in names:
+        width, height = (int(side) for side in rng.integers(200, 500, 2))
+        small = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(root / name), picture)
+    return names
+
+
+def _random_weights(cfg: Config, path: Path) -> str:
+    init_default_scope("mmdet")
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
+    return str(path)
+
+
+def _inferencer(
+    cfg: Config, weights: str, device: str, paths: list[str], batch_size: int, head: str
+) -> Callable[[], object]:
+    cfg = cfg.copy()
+    cfg.model.bbox_head.type = head
+    cfg.model.test_cfg.max_per_img = 16
+    cfg.model.data_preprocessor.bgr_to_rgb = True  # its reader gives BGR
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step.type == "LoadVehicleImage":
+            step.type = "LoadImageFromFile"
+    inferencer = DetInferencer(cfg, weights, device=device, show_progress=False)
+    inferencer.model.bbox_head.loss_cls = None  # which mmdet 3.3 reads and never sets
+    return lambda: inferencer(paths, batch_size=batch_size)
+
+
+def _network(detector: PartDetector, tensors: list[torch.Tensor]) -> list[Any]:
+    with torch.inference_mode():
+        return [detector.model.bbox_head(detector.model.extract_feat(batch)) for batch in tensors]
+
+
+def _stages(
+    detector: PartDetector, root: Path, names: list[str], batch_size: int
+) -> tuple[dict[str, Callable[[], object]], list[torch.Tensor]]:
+    """Each stage on what the one before has made, and the network's inputs."""
+    model = detector.model
+    pictures = [read_image(root / name) for name in names]
+    prepare = Compose(detector.pipeline[1:])
+
+    def resize() -> list[dict[str, Any]]:
+        facts = [
+            {"img_shape": p.shape[:2], "ori_shape": p.shape[:2], "img_id": 0} for p in pictures
+        ]
+        return [prepare({"img": p, "img_path": "", **f}) for p, f in zip(pictures, facts)]
+
+    items = resize()
+    batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+
+    def normalise() -> list[dict[str, Any]]:
+        keys = ("inputs", "data_samples")
+        with torch.inference_mode():
+            return [model.data_preprocessor({k: [i[k] for i in b] for k in keys}) for b in batches]
+
+    ready = normalise()
+    tensors = [batch["inputs"] for batch in ready]
+    raw = _network(detector, tensors)
+
+    def post() -> None:
+        with torch.inference_mode():
+            for maps, batch in zip(raw, ready):
+                metas = [sample.metainfo for sample in batch["data_samples"]]
+                model.bbox_head.predict_by_feat(*maps, batch_img_metas=metas, rescale=True)
+
+    found = [parts for batch in batches for parts in detector.detect(batch)]
+    runs = itertools.count()
+
+    def write() -> None:
+        writer = PartCacheWriter(root / f"written_{next(runs)}", names, detector.identity)
+        results = dict(zip(names, found))
+        writer.fill(results.__getitem__, progress=False)
+
+    stages: dict[str, Callable[[], object]] = {
+        "decode": lambda: [read_image(root / name) for name in names],
+        "resize": resize,
+        "normalise": normalise,
+        "network": lambda: _network(detector, tensors),
+        "post_processing": post,
+        "writing": write,
+    }
+    return stages, tensors
