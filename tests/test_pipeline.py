@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DETECTOR = str(ROOT / "configs/detector/ssdlite_resnet_fleet.py")
 PGAN = str(ROOT / "configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py")
 BASELINE = str(ROOT / "configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py")
+SSRNET = str(ROOT / "configs/ssrnet/ssrnet_r18-cpu_1xb64-24e_fleet-96x96.py")
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 NO_WORKERS = [f"{loader}.num_workers=0" for loader in LOADERS]
 # 32 pixels and 4 x 4 images a batch keep the tests quick.
@@ -150,6 +151,24 @@ def test_resume_goes_on_from_the_last_epoch(trained: Path) -> None:
     checkpoint = torch.load(run_dir / "epoch_3.pth", weights_only=True)
     assert checkpoint["meta"]["epoch"] == 3
     assert "Epoch(train) [1]" not in next(run_dir.glob("2*/*.log")).read_text()
+
+
+def test_ssr_net_trains_resumes_and_tests(place: Path) -> None:
+    """As PGAN does, by the same tools, without a part cache."""
+    run_dir = place / "ssrnet"
+    for epochs in (1, 2):
+        options = options_of(place, f"train_cfg.max_epochs={epochs}")
+        assert call(train.main, SSRNET, "--work-dir", run_dir, "--resume", *options) == 0
+    assert torch.load(run_dir / "epoch_2.pth", weights_only=True)["meta"]["epoch"] == 2
+    first, second = sorted(run_dir.glob("2*/*.log"))
+    assert "Epoch(train) [1]" in first.read_text()
+    assert "Epoch(train) [1]" not in second.read_text()
+    words = [run_dir / "epoch_2.pth", "--work-dir", run_dir, "--dump", run_dir / "features.npz"]
+    assert call(test.main, SSRNET, *words, *options) == 0
+    features = load_features(run_dir / "features.npz")
+    assert features.features.shape[1] == 128 + 128 + 128  # ResNet-18's layer2, the token, layer2
+    metrics = json.loads((run_dir / "results.json").read_text())["metrics"]
+    assert metrics["reid/mAP"] == pytest.approx(evaluate(features).metrics()["mAP"])
 
 
 def test_a_detector_checkpoint_in_place_of_a_reid_one_is_refused(trained: Path, capsys) -> None:

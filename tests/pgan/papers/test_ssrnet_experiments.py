@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,25 @@ from pgan.papers import paper_sweep
 from pgan.papers.ssrnet import EXPERIMENTS
 from pgan.registry import MODELS
 from pgan.structures import ReIDSample
-from pgan.sweeps import plan
+from pgan.sweeps import Job, plan
 from tests.tools.tiny_sweeps import OneConvolution
 
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = {"model.backbone.type": OneConvolution.__name__, "model.num_vehicles": 3}
+SMALL = {
+    "model.backbone.type": OneConvolution.__name__,
+    "model.graph.hidden_channels": 8,
+    "model.num_vehicles": 3,
+}
 
 
 @pytest.fixture(autouse=True)
 def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+
+
+@cache
+def planned(name: str) -> list[Job]:
+    return plan(paper_sweep(name), "nowhere")
 
 
 def values(name: str) -> list:
@@ -47,11 +57,11 @@ def test_the_points_are_the_papers() -> None:
 def test_the_model_of_the_paper_is_trained_once() -> None:
     """Each experiment has SSR-Net as it is among its points, in one folder."""
     for name in EXPERIMENTS:
-        folders = [job.folder.path.parent.name for job in plan(paper_sweep(name), "nowhere")]
+        folders = [job.folder.path.parent.name for job in planned(name)]
         assert folders.count("as_it_is") == (2 if name == "ssrnet_datasets" else 1), name
 
 
-def losses_of(job) -> dict[str, torch.Tensor]:
+def losses_of(job: Job) -> dict[str, torch.Tensor]:
     """Those of the first batch: two images of each of three vehicles."""
     cfg = load_config(job.folder.config, {**job.folder.options, **SMALL})
     init_default_scope(cfg.default_scope)
@@ -63,7 +73,7 @@ def losses_of(job) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_point_has_the_losses_it_names(name: str) -> None:
-    for job in plan(paper_sweep(name), "nowhere"):
+    for job in planned(name):
         losses = losses_of(job)
         assert all(loss.isfinite() for loss in losses.values())
         if name == "ssrnet_losses":
