@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from pgan.evaluation.arrays import ArrayFile
 from pgan.evaluation.features import FeatureSet
@@ -106,6 +105,10 @@ def fit_projection(
         ProjectionError: Features that name no model or are projected already, or a K that they do not have.
         RankingError: A feature that is not finite.
     """
+    from sklearn.decomposition import (
+        PCA,
+    )  # here, since it is slow to import and testing needs none of it
+
     if not features.model or features.projection:
         fault = "are projected already" if features.projection else "do not say of which"
         raise ProjectionError(

@@ -22,8 +22,8 @@ class TorchvisionBackbone(Sequential):
 
     The model is cut into its stages, named as torchvision names them: the children of the model itself
     (ResNet and its kin: ``layer1`` ... ``layer4``) or of its ``features`` (VGG, MobileNet, EfficientNet,
-    ConvNeXt, DenseNet, Swin ...: ``'0'``, ``'1'`` ...). A Swin's map is turned channels first, at its end after
-    its ``norm``; a ViT's is that of its tokens but the class token (`MapEncoder`). Weights are read by
+    ConvNeXt, DenseNet, Swin ...: ``'0'``, ``'1'`` ...). A Swin's map is turned channels first, at its end
+    after its ``norm``; a ViT's is that of its tokens but the class token (`MapEncoder`). Weights are read by
     ``init_weights``, which mmengine calls before training and not before testing.
 
     Args:
@@ -31,7 +31,8 @@ class TorchvisionBackbone(Sequential):
             ``'_ibn_a'`` behind it is its IBN-Net-a (`IBN`), whose weights are those of a local file.
         last_stride: 1 or 2, stride of the last stage kept. 1 doubles the map's height and width over 2
             and changes no weight.
-        out: Last stage kept; None for the last one before pooling.
+        out: Last stage kept, also as a number, since a command line makes numbers of ``'5'``; None for the
+            last one before pooling.
         weights: None for random ones; a name such as ``'DEFAULT'`` or ``'IMAGENET1K_V2'`` for torchvision's
             download; otherwise a local file with a state dict of the model, classifier or not.
 
@@ -46,11 +47,11 @@ class TorchvisionBackbone(Sequential):
         self,
         name: str = "resnet50",
         last_stride: int = 1,
-        out: str | None = None,
+        out: str | int | None = None,
         weights: str | None = None,
     ) -> None:
         model = build_model(name)
-        super().__init__(cut_into_stages(model, name, out))
+        super().__init__(cut_into_stages(model, name, None if out is None else str(out)))
         self.model_name, self.weights = name, weights
         tensors = model.state_dict(keep_vars=True)
         self._model_keys = set(tensors)

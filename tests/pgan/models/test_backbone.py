@@ -22,6 +22,7 @@ IMAGE = torch.linspace(-1, 1, 2 * 3 * 64 * 64).view(2, 3, 64, 64)
         ("resnet18", "layer3", 2, (2, 256, 4, 4)),
         ("mobilenet_v2", None, 1, (2, 1280, 4, 4)),
         ("mobilenet_v2", "13", 2, (2, 96, 4, 4)),
+        ("mobilenet_v2", 13, 2, (2, 96, 4, 4)),
         ("regnet_y_400mf", None, 1, (2, 440, 4, 4)),
         ("densenet121", None, 2, (2, 1024, 2, 2)),
         ("squeezenet1_1", None, 2, (2, 512, 3, 3)),
