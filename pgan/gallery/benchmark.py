@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 
 from pgan.gallery.index import TRAINING_IMAGES, TRAINING_ROUNDS, Index, build_index
-from pgan.gallery.projection import Parts
+from pgan.gallery.projection import Parts, ProjectionError
 from pgan.tables import markdown_table
 from pgan.timing import paired_medians
 
@@ -147,12 +147,16 @@ def measure_parts(images: int = 100_000, repeats: int = 100, seed: int = 0) -> P
         images: To build it of; the more, the better do its parts tell of many more.
         repeats: Timed queries; medians are taken.
         seed: Of features, queries and index.
+
+    Raises:
+        ProjectionError: Other work on the machine took more time than what was measured.
     """
     features, queries = fleet_features(images, _RECALL_QUERIES, seed=seed)
     index = build_index(features, "ivfpq", seed, progress=True)
     lists, effort = index.settings.lists, min(index.settings.effort, index.settings.lists // 2)
     near, far = (
-        replace(index, settings=replace(index.settings, effort=e)) for e in (effort, 2 * effort)
+        replace(index, settings=replace(index.settings, effort=looked))
+        for looked in (effort, lists)
     )
     transform = index._faiss.chain.at(0)
     centres = faiss.downcast_index(index._faiss.index).quantizer
@@ -169,7 +173,9 @@ def measure_parts(images: int = 100_000, repeats: int = 100, seed: int = 0) -> P
     compared = paired_medians({"many": lambda: centres.search(many, 1)}, 5)["many"]
     each = compared / len(many) / lists
     per_list = seconds["centres"] / lists
-    per_code = max(seconds["far"] - seconds["near"], 0.0) * lists / (effort * images)
+    per_code = (seconds["far"] - seconds["near"]) * lists / ((lists - effort) * images)
+    if per_code <= 0:
+        raise ProjectionError("looking at more codes took less time: measure on a quiet machine")
     scanned = effort * images / lists * per_code
     learnt = min(TRAINING_IMAGES * lists, images)
     building = lists * (images + TRAINING_ROUNDS * learnt) * each

@@ -101,8 +101,20 @@ def test_parts_that_tell_nothing_are_refused():
         project(PARTS, 0)
 
 
-def test_the_parts_are_measured():
-    parts = benchmark.measure_parts(2000, repeats=2)
+def test_the_parts_are_measured(monkeypatch):
+    times = {"near": 3e-4, "far": 5e-4, "centres": 1e-4, "exact": 2e-3, "many": 1e-3}
+    monkeypatch.setattr(
+        benchmark, "paired_medians", lambda sides, repeats: {name: times[name] for name in sides}
+    )
+    parts = benchmark.measure_parts(2000)
     assert parts.lists == 128
-    assert parts.bytes_per_image < 2048
-    assert project(parts, 10**7).query_seconds > 0
+    assert 0 < parts.effort <= 64
+    per_code = 2e-4 / (2000 * (1 - parts.effort / 128))
+    assert parts.query_seconds_per_code == pytest.approx(per_code)
+    assert parts.query_seconds_per_list == pytest.approx(1e-4 / 128)
+    assert parts.exact_seconds_per_image == pytest.approx(1e-6)
+    total = parts.query_seconds + 1e-4 + parts.effort / 128 * 2000 * per_code
+    assert total == pytest.approx(3e-4)
+    times["far"] = 2e-4
+    with pytest.raises(ProjectionError, match="measure on a quiet machine"):
+        benchmark.measure_parts(2000)
