@@ -15,6 +15,7 @@ from detector.errors import DetectorError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
+_PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 
 
@@ -61,6 +62,8 @@ def read_image(path: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
         raise ImageError(path, "the file is empty")
     if _is_cut_off(data):
         raise ImageError(path, "the file is cut off: the JPEG has no end")
+    if _is_cut_png(data):
+        raise ImageError(path, "the file is cut off or damaged: the PNG has no end")
     _refuse_bomb(path, data)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -107,6 +110,19 @@ def _is_cut_off(data: bytes) -> bool:
             position += 1
         else:
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return True
+
+
+def _is_cut_png(data: bytes) -> bool:
+    """Whether a PNG's chunks reach beyond the file: OpenCV would make room for up to 4 GB of each."""
+    if not data.startswith(_PNG_START):
+        return False
+    position = len(_PNG_START)
+    while position + 12 <= len(data):
+        is_last = data[position + 4 : position + 8] == b"IEND"
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+        if is_last:
+            return position > len(data)
     return True
 
 

@@ -49,7 +49,9 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
     return {
         "empty.jpg": (b"", "is empty"),
         "truncated.jpg": (jpeg[: len(jpeg) // 2], "cut off"),
-        "truncated.png": (png[: len(png) // 2], "damaged"),
+        "truncated.png": (png[: len(png) // 2], "cut off"),
+        # A chunk that claims four gigabytes, of which OpenCV would make room for all.
+        "long_chunk.png": (png[:33] + b"\xfb" + png[34:], "cut off or damaged"),
         "text.jpg": (b"<html>404</html>", "not an image"),
         "bomb.png": (bomb_png(20_000, 20_000), "more than 89 million pixels"),
     }

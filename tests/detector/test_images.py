@@ -78,7 +78,7 @@ def test_what_is_no_image_is_refused_with_a_reason(tmp_path: Path, picture: np.n
         "text.jpg": (b"not an image at all", "not an image"),
         "cut.jpg": (thumbnail[: len(thumbnail) * 2 // 3], "cut off"),
         "header.jpg": (jpeg[:10], "cut off"),
-        "cut.png": (encode(picture, ".png")[:60], "not an image"),
+        "cut.png": (encode(picture, ".png")[:60], "cut off"),
     }
     for name, (data, words) in cases.items():
         (tmp_path / name).write_bytes(data)
