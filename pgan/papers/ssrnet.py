@@ -29,7 +29,7 @@ _BETAS = (0.0, 0.5, 1.0, 1.5, 2.0)
 _LISTS = (800, 1600, 2400)  # of VehicleID: small, medium, large
 
 # In the order of the config's model.metric_losses. On the first batches of a network of random weights these
-# start between 0.7 and 2.5 on the branches, but the triplet loss, whose distances are not normalised.
+# start between 0.9 and 2.5 on the branches, but the triplet loss, whose distances are not normalised.
 METRIC_LOSSES = {"triplet": 1.0, "circle": 0.01, "contrastive": 1.0, "lifted": 0.1, "instance": 0.5}
 _ALONE = [(name,) for name in ("cross-entropy", *METRIC_LOSSES)]
 _PAIRS = [("cross-entropy", name) for name in METRIC_LOSSES]
