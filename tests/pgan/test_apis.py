@@ -15,7 +15,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NAMES = sorted(
     str(p.relative_to(CONFIGS))
     for p in CONFIGS.rglob("*.py")
-    if not {"_base_", "study"} & set(p.parts)
+    if not {"_base_", "study", "recipes"} & set(p.parts)
 )
 
 
