@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import matplotlib.pyplot  # noqa: F401  (mmengine's visualizer would, anew in each life)
 import numpy as np
 import torch
 from mmengine.config import Config

@@ -15,7 +15,6 @@ from pgan.engine.checkpoint import latest_checkpoint
 from pgan.files import write_json
 from pgan.registry import HOOKS
 
-_MEND = "look at these images, or start from that checkpoint (--load-from) at a lower learning rate"
 _LIST = "broken_batch.json"
 _SHOWN = 3  # files in the sentence; all of them are in the list
 
@@ -75,7 +74,7 @@ class FiniteLossHook(Hook):
         named = ", ".join(f"{name} is {value}" for name, value in losses.items())
         raise BrokenTrainingError(
             f"step {step}, in epoch {epoch}: {named}, on {shown}{more}, listed in {path}; "
-            f"{_standing(runner)}: {_MEND}"
+            f"{_standing(runner)}: look at these images, or {_anew(runner)}"
         )
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
@@ -88,13 +87,18 @@ class FiniteLossHook(Hook):
             if value.is_floating_point() and not value.isfinite().all():
                 raise BrokenTrainingError(
                     f"step {checkpoint['meta']['iter']}: {name} is not finite, so no checkpoint is written; "
-                    f"{_standing(runner)}: start from it (--load-from) at a lower learning rate"
+                    f"{_standing(runner)}: {_anew(runner)}"
                 )
 
 
 def _standing(runner: Any) -> str:
     last = latest_checkpoint(runner.work_dir)
     return f"{last} stands" if last else "no checkpoint was written yet"
+
+
+def _anew(runner: Any) -> str:
+    begin = "start from it (--load-from)" if latest_checkpoint(runner.work_dir) else "train anew"
+    return f"{begin} at a lower learning rate"
 
 
 def _files(batch: Any) -> list[str]:
