@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pgan.gallery.projection import Parts
 from pgan.tools import benchmark
 
 
@@ -40,8 +41,45 @@ def test_the_promised_comparisons_are_there() -> None:
         "ranking",
         "reading",
         "scaling",
+        "search",
         "top_d",
         "vehicleid_13164",
         "veriwild_large",
     }
     assert promised <= set(benchmark.BENCHMARKS)
+
+
+def test_search_takes_sizes_and_prints_its_table_and_what_follows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = {"numpy_ms": 4.0, "exact_ms": 2.0, "index_ms": 1.0, "numpy_over_index": 4.0}
+    row = {**times, "recall@1": 1.0, "recall@10": 1.0, "build_s": 0.0, "bytes_per_image": 2048.0}
+    asked = []
+
+    def search(images: list[int]) -> dict[str, float | str]:
+        return {f"{k}, {n}": v for n in images for k, v in {"kind": "exact", **row}.items()}
+
+    monkeypatch.setitem(benchmark.BENCHMARKS, "search", ("a title", search))
+    monkeypatch.setattr(
+        benchmark,
+        "measure_parts",
+        lambda images: asked.append(images) or Parts(512, 64, 4, 1, *[1e-9] * 6),
+    )
+    words = ["benchmark.py", "search", "--images", "1000", "2000", "--project"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert benchmark.main() == 0
+    printed = capsys.readouterr().out
+    assert "  kind, 1000: exact" in printed
+    assert "| 2,000 " in printed
+    assert "| 1,000,000,000 |" in printed
+    assert asked == [2000]
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["search", "--images", "5"]])
+def test_what_cannot_be_measured_is_refused(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert words[-1] in capsys.readouterr().err
