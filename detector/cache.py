@@ -305,6 +305,16 @@ class PartCache:
             (int(record["size"][0]), int(record["size"][1])),
         )
 
+    def slots(self, image: str, num_parts: int) -> np.ndarray:
+        """The boxes of `parts` alone, as a training asks for them: (num_parts, 4) float32, empty slots zero.
+
+        Raises:
+            CacheError: As `parts`.
+        """
+        if self.mask_size:
+            self.parts(image)  # says that there are none
+        return self._record(image)["boxes"][: self._checked(num_parts)].copy()
+
     def _record(self, image: str) -> np.void:
         index = self._find(image)
         if index is None:

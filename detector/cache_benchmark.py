@@ -29,7 +29,7 @@ def private():
 before = private()
 cache = PartCache.open(sys.argv[1])
 for number in np.random.default_rng(0).integers(0, len(cache), int(sys.argv[2])):
-    cache.parts(f"{number:07}.jpg", 8)
+    cache.slots(f"{number:07}.jpg", 8)
 print(private() - before)
 """
 
@@ -61,7 +61,7 @@ def cache_benchmark(
         # As a training does: boxes image by image, which the crops move, then the masks of a batch at once.
         for start in range(0, len(names), _BATCH):
             batch = names[start : start + _BATCH]
-            boxes = np.stack([cache.parts(name, num_parts).slots(num_parts) for name in batch])
+            boxes = np.stack([cache.slots(name, num_parts) for name in batch])
             overlap_masks(boxes, (224, 224), cells, cells)
 
     with tempfile.TemporaryDirectory(prefix="part_cache_") as folder:

@@ -304,4 +304,4 @@ class ReIDDataset(BaseDataset):
             return {"part_masks": self.part_cache.masks(path, self.num_parts, size)}
         if self.part_cache is None:
             return {"part_boxes": np.zeros((self.num_parts, 4), np.float32)}
-        return {"part_boxes": self.part_cache.parts(path, self.num_parts).slots(self.num_parts)}
+        return {"part_boxes": self.part_cache.slots(path, self.num_parts)}

@@ -248,6 +248,20 @@ def test_no_cache_says_how_to_make_one(tmp_path: Path) -> None:
         PartCache.open(tmp_path)
 
 
+def test_slots_are_the_boxes_of_the_parts(finished: tuple) -> None:
+    path, results = finished
+    cache = PartCache.open(path)
+    for image in [image for image, result in results.items() if isinstance(result, Parts)]:
+        for number in (1, 3, 4):
+            slots = cache.slots(image, number)
+            np.testing.assert_array_equal(slots, cache.parts(image, number).slots(number))
+            slots[:] = -1  # a copy: the cache is not written to
+    with pytest.raises(CacheError, match="up to 4 parts"):
+        cache.slots(image, 5)
+    with pytest.raises(CacheError, match="could not be read"):
+        cache.slots(next(iter(cache.failed)), 4)
+
+
 # --- killed, started again, damaged ----------------------------------------------------------
 
 
