@@ -13,7 +13,6 @@ when it is built.
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 import zipfile
@@ -25,15 +24,19 @@ from typing import Any
 
 import faiss
 import numpy as np
-from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from pgan.files import write_atomically
-from pgan.gallery.errors import GalleryError
+from pgan.gallery.index_settings import (
+    TARGET_RECALL,
+    SearchIndexError,
+    Settings,
+    read_settings,
+    settings_by_rule,
+)
 
 KINDS = ("exact", "hnsw", "ivfpq")
 EXACT_UP_TO = 20_000  # images; see docs/search.md
-TARGET_RECALL = 0.99
 TRAINING_IMAGES = 40  # for each list, as faiss asks for
 TRAINING_ROUNDS = 10
 
@@ -46,41 +49,8 @@ _SPARE = 16  # images proposed beyond k: faiss rounds distances, and ties are or
 _CHUNK = 1 << 15  # images added at a time
 _REFINED_BYTES = 1 << 26  # of features compared at a time
 _BAR_DELAY = 1.0  # seconds that pass before a bar is worth showing
-_THREADS = ThreadpoolController()
 _DAMAGES = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError)
 _DAMAGES += (zipfile.BadZipFile, zlib.error)  # what reading a file that is not whole may raise
-
-
-class SearchIndexError(GalleryError):
-    """Features that cannot be indexed, or an index file that is not whole or not of these features."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an index that is not exact is made; 0 is a choice by rule, from the number of images.
-
-    Attributes:
-        dims: Principal components kept in the index, at most the features' own.
-        code_bytes: Of each image's code (``'ivfpq'``).
-        lists: The images are divided into (``'ivfpq'``); by rule a power of two near 4 sqrt(N).
-        links: Of each image in the graph (``'hnsw'``).
-        effort: Lists looked through (``'ivfpq'``) or images kept in view (``'hnsw'``) for each query; by
-            rule raised until :data:`TARGET_RECALL` is reached at 1.
-        candidates: Images compared exactly for each one asked for, and no fewer than for ten.
-    """
-
-    dims: int = 128
-    code_bytes: int = 32
-    lists: int = 0
-    links: int = 32
-    effort: int = 0
-    candidates: int = 10
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            least = 0 if name in ("lists", "effort") else 1
-            if not isinstance(value, int) or value < least:
-                raise SearchIndexError(f"{name} must be {least} or more, got {value!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,14 +127,16 @@ class Index:
             "fingerprint": _fingerprint(self.features),
         }
         arrays = {"schema": np.int64(_SCHEMA), "about": np.str_(json.dumps(about))}
-        if self._faiss is not None:
+        if self.kind != "exact":
             arrays["index"] = faiss.serialize_index(self._faiss)
         return write_atomically(Path(folder) / _FILE, lambda file: np.savez(file, **arrays))
 
     def _proposed(self, queries: np.ndarray, k: int, among: np.ndarray | None) -> np.ndarray:
         """(Q, M) rows of images worth an exact comparison; -1 where there is none."""
         allowed = None if among is None else np.flatnonzero(among)
-        if self._faiss is None or (allowed is not None and len(allowed) <= EXACT_UP_TO):
+        if self.kind == "exact" and self._faiss is not None and allowed is None:
+            return self._faiss.search(queries, min(k + _SPARE, len(self)))[1]
+        if self.kind == "exact" or (allowed is not None and len(allowed) <= EXACT_UP_TO):
             features = self.features if allowed is None else self.features[allowed]
             if len(features) == 0:
                 return np.full((len(queries), 1), -1)
@@ -180,9 +152,7 @@ class Index:
         else:
             inner = faiss.SearchParametersHNSW(efSearch=max(effort, wanted), **only)
         params = faiss.SearchParametersPreTransform(index_params=inner)
-        # One query is projected before a second thread has woken on a machine that has other work.
-        with _THREADS.limit(limits=1 if len(queries) == 1 else None, user_api="blas"):
-            return self._faiss.search(queries, wanted, params=params)[1]
+        return self._faiss.search(queries, wanted, params=params)[1]
 
     def _refined(self, queries: np.ndarray, proposed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances to the proposed images and their rows, nearest first."""
@@ -208,9 +178,10 @@ def build_index(
 
     By rule, up to :data:`EXACT_UP_TO` images are compared one by one, more by an inverted file of product
     codes (Jegou et al., "Product Quantization for Nearest Neighbor Search", TPAMI 2011), of which as many
-    lists are looked through as it takes to find :data:`TARGET_RECALL` of the nearest images. ``'hnsw'``
-    is a graph (Malkov and Yashunin, TPAMI 2018) over a byte per principal component. What either proposes
-    is compared by the features themselves.
+    lists are looked through as it takes to find ``TARGET_RECALL`` of the nearest images. ``'hnsw'`` is a
+    graph (Malkov and Yashunin, TPAMI 2018) over a byte per principal component. What either proposes is
+    compared by the features themselves. ``'exact'`` uses the GPUs there are if faiss is built for them, but
+    for a search among some images only.
 
     Args:
         features: (N, C) float32; memory-mapped ones are read in pieces.
@@ -225,39 +196,22 @@ def build_index(
     """
     if kind not in ("auto", *KINDS):
         raise SearchIndexError(f"no index is called {kind!r}: choose auto, {', '.join(KINDS)}")
-    settings = _settings(settings)
+    settings = read_settings(settings)
     features = _checked(features, "image")
     start = time.perf_counter()
     if kind == "auto":
         kind = "exact" if len(features) <= EXACT_UP_TO else "ivfpq"
     perfect = {f"recall@{k}": 1.0 for k in _RECALLS}
     if kind == "exact":
-        return Index(kind, features, settings, perfect, 0.0, 4.0 * features.shape[1])
+        size = 4.0 * features.shape[1]
+        return Index(kind, features, settings, perfect, 0.0, size, _on_gpus(features))
     if len(features) < _LEAST:
         raise SearchIndexError(
             f"{len(features)} images are too few for an index of kind {kind!r}, which learns from "
             f"{_LEAST}: choose 'exact'"
         )
-    rng, settings = np.random.default_rng(seed), _by_rule(settings, kind, *features.shape)
-    made = _empty(kind, settings, features.shape[1], seed)
-    trained = min(TRAINING_IMAGES * max(settings.lists, 256), len(features))
-    with tqdm(
-        desc=f"{kind} index: learning from {trained} images",
-        total=len(features),
-        disable=not progress,
-        delay=_BAR_DELAY,
-        unit="image",
-        unit_scale=True,
-        leave=False,
-    ) as bar:
-        made.train(np.ascontiguousarray(features[_some(rng, len(features), trained)]))
-        bar.set_description(f"{kind} index: adding images")
-        for first in range(0, len(features), _CHUNK):
-            made.add(np.ascontiguousarray(features[first : first + _CHUNK]))
-            bar.update(min(_CHUNK, len(features) - first))
-        bar.set_description(f"{kind} index: measuring recall")
-        size = faiss.serialize_index(made).nbytes / len(features)
-        index = _measured(Index(kind, features, settings, {}, 0.0, size, made), rng)
+    settings = settings_by_rule(settings, kind, *features.shape)
+    index = _built(kind, features, settings, seed, progress)
     return replace(index, seconds=time.perf_counter() - start)
 
 
@@ -280,7 +234,7 @@ def load_index(folder: str | os.PathLike[str], features: np.ndarray) -> Index:
         about = json.loads(str(arrays["about"]))
         settings, images = Settings(**about.pop("settings")), about.pop("images")
         fingerprint, kind = about.pop("fingerprint"), about.pop("kind")
-        made = None if kind == "exact" else faiss.deserialize_index(arrays["index"])
+        made = faiss.deserialize_index(arrays["index"]) if kind != "exact" else _on_gpus(features)
         index = Index(kind, features, settings, **about, _faiss=made)
     except FileNotFoundError as error:
         raise SearchIndexError(f"{path}: no such file: build the index first") from error
@@ -314,30 +268,34 @@ def _checked(features: Any, name: str) -> np.ndarray:
     return features
 
 
-def _settings(given: Settings | Mapping[str, int] | None) -> Settings:
-    if isinstance(given, Settings):
-        return given
-    try:
-        return Settings(**(given or {}))
-    except TypeError as error:
-        names = ", ".join(asdict(Settings()))
-        raise SearchIndexError(f"the settings of an index are {names}; got {given}") from error
-
-
-def lists_by_rule(images: int) -> int:
-    """The power of two that is nearest to 4 sqrt(N), by ratio."""
-    return 2 ** round(math.log2(4 * math.sqrt(images)))
-
-
-def _by_rule(settings: Settings, kind: str, images: int, dims: int) -> Settings:
-    """The settings with the zeros but the effort's filled in."""
-    dims = min(settings.dims, dims)
-    if kind == "hnsw":
-        return replace(settings, dims=dims)
-    code_bytes = min(settings.code_bytes, max(dims // 2, 1))
-    lists = settings.lists or lists_by_rule(images)
-    dims -= dims % (2 * code_bytes)  # a piece of the code has whole dimensions
-    return replace(settings, dims=dims, code_bytes=code_bytes, lists=min(lists, images))
+def _built(
+    kind: str,
+    features: np.ndarray,
+    settings: Settings,
+    seed: int,
+    progress: bool,
+) -> Index:
+    """An index that is not exact: trained, filled, its recall measured."""
+    rng = np.random.default_rng(seed)
+    made = _empty(kind, settings, features.shape[1], seed)
+    trained = min(TRAINING_IMAGES * max(settings.lists, 256), len(features))
+    with tqdm(
+        desc=f"{kind} index: learning from {trained} images",
+        total=len(features),
+        disable=not progress,
+        delay=_BAR_DELAY,
+        unit="image",
+        unit_scale=True,
+        leave=False,
+    ) as bar:
+        made.train(np.ascontiguousarray(features[_some(rng, len(features), trained)]))
+        bar.set_description(f"{kind} index: adding images")
+        for first in range(0, len(features), _CHUNK):
+            made.add(np.ascontiguousarray(features[first : first + _CHUNK]))
+            bar.update(min(_CHUNK, len(features) - first))
+        bar.set_description(f"{kind} index: measuring recall")
+        size = faiss.serialize_index(made).nbytes / len(features)
+        return _measured(Index(kind, features, settings, {}, 0.0, size, made), rng)
 
 
 def _empty(kind: str, settings: Settings, dims: int, seed: int) -> faiss.Index:
@@ -351,11 +309,23 @@ def _empty(kind: str, settings: Settings, dims: int, seed: int) -> faiss.Index:
         inner.cp.seed = inner.pq.cp.seed = seed
         inner.cp.niter = TRAINING_ROUNDS
         inner.by_residual = False  # one table for all lists: a query takes a third of the time
+        inner.implem = 14  # threads share the lists of one query
         inner.cp.min_points_per_centroid = 1
         inner.pq.cp.min_points_per_centroid = 1
     made = faiss.IndexPreTransform(inner)
     if kept != dims:
-        made.prepend_transform(faiss.PCAMatrix(dims, kept))
+        # Turned at random, so that each piece of a code has as much to tell.
+        made.prepend_transform(faiss.PCAMatrix(dims, kept, 0, kind == "ivfpq"))
+    return made
+
+
+def _on_gpus(features: np.ndarray) -> faiss.Index | None:
+    """The features on all GPUs; None where there is none, or faiss is not built for them."""
+    if not getattr(faiss, "get_num_gpus", int)():
+        return None
+    made = faiss.index_cpu_to_all_gpus(faiss.IndexFlatL2(features.shape[1]))
+    for first in range(0, len(features), _CHUNK):
+        made.add(np.ascontiguousarray(features[first : first + _CHUNK]))
     return made
 
 

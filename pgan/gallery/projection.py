@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from pgan.gallery.errors import GalleryError
-from pgan.gallery.index import TRAINING_IMAGES, TRAINING_ROUNDS, lists_by_rule
+from pgan.gallery.index import TRAINING_IMAGES, TRAINING_ROUNDS
+from pgan.gallery.index_settings import lists_by_rule
 from pgan.tables import markdown_table
 
 IMAGES = (10**7, 10**8, 10**9)

@@ -10,8 +10,9 @@ SUFFIX = "_ibn_a"
 
 
 class IBN(nn.Module):
-    """Instance normalisation of the first half of the channels, batch normalisation of the others (Pan et al.,
-    "Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net", 2018, Figure 3a).
+    """Instance normalisation of the first half of the channels, batch normalisation of the others.
+
+    Pan et al., "Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net", 2018, Figure 3a.
 
     The parameters are named as in the authors' release, so that its files load.
 

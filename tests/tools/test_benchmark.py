@@ -52,7 +52,13 @@ def test_the_promised_comparisons_are_there() -> None:
 def test_search_takes_sizes_and_prints_its_table_and_what_follows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    times = {"numpy_ms": 4.0, "exact_ms": 2.0, "index_ms": 1.0, "numpy_over_index": 4.0}
+    times = {
+        "numpy_ms": 4.0,
+        "exact_ms": 2.0,
+        "index_ms": 1.0,
+        "row_ms": 0.5,
+        "numpy_over_index": 4.0,
+    }
     row = {**times, "recall@1": 1.0, "recall@10": 1.0, "build_s": 0.0, "bytes_per_image": 2048.0}
     asked = []
 

@@ -170,6 +170,22 @@ def test_what_is_saved_is_what_is_loaded(kind, fleet, indices, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_exact_search_is_left_to_the_gpus(fleet, indices, tmp_path, monkeypatch):
+    # Where there is none, a faiss that is built for one is played by the same index on the CPU.
+    monkeypatch.setattr(module.faiss, "get_num_gpus", lambda: 1, raising=False)
+    monkeypatch.setattr(module.faiss, "index_cpu_to_all_gpus", lambda index: index, raising=False)
+    features, queries = fleet
+    index = build_index(features, "exact")
+    index.save(tmp_path)
+    among = np.arange(IMAGES) % 2 == 0
+    for one in (index, load_index(tmp_path, features)):
+        assert one._faiss.ntotal == IMAGES
+        for filtered in (None, among):
+            found = one.search(queries, 5, filtered)
+            for ours, on_cpu in zip(found, indices["exact"].search(queries, 5, filtered)):
+                np.testing.assert_array_equal(ours, on_cpu)
+
+
 def test_an_index_of_other_features_is_refused(fleet, indices, tmp_path):
     features = fleet[0]
     indices["ivfpq"].save(tmp_path)

@@ -45,6 +45,7 @@ def test_each_size_has_times_ratios_recall_and_costs():
         assert row["kind"] == "ivfpq"
         assert row["numpy_over_index"] == pytest.approx(row["numpy_ms"] / row["index_ms"])
         assert row["exact_over_index"] == pytest.approx(row["exact_ms"] / row["index_ms"])
+        assert row["row_ms"] > 0
         assert 0.5 < row["recall@10"] <= 1
         assert 0.9 < row["recall@1"] <= 1
         assert 0 < row["bytes_per_image"] < 4 * 64 * 2
