@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from detector.masks import overlap_masks
+
 SCHEMA = 1
 MANIFEST, PLAN = "manifest.json", "extraction.json"
 FILES = ("parts.npy", "names.npy", "offsets.npy", "table.npy")
@@ -67,41 +69,6 @@ class Parts:
         slots = np.zeros((number, 4), np.float32)
         slots[: len(self)] = self.boxes[:number]
         return slots
-
-
-def overlap_masks(
-    boxes: Any, image_size: tuple[float, float], cell_rows: Any, cell_cols: Any
-) -> Any:
-    """Turn boxes into masks over the cells of a feature map: 1 iff box and cell overlap.
-
-    Works alike on numpy arrays and torch tensors, on any device.
-
-    Args:
-        boxes: (..., 4) float ``x1 y1 x2 y2`` in pixels of the image, right and bottom exclusive.
-        image_size: Height and width of the image in the same pixels.
-        cell_rows: ``arange(h)`` for a map of h rows, of the boxes' library and device.
-        cell_cols: ``arange(w)`` for a map of w columns.
-
-    Returns:
-        (..., h, w) bool. A box of positive area inside the image covers at least one cell at any
-        resolution; a box of zero or negative area, as in an empty slot, covers none.
-    """
-    height, width = image_size
-    x1, y1, x2, y2 = (boxes[..., i, None] for i in range(4))
-    rows = _overlap(y1, y2, height, cell_rows)
-    cols = _overlap(x1, x2, width, cell_cols)
-    return rows[..., :, None] & cols[..., None, :]
-
-
-def _overlap(low: Any, high: Any, length: float, cells: Any) -> Any:
-    """Which of the cells, each ``length / n`` long, the interval [low, high) overlaps."""
-    count = cells.shape[0]
-    # Scaled so that cell c is [c, c + 1) * length: whole numbers, compared without a division.
-    start, end = low * count, high * count
-    starts_before_end = (start < (cells + 1) * length) | (cells == count - 1)
-    # `start >= ...` keeps the first cell when rounding has made start equal to end.
-    ends_after_start = (end > cells * length) | (start >= cells * length)
-    return starts_before_end & ends_after_start & (low < high) & (low < length) & (high > 0)
 
 
 def record_dtype(max_parts: int, mask_size: Sequence[int] | None = None) -> np.dtype:

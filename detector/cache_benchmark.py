@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from detector.authors_masks import export_masks
-from detector.cache import PartCache, Parts, overlap_masks
+from detector.cache import PartCache, Parts
 from detector.cache_writer import PartCacheWriter
+from detector.masks import overlap_masks
 from pgan.timing import paired_medians
 
 _IDENTITY = {"classes": ["part"], "max_parts": 16}

@@ -14,8 +14,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope, init_default_scope
 
-from detector.cache import Parts, overlap_masks
+from detector.cache import Parts
 from detector.images import ImageError, read_image
+from detector.masks import overlap_masks
 from pgan.apis import ConfigError, load_config, load_reid_config, refuse_foreign_weights
 from pgan.datasets import collate_reid
 from pgan.engine import load_plain

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from detector import cache as cache_module
-from detector.cache import CacheError, PartCache, Parts, overlap_masks
+from detector.cache import CacheError, PartCache, Parts
 from detector.cache_writer import PartCacheWriter
+from detector.masks import overlap_masks
 
 IDENTITY = {"classes": ["wheel", "plate", "logo"], "max_parts": 4, "model": {"nms": 0.45}}
 

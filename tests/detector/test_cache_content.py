@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.cache import CacheError, PartCache, Parts, file_sha256
+from detector.cache import SEAL, CacheError, PartCache, Parts, file_sha256, manifest_sha256
 from detector.cache_content import compare, statistics, verify_content
 from detector.cache_writer import PartCacheWriter
 
@@ -42,7 +42,8 @@ def tamper(path: Path, change: Callable[[np.ndarray], None]) -> PartCache:
     np.save(path / "parts.npy", records)
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["files"]["parts.npy"]["sha256"] = file_sha256(path / "parts.npy")
-    (path / "manifest.json").write_text(json.dumps(manifest))
+    del manifest[SEAL]
+    (path / "manifest.json").write_text(json.dumps({**manifest, SEAL: manifest_sha256(manifest)}))
     return PartCache.open(path)
 
 

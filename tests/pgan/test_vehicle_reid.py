@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import pgan
-from detector.cache import PartCache, overlap_masks
+from detector.cache import PartCache
 from detector.images import ImageError, read_image
+from detector.masks import overlap_masks
 from pgan.apis import CheckpointError, ConfigError
 from pgan.evaluation import load_features
 from pgan.tools import extract_parts
