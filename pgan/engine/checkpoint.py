@@ -167,6 +167,16 @@ class _Postponed:
         self.removed.clear()
 
 
+def _forget_other_run(info: dict[str, Any]) -> None:
+    """Drop what is known of checkpoints.
+
+    mmengine's hub goes by config and second, so two runs of one process may share it.
+    """
+    for key in [*info]:
+        if key.startswith(("keep_ckpt", "last_ckpt", "best_")) or key == _VALIDATED:
+            del info[key]
+
+
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook`` with its faults mended.
@@ -211,6 +221,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Any) -> None:
         """End what a killed run has begun."""
+        if runner.iter == 0:
+            _forget_other_run(runner.message_hub.runtime_info)
         super().before_train(runner)  # removes checkpoints that are too many
         self.kept = list(getattr(self, "keep_ckpt_ids", []))
         self.last_ckpt = runner.message_hub.runtime_info.get("last_ckpt")
