@@ -152,3 +152,13 @@ def test_a_missing_and_a_broken_checkpoint_are_named(tmp_path: Path) -> None:
     (tmp_path / "torn.pth").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(CheckpointError, match="torn.pth: not a checkpoint"):
         load_plain(str(tmp_path / "torn.pth"))
+
+
+def test_a_second_run_of_one_name_keeps_its_own_checkpoints(tmp_path: Path) -> None:
+    for name in ("one", "other"):  # begun within one second, mmengine names them alike
+        runner = make_runner(
+            tmp_path / name, 2, workers=0, checkpoint={"max_keep_ckpts": 2}, experiment_name="same"
+        )
+        runner.train()
+        kept = sorted(file.name for file in (tmp_path / name).glob("*.pth"))
+        assert kept == ["epoch_1.pth", "epoch_2.pth"]
