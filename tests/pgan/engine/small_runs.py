@@ -89,7 +89,7 @@ def make_runner(work_dir: Path, epochs: int, workers: int = 2, **kwargs) -> Runn
         custom_hooks=[{"type": "pgan.ExactResumeHook"}, *kwargs.pop("hooks", [])],
         randomness={"seed": 3},
         default_scope="mmengine",
-        experiment_name=kwargs.pop("experiment_name", f"{work_dir.name}_{next(_NUMBERS)}"),
+        experiment_name=f"{work_dir.name}_{next(_NUMBERS)}",
         log_level="WARNING",
         **kwargs,
     )

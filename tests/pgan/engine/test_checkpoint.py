@@ -155,10 +155,9 @@ def test_a_missing_and_a_broken_checkpoint_are_named(tmp_path: Path) -> None:
 
 
 def test_a_second_run_of_one_name_keeps_its_own_checkpoints(tmp_path: Path) -> None:
-    for name in ("one", "other"):  # begun within one second, mmengine names them alike
-        runner = make_runner(
-            tmp_path / name, 2, workers=0, checkpoint={"max_keep_ckpts": 2}, experiment_name="same"
-        )
-        runner.train()
-        kept = sorted(file.name for file in (tmp_path / name).glob("*.pth"))
-        assert kept == ["epoch_1.pth", "epoch_2.pth"]
+    runner = make_runner(tmp_path, 2, workers=0, checkpoint={"max_keep_ckpts": 2})
+    # Of another run of this process, begun within the same second: mmengine's hub is then one.
+    runner.message_hub.update_info("keep_ckpt_ids", [1, 2])
+    runner.train()
+    kept = sorted(file.name for file in tmp_path.glob("*.pth"))
+    assert kept == ["epoch_1.pth", "epoch_2.pth"]
