@@ -42,7 +42,6 @@ from detector.other_boxes import disturb, import_fleet
 from pgan.files import write_atomically
 from pgan.tables import markdown_table
 from pgan.tools.cli import report_errors
-from pgan.visualization.cache_plot import plot_cache
 
 
 def parse_args() -> argparse.Namespace:
@@ -169,6 +168,8 @@ def run_stats(args: argparse.Namespace) -> None:
     cache = PartCache.open(args.cache)
     print(*statistics(cache), sep="\n")
     if args.plot:
+        from pgan.visualization.cache_plot import plot_cache  # the other commands draw nothing
+
         kind = Path(args.plot).suffix.lower().lstrip(".")
         if kind not in ("png", "svg"):
             raise CacheError(f"--plot {args.plot}: give a file that ends in .png or .svg")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pgan.evaluation import RocCurve
+if TYPE_CHECKING:  # it takes torch along, which drawing does not need
+    from pgan.evaluation import RocCurve
 
 # Of Okabe and Ito ("Color Universal Design", 2008), those that stand out on light and on dark ground;
 # curves differ in their lines as well.
