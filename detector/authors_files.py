@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from tqdm import tqdm
 
 from detector.cache import MANIFEST, CacheError, encode_name
@@ -20,6 +21,7 @@ from detector.images import list_images
 
 # A cache that keeps all parts serves any D up to this, with empty slots where there are fewer.
 _SLOTS = 16
+_MOST = np.iinfo(np.int16).max  # that a record counts
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,17 @@ def check_files(
 
 
 def slots(counts: Iterable[int], max_parts: int | None) -> int:
-    """Parts that a cache has room for in an image, from the numbers of parts in the files."""
-    return max_parts or max(_SLOTS, *counts)
+    """Parts that a cache has room for in an image, from the numbers of parts in the files.
+
+    Raises:
+        CacheError: More than a cache can count.
+    """
+    wanted = max_parts or max(_SLOTS, *counts)
+    if wanted > _MOST:
+        raise CacheError(
+            f"{wanted} parts of one image are more than {_MOST}: keep fewer, --max-parts 16"
+        )
+    return wanted
 
 
 def _index(images: Iterable[str], root: Path) -> tuple[dict, dict]:

@@ -95,17 +95,21 @@ def read_masks(file: Path, data: bytes) -> np.ndarray:
     Raises:
         CacheError: It is something else; names the file.
     """
+    stream = io.BytesIO(data)
     try:
-        masks = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        masks = np.load(stream, allow_pickle=False)
+    except Exception as error:  # numpy raises many kinds for a broken file
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CacheError(
-            f"{file}: not an array of plain numbers ({str(error).splitlines()[0]}); pickled objects are not "
-            "opened, since that would run their code"
+            f"{file}: not an array of plain numbers ({reason}); pickled objects are not opened, since that "
+            "would run their code"
         ) from None
     if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "biuf":
         raise CacheError(f"{file}: not one array of real numbers")
     if masks.ndim != 3 or 0 in masks.shape[1:]:
         raise CacheError(f"{file}: has shape {masks.shape}, where masks have (n, rows, columns)")
+    if extra := len(stream.read()):
+        raise CacheError(f"{file}: is damaged: {extra} bytes follow the masks that it says it has")
     if masks.dtype.kind in "if" and not (np.isfinite(masks).all() and (masks >= 0).all()):
         raise CacheError(f"{file}: has negative or infinite values or NaN: a mask has 0 and 1")
     return masks

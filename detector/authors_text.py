@@ -40,8 +40,9 @@ class TextFacts:
         known = [canonical_label(label) for label in self.labels]
         if known and all(name in ATTRIBUTES for name in known):
             return ATTRIBUTES
+        # Numbers in their order, whatever their length: int() refuses more than 4300 digits.
         return tuple(
-            sorted(self.labels, key=lambda x: (0, int(x), x) if x.isdecimal() else (1, 0, x))
+            sorted(self.labels, key=lambda x: (not x.isdecimal(), x.isdecimal() * len(x), x))
         )
 
 
@@ -49,7 +50,7 @@ def read_parts(file: Path, data: bytes) -> tuple[list[str], np.ndarray]:
     """Read the content of a text file.
 
     Returns:
-        Labels, and (n, 5) float64 ``score xmin ymin xmax ymax``, in the file's order.
+        Labels, and (n, 5) float32 ``score xmin ymin xmax ymax``, in the file's order.
 
     Raises:
         CacheError: A line is something else; names file and line.
@@ -58,18 +59,29 @@ def read_parts(file: Path, data: bytes) -> tuple[list[str], np.ndarray]:
     for line, text in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
         if not text.strip():
             continue
-        label, *rest = text.rsplit(maxsplit=5)
-        try:
-            values = [float(word) for word in rest]
-        except ValueError:
-            values = []
-        if len(values) != 5 or not np.isfinite(values).all():
+        label, *rest = (word.strip() for word in text.rsplit(maxsplit=5))
+        values = [_number(word) for word in rest]
+        if len(values) != 5 or not np.isfinite(values).all() or not _is_text(label):
             raise CacheError(
-                f"{file}:{line}: {text.strip()!r} is not 'label score xmin ymin xmax ymax'"
+                f"{file}:{line}: {text.strip()[:80]!r} is not 'label score xmin ymin xmax ymax', in UTF-8"
             )
-        labels.append(label.strip())
+        labels.append(label)
         numbers.append(values)
-    return labels, np.array(numbers, np.float64).reshape(-1, 5)
+    return labels, np.array(numbers, np.float32).reshape(-1, 5)
+
+
+def _number(word: str) -> np.float32:
+    """A number as the cache will have it, infinite if too large; NaN if it is none, such as ``1_0``."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.float32("nan" if "_" in word else word)
+    except ValueError:
+        return np.float32("nan")
+
+
+def _is_text(label: str) -> bool:
+    """Whether it can be printed, and was UTF-8: what is not was replaced."""
+    return label.isprintable() and "\ufffd" not in label
 
 
 def _inside(
@@ -77,11 +89,11 @@ def _inside(
 ) -> Parts:
     """What is left of the boxes of `read_parts` inside an image of this height and width."""
     names = [label if label in classes else canonical_label(label) for label in labels]
-    clipped = np.clip(numbers[:, 1:].astype(np.float32), 0, np.float32([*size[::-1]] * 2))
+    clipped = np.clip(numbers[:, 1:], 0, np.float32([*size[::-1]] * 2))
     real = (clipped[:, :2] < clipped[:, 2:]).all(1)
     return Parts(
         clipped[real],
-        numbers[real, 0].astype(np.float32),
+        numbers[real, 0],
         np.array([classes.index(name) for name in names], np.int64)[real],
         size,
     )

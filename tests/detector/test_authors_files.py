@@ -197,6 +197,8 @@ GOOD = np.ones((2, 14, 14), np.float32)
         (b"no array", "not an array of plain numbers"),
         (b"", "not an array of plain numbers"),
         (saved(GOOD)[:-5], "not an array of plain numbers"),
+        (b"PK\x03\x04" + saved(GOOD), "not an array of plain numbers"),
+        (saved(GOOD[:1]) + b"more", "4 bytes follow the masks"),
         (pickled(GOOD), "pickled objects are not opened"),
         (saved(GOOD[0]), r"has shape \(14, 14\)"),
         (saved(GOOD[:, :, :0]), r"has shape \(2, 14, 0\)"),
@@ -339,10 +341,27 @@ def test_an_image_that_cannot_be_read_is_kept_with_the_reason(root: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "line", ["wheel 0.5 1 2 3", "0.5 1 2 3 4", "wheel high 1 2 3 4", "wheel nan 1 2 3 4", "wheel"]
+    "line",
+    [
+        *("wheel 0.5 1 2 3", "0.5 1 2 3 4", "wheel high 1 2 3 4", "wheel nan 1 2 3 4", "wheel"),
+        *(
+            "wheel 1e39 1 2 3 4",
+            "wheel 0.5 1 2 3 1_0",
+            "wh\0eel 0.5 1 2 3 4",
+            "wh\ufffd 0.5 1 2 3 4",
+        ),
+    ],
 )
 def test_a_bad_line_is_named(root: Path, tmp_path: Path, line: str) -> None:
     folder = write_texts(tmp_path / "boxes", f"wheel 0.5 1 2 3 4\n{line}\n")
     with pytest.raises(CacheError, match=r"0001_c001.txt:2: .* is not 'label score xmin"):
         import_text(folder, root, tmp_path / "cache", progress=False)
     assert not (tmp_path / "cache").exists()
+
+
+def test_more_parts_than_a_record_counts_are_refused(root: Path, tmp_path: Path) -> None:
+    folder = write_texts(tmp_path / "boxes", "wheel 0.5 1 2 3 4\n" * 32768)
+    with pytest.raises(CacheError, match="32768 parts of one image are more than 32767"):
+        import_text(folder, root, tmp_path / "cache", progress=False)
+    cache, _ = import_text(folder, root, tmp_path / "cache", max_parts=2, progress=False)
+    assert len(cache.parts(IMAGES[0])) == 2
