@@ -37,4 +37,7 @@ def _overlap(low: Any, high: Any, length: float, cells: Any) -> Any:
     starts_before_end = (start < (cells + 1) * length) | (cells == count - 1)
     # `start >= ...` keeps the first cell when rounding has made start equal to end.
     ends_after_start = (end > cells * length) | (start >= cells * length)
-    return starts_before_end & ends_after_start & (low < high) & (low < length) & (high > 0)
+    is_in_image = (
+        (low < high) & (low < length) & (high > 0)
+    )  # first: one value a box, not one a cell
+    return starts_before_end & ends_after_start & is_in_image
