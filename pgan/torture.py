@@ -10,24 +10,31 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from pgan.tables import markdown_table
 
 _FORK = multiprocessing.get_context("fork")
 _POLL = 2e-4  # seconds between two looks for a file that is being written
+_PATIENCE = (
+    60,
+    20,
+)  # seconds, and times what the undisturbed work took, until a life counts as hung
 _SIGHTS = 6  # a kill within writing comes at one of the first files that are seen half-written
 ANYWHERE, WRITING = "at any moment", "while a file is written"
 
 
 class TortureError(ValueError):
-    """The work failed by itself; the message says where its log is."""
+    """The work failed by itself, or hangs; the message says where its log is."""
 
 
 @dataclass(frozen=True)
@@ -113,23 +120,25 @@ def torture(
         say: Is given a line after each kill and each end.
 
     Raises:
-        TortureError: The work failed by itself.
+        TortureError: The work failed by itself, or hangs.
     """
     rng = np.random.default_rng(seed)
     start = time.monotonic()
     _live(work, folder / "undisturbed", iter(()))
     wanted = work.content(folder / "undisturbed")
     report = Report(time.monotonic() - start, sorted(wanted))
+    patience = _PATIENCE[0] + _PATIENCE[1] * report.seconds
     while len(report.kills) < kills or not report.ends:
         place = folder / f"tortured_{report.ends + 1}"
         while len(report.kills) < kills:
             moment = (ANYWHERE, WRITING)[int(rng.integers(2))]
-            if not _live(work, place, _moments(moment, work, place, report.seconds, rng)):
+            moments = _moments(moment, work, place, report.seconds, rng)
+            if not _live(work, place, moments, patience):
                 break
             report.kills.append(Kill(moment, bool(work.half_written(place))))
             say(f"kill {len(report.kills)} of {kills}, {moment}")
         else:
-            _live(work, place, iter(()))
+            _live(work, place, iter(()), patience)
         report.ends += 1
         found = work.content(place)
         names = sorted(wanted.keys() | found.keys())
@@ -156,18 +165,23 @@ def _moments(
         yield bool(seen) and sights <= 0
 
 
-def _live(work: Work, place: Path, moments: Iterator[bool]) -> bool:
+def _live(work: Work, place: Path, moments: Iterator[bool], patience: float = float("inf")) -> bool:
     """Let the work live until a moment comes or it ends; return whether it was killed."""
+    end = time.monotonic() + patience
     place.mkdir(parents=True, exist_ok=True)
     log = place.parent / f"{place.name}.log"
     process = _FORK.Process(target=_in_group_of_its_own, args=(work, place, log))
     process.start()
     try:
         while process.is_alive() and not next(moments, False):
+            if time.monotonic() > end:
+                raise TortureError(f"{place}: the work hangs: its output is in {log}")
             process.join(_POLL)
     finally:  # even when we are interrupted
         if process.is_alive():
             _kill_group(process.pid)
+            # Held open by its children, too, whose locks last until they have gone.
+            wait([process.sentinel])
             process.join()
     if process.exitcode == -signal.SIGKILL:
         return True
@@ -189,4 +203,6 @@ def _in_group_of_its_own(work: Work, place: Path, log: Path) -> None:
     for stream in (1, 2):
         os.dup2(file.fileno(), stream)
     sys.stdout = sys.stderr = file
+    # tqdm's own lock is shared with the process forked from: killed with it, we would keep it for ever.
+    tqdm.set_lock(threading.RLock())
     work.run(place)

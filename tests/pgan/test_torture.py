@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from pgan.files import drafts, write_atomically
 from pgan.torture import TortureError, Work, torture
@@ -67,6 +69,27 @@ def test_a_work_that_fails_by_itself_is_no_survivor(tmp_path: Path) -> None:
     with pytest.raises(TortureError, match="failed by itself: its output is in"):
         torture(Work(failing, drafts, contents), tmp_path, 1, 0)
     assert "no data" in (tmp_path / "undisturbed.log").read_text()
+
+
+def test_a_work_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hanging(place: Path) -> None:
+        if place.name != "undisturbed":
+            threading.Event().wait()
+
+    monkeypatch.setattr("pgan.torture._PATIENCE", (0.1, 0))
+    monkeypatch.setattr("pgan.torture._moments", lambda *_: iter(()))
+    with pytest.raises(TortureError, match="hangs: its output is in"):
+        torture(Work(hanging, drafts, contents), tmp_path, 1, 0)
+
+
+def test_a_lock_of_the_progress_bar_dies_with_its_work(tmp_path: Path) -> None:
+    def locking(place: Path) -> None:
+        with tqdm.get_lock():
+            careful(place)
+
+    with tqdm.get_lock():  # made here, and so shared with what is forked
+        pass
+    assert torture(Work(locking, drafts, contents), tmp_path, 2, 0).survived
 
 
 def test_a_training_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
