@@ -31,7 +31,7 @@ from detector.masks import overlap_masks
 SCHEMA = 1
 MANIFEST, PLAN = "manifest.json", "extraction.json"
 FILES = ("parts.npy", "names.npy", "offsets.npy", "table.npy")
-SEAL = "manifest_sha256"  # the manifest's own checksum in it; older caches have none
+SEAL = "manifest_sha256"  # a JSON file's own checksum in it; older ones have none
 _INDEX_LAYOUT = [("|u1", 1), ("<i8", 1), ("<i8", 1)]  # of the last three: type and dimensions
 FAILED = -1  # the count of an image that could not be read
 COMMAND = "python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG"
@@ -135,6 +135,8 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} has schema {schema}, this version reads {SCHEMA}: "
             "extract again into a new folder"
         )
+    if content.pop(SEAL, None) not in (None, manifest_sha256(content)):
+        raise _damaged(path.parent, f"{path.name} has changed since it was written")
     return content
 
 
@@ -175,8 +177,6 @@ class PartCache:
         folder = Path(path)
         if (folder / MANIFEST).is_file():
             manifest = read_json(folder / MANIFEST)
-            if manifest.pop(SEAL, None) not in (None, manifest_sha256(manifest)):
-                raise _damaged(folder, f"{MANIFEST} has changed since it was written")
             try:
                 return cls._of(folder, manifest)
             except (KeyError, TypeError, AttributeError, OverflowError) as error:

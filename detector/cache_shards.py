@@ -27,7 +27,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from detector.cache import PLAN, CacheError, decode_name, encode_name, read_json
+from detector.cache import (
+    PLAN,
+    SEAL,
+    CacheError,
+    decode_name,
+    encode_name,
+    manifest_sha256,
+    read_json,
+)
 from pgan.files import drafts, write_atomically
 
 LOCK = ".lock"
@@ -149,7 +157,7 @@ def read_names(folder: Path) -> list[str]:
         names, offsets = (np.load(folder / name, allow_pickle=False) for name in _NAMES)
         data = names.tobytes()
         return [decode_name(data[a:b]) for a, b in pairwise(offsets)]
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:  # numpy raises many kinds for a broken file
         raise CacheError(
             f"{folder} does not say which images it is of ({error}): run its extraction again, which mends it"
         ) from None
@@ -167,8 +175,9 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write plain values in one step, in ASCII: file names that are no UTF-8 survive."""
-    text = json.dumps(content, indent=1)
+    """Write plain values in one step, sealed, in ASCII: file names that are no UTF-8 survive."""
+    content = json.loads(json.dumps(content))  # as it will be read: a key is text, a tuple a list
+    text = json.dumps(content | {SEAL: manifest_sha256(content)}, indent=1)
     write_file(path, lambda file: file.write(text.encode("ascii")))
 
 

@@ -23,13 +23,11 @@ from detector.cache import (
     MANIFEST,
     PLAN,
     SCHEMA,
-    SEAL,
     CacheError,
     PartCache,
     Parts,
     encode_name,
     file_sha256,
-    manifest_sha256,
     name_slots,
     read_json,
     record_dtype,
@@ -308,7 +306,7 @@ class PartCacheWriter:
             }
             for name in FILES
         }
-        manifest = {
+        return {
             "schema": SCHEMA,
             "num_images": len(self.images),
             "num_failed": len(failed),
@@ -320,7 +318,6 @@ class PartCacheWriter:
             "files": files,
             "failed": failed,
         }
-        return manifest | {SEAL: manifest_sha256(manifest)}
 
 
 def _checked_images(images: Sequence[str]) -> list[str]:
