@@ -316,7 +316,8 @@ class PartCache:
         parts = self.parts(image, num_parts)
         boxes = np.zeros((num_parts or len(parts), 4), np.float32)
         boxes[: len(parts)] = parts.boxes
-        return overlap_masks(boxes, parts.image_size, np.arange(size[0]), np.arange(size[1]))
+        rows, cols = (np.arange(n, dtype=np.float32) for n in size)
+        return overlap_masks(boxes, parts.image_size, rows, cols)
 
     def _stored_masks(self, image: str, num_parts: int | None, size: tuple[int, int]) -> np.ndarray:
         if tuple(size) != self.mask_size:

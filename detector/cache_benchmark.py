@@ -56,7 +56,7 @@ def cache_benchmark(
         read 10,000 entries; ``microseconds`` an image.
     """
     rng = np.random.default_rng(0)
-    cells = np.arange(side)
+    cells = np.arange(side, dtype=np.float32)
 
     def from_cache(cache: PartCache, names: list[str]) -> None:
         # As a training does: boxes image by image, which the crops move, then the masks of a batch at once.

@@ -15,7 +15,8 @@ def overlap_masks(
     Args:
         boxes: (..., 4) float ``x1 y1 x2 y2`` in pixels of the image, right and bottom exclusive.
         image_size: Height and width of the image in the same pixels.
-        cell_rows: ``arange(h)`` for a map of h rows, of the boxes' library and device.
+        cell_rows: ``arange(h)`` for a map of h rows, of the boxes' library and device; numpy is quicker where
+            it is of their type, too.
         cell_cols: ``arange(w)`` for a map of w columns.
 
     Returns:
@@ -33,11 +34,9 @@ def _overlap(low: Any, high: Any, length: float, cells: Any) -> Any:
     """Which of the cells, each ``length / n`` long, the interval [low, high) overlaps."""
     count = cells.shape[0]
     # Scaled so that cell c is [c, c + 1) * length: whole numbers, compared without a division.
-    start, end = low * count, high * count
-    starts_before_end = (start < (cells + 1) * length) | (cells == count - 1)
-    # `start >= ...` keeps the first cell when rounding has made start equal to end.
-    ends_after_start = (end > cells * length) | (start >= cells * length)
-    is_in_image = (
-        (low < high) & (low < length) & (high > 0)
-    )  # first: one value a box, not one a cell
+    start, end, edges = low * count, high * count, cells * length
+    starts_before_end = (start < edges + length) | (cells == count - 1)
+    # `start >= edges` keeps the first cell when rounding has made start equal to end.
+    ends_after_start = (end > edges) | (start >= edges)
+    is_in_image = (low < high) & (low < length) & (high > 0)  # one value a box, not one a cell
     return starts_before_end & ends_after_start & is_in_image
