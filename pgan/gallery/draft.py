@@ -15,7 +15,8 @@ import numpy as np
 
 from pgan.files import alone_in, write_atomically, write_json
 from pgan.gallery.errors import GalleryError
-from pgan.gallery.store import MANIFEST, MODEL, SCHEMA, Gallery, Rows, Shard, read_json
+from pgan.gallery.sealed import write_sealed
+from pgan.gallery.store import MANIFEST, MODEL, SCHEMA, Gallery, Rows, Shard, read_json, shard_name
 
 SHARD_ROWS = 1024  # images lost at most when an addition is killed
 
@@ -50,14 +51,25 @@ class Draft:
         """
         done: set[bytes] = set()
         for file in sorted(self.path.glob("shard-*.json")):
-            entry = read_json(file)
-            if entry.pop("fingerprint") != self.manifest["model"]["fingerprint"]:
+            try:
+                shard = self._finished(file)
+            except GalleryError:  # damaged: its images are added anew
                 continue
-            shard = Shard.from_json(self.path, entry)
-            if shard.is_whole() and (paths := set(shard.column("paths").tolist())) <= wanted - done:
+            if shard and (paths := set(shard.column("paths").tolist())) <= wanted - done:
                 self.shards.append(shard)
                 done |= paths
         return done
+
+    def _finished(self, file: Path) -> Shard | None:
+        """The shard of a ``.json``, every byte of it as it was written; None if it is of another model."""
+        entry = read_json(file)
+        try:
+            ours = entry.pop("fingerprint") == self.manifest["model"]["fingerprint"]
+            shard = Shard.from_json(self.path, entry)
+        except (KeyError, TypeError) as error:
+            raise GalleryError(f"{file} is damaged: {error}") from None
+        shard.verify()
+        return shard if ours else None
 
     def write(self, rows: Rows, time: str = "", classes: Sequence[str] = ()) -> None:
         """Write a shard, to be part of the gallery once it is committed.
@@ -70,13 +82,13 @@ class Draft:
         arrays = rows.arrays()
         features = _bytes(lambda file: np.save(file, arrays.pop("features"), allow_pickle=False))
         columns = _bytes(lambda file: np.savez(file, **arrays))
-        name = f"shard-{hashlib.sha256(features + columns).hexdigest()[:16]}"
+        name = shard_name(hashlib.sha256(features + columns))
         sizes = len(features), len(columns)
         shard = Shard(self.path, name, len(rows), time, tuple(classes), sizes)
         for path, data in zip(shard.files, (features, columns)):
             write_atomically(path, lambda file, data=data: file.write(data))
         fingerprint = self.manifest["model"]["fingerprint"]
-        write_json(self.path / f"{name}.json", {**shard.to_json(), "fingerprint": fingerprint})
+        write_sealed(self.path / f"{name}.json", {**shard.to_json(), "fingerprint": fingerprint})
         self.shards.append(shard)
 
     def remove(self, condemned: np.ndarray) -> None:
@@ -104,7 +116,7 @@ class Draft:
         }
         if self.config is not None:
             write_json(self.path / MODEL, self.config)
-        write_json(self.path / MANIFEST, manifest)
+        write_sealed(self.path / MANIFEST, manifest)
         named = {file for shard in self.shards for file in shard.files}
         for file in self.path.iterdir():
             # A leading dot has what was being written when a process was killed.

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from pgan.evaluation import KReciprocal, Refinement
-from pgan.files import write_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.index import Index, SearchIndexError, build_index, load_index
+from pgan.gallery.sealed import write_sealed
 from pgan.gallery.store import INDEX, Entry, Gallery, read_json
 from pgan.gallery.times import Time
 
@@ -135,7 +135,8 @@ class Searcher:
 
     @cached_property
     def _exact(self) -> Index:
-        """Of the images that the index does not serve."""
+        """Of the images that the index does not serve; all are read, so all are compared with checksums."""
+        self.gallery.verify(self.covered)
         return build_index(
             self.gallery.features(np.arange(self.covered, len(self.gallery))), "exact"
         )
@@ -264,6 +265,7 @@ def build(gallery: Gallery, kind: str = "auto", seed: int = 0, progress: bool = 
         GalleryError: The gallery is empty; no such kind, or too few images for it.
     """
     gallery.refuse_empty()
+    gallery.verify()
     index = build_index(gallery.features(), kind, seed, progress=progress)
     index.save(gallery.path / INDEX)
     about = {
@@ -273,7 +275,7 @@ def build(gallery: Gallery, kind: str = "auto", seed: int = 0, progress: bool = 
         "bytes_per_image": index.bytes_per_image,
         "shards": [shard.name for shard in gallery.shards],
     }
-    write_json(gallery.path / INDEX / BUILT, about)
+    write_sealed(gallery.path / INDEX / BUILT, about)
     return index
 
 

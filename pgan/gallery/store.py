@@ -16,21 +16,21 @@ a ``.json`` beside it and is no part of the gallery. `pgan.gallery.draft` writes
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from detector.cache import Parts, decode_name, encode_name
 from pgan.gallery.errors import GalleryError
+from pgan.gallery.sealed import read_sealed
 from pgan.gallery.times import Time
 
 SCHEMA = 1
@@ -136,6 +136,21 @@ class Shard:
         """Whether both files are there, of the right size."""
         return all(f.is_file() and f.stat().st_size == n for f, n in zip(self.files, self.sizes))
 
+    def verify(self) -> None:
+        """Compare both files with the digest that is their name.
+
+        Raises:
+            GalleryError: They have changed since they were written.
+        """
+        digest = hashlib.sha256()
+        with self._refusing_damage():
+            for path in self.files:
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+            if self.name != shard_name(digest):
+                raise ValueError("has changed since it was written")
+
     def features(self) -> np.ndarray:
         """(rows, C) float32, memory-mapped."""
         with self._refusing_damage():
@@ -166,8 +181,13 @@ class Shard:
             raise GalleryError(
                 f"{self.folder / self.name} is gone: images were removed meanwhile: open the gallery again"
             ) from None
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        except Exception as error:  # numpy and zipfile raise many kinds for a broken file
             raise GalleryError(_damaged(self.folder, f"{self.name}: {error}")) from None
+
+
+def shard_name(digest: Any) -> str:
+    """Name of a shard from the SHA-256 of its features' and its columns' files, one after the other."""
+    return f"shard-{digest.hexdigest()[:16]}"
 
 
 class Gallery:
@@ -207,7 +227,7 @@ class Gallery:
             )
         try:
             gallery = cls(folder, manifest)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise GalleryError(_damaged(folder, f"{MANIFEST}: {error}")) from None
         if broken := [shard for shard in gallery.shards if not shard.is_whole()]:
             raise GalleryError(_damaged(folder, f"{broken[0].name} is missing or cut short"))
@@ -215,6 +235,20 @@ class Gallery:
 
     def __len__(self) -> int:
         return sum(shard.rows for shard in self.shards)
+
+    def verify(self, start: int = 0) -> None:
+        """Compare the shards from a row on with their checksums; all of their bytes are read.
+
+        Raises:
+            GalleryError: A file has changed since it was written.
+        """
+        for first, shard in self._numbered():
+            if first + shard.rows > start:
+                shard.verify()
+
+    def _numbered(self) -> Iterator[tuple[int, Shard]]:
+        """The shards, each with the number of its first row."""
+        yield from zip(accumulate((shard.rows for shard in self.shards), initial=0), self.shards)
 
     @property
     def dimensions(self) -> int:
@@ -307,12 +341,9 @@ def read_json(path: Path) -> dict[str, Any]:
         GalleryError: It is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_sealed(path)
     except ValueError as error:
         raise GalleryError(_damaged(path.parent, f"{path.name}: {error}")) from None
-    if not isinstance(content, dict):
-        raise GalleryError(_damaged(path.parent, f"{path.name} holds no names"))
-    return content
 
 
 def _entry(shard: Shard, rows: Rows, i: int) -> Entry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from pgan.evaluation import FeatureSet, Protocol, RocCurve, evaluate
-from pgan.files import write_atomically, write_json
+from pgan.files import write_atomically
 from pgan.gallery.errors import GalleryError
+from pgan.gallery.sealed import read_sealed, write_sealed
 from pgan.visualization.plots import COLOURS, render
 
 _LEAST_FALSE = 10  # false matches that a rate is measured by
@@ -67,7 +67,7 @@ class Threshold:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write it as JSON, in one step."""
-        return write_json(path, asdict(self))
+        return write_sealed(path, asdict(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Threshold:
@@ -77,7 +77,7 @@ class Threshold:
             ThresholdError: Missing, damaged, or no threshold.
         """
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = read_sealed(path)
             return cls(**{**values, "curve": Curve(**values["curve"])})
         except FileNotFoundError as error:
             raise ThresholdError(f"{path}: no such file: calibrate a threshold first") from error

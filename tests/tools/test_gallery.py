@@ -16,6 +16,7 @@ import pytest
 from detector.cache import Parts
 from detector.cache_writer import PartCacheWriter
 from pgan.evaluation import FeatureSet, save_features
+from pgan.gallery.sealed import read_sealed, write_sealed
 from pgan.gallery.store import Gallery
 from pgan.gallery.threshold import Threshold
 from pgan.tools import gallery as tool
@@ -308,9 +309,9 @@ def test_words_that_are_none_are_refused(place, gallery, call, words, capsys) ->
 
 
 def test_a_model_that_is_gone_is_asked_for(place, gallery, call, tmp_path) -> None:
-    manifest = json.loads((gallery / "gallery.json").read_text())
+    manifest = read_sealed(gallery / "gallery.json")
     manifest["model"]["checkpoint"] = str(tmp_path / "gone.pth")
-    (gallery / "gallery.json").write_text(json.dumps(manifest))
+    write_sealed(gallery / "gallery.json", manifest)
     query = image(place, 1, "query")
     assert call("search", gallery, image(place, 0))[0] == 0  # it is in the gallery
     status, _, errors = call("search", gallery, query)

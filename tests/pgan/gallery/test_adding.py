@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from pgan.datasets.records import Annotation
-from pgan.files import alone_in
+from pgan.files import alone_in, write_json
 from pgan.gallery import draft
 from pgan.gallery.adding import Addition, add, remove
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.part_source import PartSource
+from pgan.gallery.sealed import read_sealed, write_sealed
+from pgan.gallery.search import Searcher
 from pgan.gallery.store import Gallery
-from tests.pgan.gallery.conftest import CLASSES, NameReader, annotations, embedded
+from tests.pgan.gallery.conftest import CLASSES, DIMS, NameReader, annotations, embedded
 
 NOWHERE = PartSource()
 
@@ -124,7 +126,7 @@ def test_a_write_that_fails_leaves_the_gallery_as_it_was(
     folder = tmp_path / "g"
     add(folder, NameReader(), annotations(2), NOWHERE)
     before = paths_of(Gallery.open(folder))
-    for module in ("write_json", "write_atomically"):
+    for module in ("write_sealed", "write_json", "write_atomically"):
         real = getattr(draft, module)
 
         def full(path: Path, content: object, real=real) -> Path:
@@ -238,7 +240,7 @@ def test_a_removal_of_what_is_not_there_removes_nothing(gallery, what, message) 
     ("manifest", "message"),
     [
         ("{", r"is damaged \(gallery.json: "),
-        ("[]", r"is damaged \(gallery.json holds no names\)"),
+        ("[]", r"is damaged \(gallery.json: holds no names\)"),
         ('{"schema": 1}', r"is damaged \(gallery.json: 'model'\)"),
         ('{"schema": 99}', "has schema 99, this version reads 1"),
     ],
@@ -269,10 +271,47 @@ def test_a_damaged_shard_is_named(gallery: Gallery, suffix: str, damage: str) ->
         remove(gallery.path, ["/data/0-0.png"])
 
 
+def test_a_changed_number_is_noticed(gallery: Gallery) -> None:
+    """In the manifest when it is opened; in the features when all are read, or on request."""
+    shard = gallery.shards[0].files[0]
+    features = bytearray(shard.read_bytes())
+    features[-2] ^= 1
+    shard.write_bytes(features)
+    for look in (gallery.verify, lambda: Searcher(gallery).nearest(np.ones((1, DIMS), "f4"), 1)):
+        with pytest.raises(GalleryError, match=f"{shard.stem}: has changed since it was written"):
+            look()
+    manifest = gallery.path / "gallery.json"
+    manifest.write_text(manifest.read_text().replace('"pgan"', '"nagp"', 1))
+    with pytest.raises(GalleryError, match="gallery.json: has changed since it was written"):
+        Gallery.open(gallery.path)
+
+
+def test_a_gallery_of_an_older_version_has_no_checksum_in_its_manifest(gallery: Gallery) -> None:
+    file = gallery.path / "gallery.json"
+    write_json(file, read_sealed(file))
+    assert len(Gallery.open(gallery.path)) == 24
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("suffix", [".json", ".npy", ".npz"])
+def test_what_a_stopped_addition_left_damaged_is_added_anew(tmp_path: Path, suffix: str) -> None:
+    folder, model = tmp_path / "g", NameReader(stop_after=11)
+    with pytest.raises(KeyboardInterrupt):
+        add(folder, model, annotations(), NOWHERE)
+    file = next(iter(folder.glob(f"shard-*{suffix}")))
+    rows = json.loads(file.with_suffix(".json").read_text())["rows"]
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    done = add(folder, NameReader(), annotations(), NOWHERE)
+    assert (done.added, done.resumed) == (24, 11 - rows)
+    Gallery.open(folder).verify()
+
+
 def test_a_shard_that_the_manifest_misstates_is_named(gallery: Gallery) -> None:
     file = gallery.path / "gallery.json"
-    manifest = json.loads(file.read_text())
+    manifest = read_sealed(file)
     manifest["shards"][0]["rows"] = 23
-    file.write_text(json.dumps(manifest))
+    write_sealed(file, manifest)
     with pytest.raises(GalleryError, match="24 rows in place of 23"):
         Gallery.open(gallery.path).paths  # noqa: B018

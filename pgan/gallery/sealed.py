@@ -1,0 +1,35 @@
+"""A gallery's JSON files: each holds its own checksum, so that no changed number is believed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from detector.cache import SEAL, manifest_sha256
+from pgan.files import write_json
+
+
+def write_sealed(path: str | os.PathLike[str], value: dict[str, Any]) -> Path:
+    """Write plain values with their checksum, in one step."""
+    value = json.loads(json.dumps(value))  # as it will be read: a key is text, a tuple a list
+    return write_json(path, value | {SEAL: manifest_sha256(value)})
+
+
+def read_sealed(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what `write_sealed` wrote, or an older file, which has no checksum.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no JSON, holds no names, or has changed since it was written.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(value, dict):
+        raise ValueError("holds no names")
+    if value.pop(SEAL, None) not in (None, manifest_sha256(value)):
+        raise ValueError("has changed since it was written")
+    return value
