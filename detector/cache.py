@@ -20,7 +20,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +98,15 @@ def decode_name(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def first_slot(name: bytes, table_size: int) -> int:
+    """The slot of the hash table that is a name's, unless others were there before."""
+    return int.from_bytes(blake2b(name, digest_size=8).digest(), "little") % table_size
+
+
 def name_slots(name: bytes, table_size: int) -> Iterable[int]:
     """The slots of the hash table at which a name may stand, in the order to try them."""
-    first = int.from_bytes(blake2b(name, digest_size=8).digest(), "little") % table_size
-    return chain(range(first, table_size), range(first))
+    first = first_slot(name, table_size)
+    return ((first + step) % table_size for step in range(table_size))
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
@@ -132,8 +136,7 @@ def read_json(path: Path) -> dict[str, Any]:
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
         raise CacheError(
-            f"{path} has schema {schema}, this version reads {SCHEMA}: "
-            "extract again into a new folder"
+            f"{path} has schema {schema}, this version reads {SCHEMA}: extract again into a new folder"
         )
     if content.pop(SEAL, None) not in (None, manifest_sha256(content)):
         raise _damaged(path.parent, f"{path.name} has changed since it was written")
@@ -244,13 +247,14 @@ class PartCache:
 
     def _find(self, image: str) -> int | None:
         """Index of an image's record, None if it was never extracted."""
-        name = encode_name(image)
-        for slot in name_slots(name, len(self._table)):
-            index = self._table[slot]
-            if index < 0:
-                return None
+        name, table = encode_name(image), self._table
+        slot = first = first_slot(name, len(table))
+        while (index := table[slot]) >= 0:  # the order of `name_slots`, without its generator
             if self._names[self._offsets[index] : self._offsets[index + 1]] == name:
                 return index
+            slot = (slot + 1) % len(table)
+            if slot == first:
+                break
         return None
 
     def parts(self, image: str, num_parts: int | None = None) -> Parts:
@@ -287,7 +291,7 @@ class PartCache:
         """
         if self._boxes is None:
             self.parts(image)  # says that there are none
-        return self._boxes[self._index(image), : self._checked(num_parts)].copy()
+        return self._boxes[self._index(image)][: self._checked(num_parts)].copy()
 
     def _index(self, image: str) -> int:
         index = self._find(image)
@@ -314,8 +318,7 @@ class PartCache:
         if self.mask_size:
             return self._stored_masks(image, num_parts, size)
         parts = self.parts(image, num_parts)
-        boxes = np.zeros((num_parts or len(parts), 4), np.float32)
-        boxes[: len(parts)] = parts.boxes
+        boxes = parts.slots(num_parts or len(parts))
         rows, cols = (np.arange(n, dtype=np.float32) for n in size)
         return overlap_masks(boxes, parts.image_size, rows, cols)
 
@@ -360,8 +363,7 @@ class PartCache:
         missing = [image for image in images if image not in self]
         if missing:
             raise CacheError(
-                f"{_some(missing)} of {len(images)} not in the part cache {self.path}: "
-                f"{self._mend()}"
+                f"{_some(missing)} of {len(images)} not in the part cache {self.path}: {self._mend()}"
             )
         failed = [image for image in images if image in self.failed]
         if failed:
