@@ -18,7 +18,7 @@ from pgan.evaluation import FingerprintHook
 from pgan.registry import DATASETS
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-# Written once at the top of a config, and handed to each of its data sets.
+# Written once at the top of a config, and handed to each of its data sets; image_size: to their transforms.
 _SHARED = ("data_root", "part_cache", "num_parts", "test_size")
 # What a test needs none of: so the training images need not be there.
 _TRAINING = (
@@ -36,14 +36,16 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
 
     The keys ``data_root``, ``part_cache``, ``num_parts`` and ``test_size`` at the top of a
     re-identification config are handed to each of its data sets, so that ``--cfg-options num_parts=4``
-    changes D everywhere.
+    changes D everywhere. ``image_size``, height and width in pixels, goes to each of their transforms whose
+    ``size`` is None; one that states its own keeps it.
 
     Args:
         path: Config file.
         options: Dotted keys and their values, as ``--cfg-options`` gives them.
 
     Raises:
-        ConfigError: The file is missing or is not a config.
+        ConfigError: The file is missing or is not a config; ``image_size`` is no size, or is overridden where
+            all transforms state their own.
     """
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such config file: see configs/ for those there are")
@@ -56,7 +58,29 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
         for key in _SHARED:
             if key in cfg:
                 loader.dataset[key] = cfg[key]
+    if "image_size" in cfg:
+        _size_transforms(cfg, path, overridden="image_size" in (options or {}))
     return cfg
+
+
+def _size_transforms(cfg: Config, path: str, overridden: bool) -> None:
+    """Give ``image_size`` to the transforms whose ``size`` is None."""
+    loaders = filter(None, map(cfg.get, _LOADERS))
+    steps = [step for loader in loaders for step in loader.dataset.get("pipeline", ())]
+    unsized = [step for step in steps if step.get("size", ()) is None]
+    if overridden and not unsized:
+        raise ConfigError(
+            f"{path}: image_size changes nothing here, where each transform states its own size: change "
+            "theirs, such as test_dataloader.dataset.pipeline.1.size"
+        )
+    size = cfg.image_size
+    whole = isinstance(size, list | tuple) and all(isinstance(n, int) and n > 0 for n in size)
+    if unsized and not (whole and len(size) == 2):
+        raise ConfigError(
+            f"{path}: image_size={size!r} is no size: give height and width in pixels, such as (128,256)"
+        )
+    for step in unsized:
+        step.size = size
 
 
 def load_reid_config(path: str, options: dict[str, Any] | None = None) -> Config:

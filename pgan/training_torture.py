@@ -95,9 +95,9 @@ def _draw(root: Path, vehicles: int = 12, images: int = 8) -> None:
 
 
 def _options(data_root: Path, epochs: int, workers: int) -> dict[str, Any]:
-    options: dict[str, Any] = {f"{loader}.dataset.pipeline.1.size": _SIZE for loader in _LOADERS}
-    options |= {f"{loader}.num_workers": 0 for loader in _LOADERS}
-    return options | {
+    no_workers = {f"{loader}.num_workers": 0 for loader in _LOADERS}
+    return no_workers | {
+        "image_size": _SIZE,
         "data_root": str(data_root),
         "train_dataloader.num_workers": workers,
         "train_dataloader.batch_size": 16,

@@ -32,7 +32,7 @@ SMALL = {
     "default_hooks.checkpoint.interval": 9,
     "visualizer.vis_backends": [],
     **{f"{loader}.num_workers": 0 for loader in LOADERS},
-    **{f"{loader}.dataset.pipeline.1.size": (32, 32) for loader in LOADERS},
+    "image_size": (32, 32),
 }
 MEMBERS = {"VehicleID": make_vehicleid, "Vehicle-1M": make_vehicle1m, "VeRi": make_veri}
 

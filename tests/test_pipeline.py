@@ -26,8 +26,11 @@ SSRNET = str(ROOT / "configs/ssrnet/ssrnet_r18-cpu_1xb64-24e_fleet-96x96.py")
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 NO_WORKERS = [f"{loader}.num_workers=0" for loader in LOADERS]
 # 32 pixels and 4 x 4 images a batch keep the tests quick.
-SMALL = [f"{loader}.dataset.pipeline.1.size=(32,32)" for loader in LOADERS]
-SMALL += ["train_dataloader.batch_size=16", "train_dataloader.sampler.identities=4"]
+SMALL = [
+    "image_size=(32,32)",
+    "train_dataloader.batch_size=16",
+    "train_dataloader.sampler.identities=4",
+]
 SMALL += ["train_cfg.val_interval=9", *NO_WORKERS]
 
 

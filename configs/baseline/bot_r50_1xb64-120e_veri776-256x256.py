@@ -1,6 +1,3 @@
-_base_ = [
-    '../_base_/models/bot_r50.py',
-    '../_base_/datasets/veri776_256x256.py',
-    '../_base_/schedules/bot_120e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './bot_r50_1xb64-120e_veri776-224x224.py'
+
+image_size = (256, 256)

@@ -1,6 +1,3 @@
-_base_ = [
-    '../_base_/models/fc256_r50.py',
-    '../_base_/datasets/veri776_256x256.py',
-    '../_base_/schedules/bot_120e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './fc256_r50_1xb64-120e_veri776-224x224.py'
+
+image_size = (256, 256)

@@ -1,9 +1,3 @@
-_base_ = [
-    '../_base_/models/pgan_r50.py',
-    '../_base_/datasets/vehicle1m_128x256.py',
-    '../_base_/schedules/adam_130e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './pgan_r50_1xb64-130e_vehicle1m-224x224.py'
 
-part_cache = 'data/Vehicle-1M_parts'  # written by tools/extract_parts.py
-num_parts = 8
+image_size = (128, 256)

@@ -1,10 +1,3 @@
-_base_ = [
-    '../_base_/models/pgan_r50.py',
-    '../_base_/datasets/vehicleid_128x256.py',
-    '../_base_/schedules/adam_130e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './pgan_r50_1xb64-130e_vehicleid-224x224.py'
 
-part_cache = 'data/VehicleID_parts'  # written by tools/extract_parts.py
-num_parts = 8
-model = dict(loss_weights=dict(loss_id=1.0))  # lambda of the authors' release on VehicleID
+image_size = (128, 256)

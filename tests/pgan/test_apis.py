@@ -12,6 +12,7 @@ from pgan.datasets import CSVDataset
 from pgan.engine import CheckpointError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SSRNET = "ssrnet_r50_1xb32-120e_veri776-256x256"
 NAMES = sorted(
     str(p.relative_to(CONFIGS))
     for p in CONFIGS.rglob("*.py")
@@ -38,6 +39,34 @@ def test_keys_at_the_top_reach_every_data_set() -> None:
     cfg = load_config(str(CONFIGS / "pgan/pgan_r50_1xb64-130e_veri776-224x224.py"), options)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert {key: loader.dataset[key] for key in options} == options
+
+
+@pytest.mark.parametrize("name", ["pgan_r50_1xb64-130e_union-128x256", SSRNET])
+def test_one_key_sizes_every_transform_that_states_no_size(name: str) -> None:
+    path = str(next(CONFIGS.rglob(f"{name}.py")))
+    own = {"test_dataloader.dataset.pipeline.1.size": (96, 96)}
+    cfg = load_config(path, {"image_size": (64, 32), **own})
+    train, val, test = (
+        [step["size"] for step in cfg[loader].dataset.pipeline if "size" in step]
+        for loader in ("train_dataloader", "val_dataloader", "test_dataloader")
+    )
+    assert train == [(64, 32)] * (2 if name == SSRNET else 1)  # its crop
+    assert (val, test) == ([(64, 32)], [(96, 96)])
+
+
+@pytest.mark.parametrize("size", [224, (224,), (0, 224), ("a", "b"), None])
+def test_what_is_no_image_size_is_refused(size: object) -> None:
+    path = str(CONFIGS / "pgan/pgan_r50_1xb64-130e_veri776-224x224.py")
+    with pytest.raises(ConfigError, match=r"image_size=.* is no size: give height and width"):
+        load_config(path, {"image_size": size})
+
+
+def test_an_image_size_that_would_change_nothing_is_refused(tmp_path: Path) -> None:
+    cfg = load_config(str(CONFIGS / "pgan/baseline_r50_1xb64-130e_veri776-224x224.py"))
+    cfg.dump(tmp_path / "kept.py")  # as a training keeps it, complete
+    assert load_config(str(tmp_path / "kept.py")).image_size == (224, 224)
+    with pytest.raises(ConfigError, match=r"kept.py: image_size changes nothing here"):
+        load_config(str(tmp_path / "kept.py"), {"image_size": (64, 64)})
 
 
 def test_the_authors_hyper_parameters() -> None:

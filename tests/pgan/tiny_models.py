@@ -27,8 +27,7 @@ def tiny_reid(folder: Path, name: str = "pgan", seed: int = 0, **options: Any) -
 
     config = ROOT / f"configs/pgan/{name}_r18-cpu_1xb64-24e_fleet-96x96.py"
     loaders = ("train_dataloader", "val_dataloader", "test_dataloader")
-    small = {f"{loader}.dataset.pipeline.1.size": (32, 32) for loader in loaders}
-    small |= {f"{loader}.num_workers": 0 for loader in loaders}
+    small = {"image_size": (32, 32), **{f"{loader}.num_workers": 0 for loader in loaders}}
     small |= {"num_parts": 4} if name == "pgan" else {}
     small |= {"model.feature_dim": 16, "test_dataloader.batch_size": 2, **options}
     cfg = load_config(str(config), small)

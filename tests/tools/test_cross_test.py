@@ -25,7 +25,7 @@ from pgan.tools import cross_test as tool
 ROOT = Path(__file__).resolve().parents[2]
 PGAN = str(ROOT / "configs/pgan/pgan_r18-cpu_1xb64-30e_csv-128x128.py")
 BASELINE = str(ROOT / "configs/pgan/baseline_r18-cpu_1xb64-30e_csv-128x128.py")
-SMALL = ["test_dataloader.dataset.pipeline.1.size=(32,32)", "test_dataloader.num_workers=0"]
+SMALL = ["image_size=(32,32)", "test_dataloader.num_workers=0"]
 
 
 def make_set(root: Path, vehicles: int) -> None:

@@ -68,8 +68,6 @@ def test_an_experiment_trains_and_tests_all_that_it_compares(
 ) -> None:
     monkeypatch.chdir(place)
     words = ["--paper", name, "--work-dir", "work_dirs/paper", "--cfg-options", *SMALL]
-    if name.startswith("ssrnet"):
-        words += ["train_dataloader.dataset.pipeline.6.size=(32,32)"]  # the crop
     assert tools.run(sweep.main, *words, "train_cfg.max_epochs=1") == 0
     rows = list(csv.DictReader((place / f"work_dirs/paper/{name}.csv").open()))
     assert len(rows) == len(paper_sweep(name).points)

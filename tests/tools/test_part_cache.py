@@ -36,10 +36,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def small_run(place: Path, cache: str, out: Path, size: int = 32) -> dict:
-    pipelines = {key: (size, size) for key in SMALL if key.endswith("pipeline.1.size")}
+def small_run(place: Path, cache: str, out: Path) -> dict:
     parts = {"data_root": str(place / "VeRi"), "part_cache": str(place / cache), "num_parts": 3}
-    cfg = load_config(str(CONFIG), {**SMALL, **pipelines, **parts})
+    cfg = load_config(str(CONFIG), {**SMALL, **parts})
     runner = build_runner(cfg, str(out))
     runner.train()
     return {"loss": runner.message_hub.get_scalar("train/loss").current(), **runner.test()}
@@ -56,8 +55,7 @@ def test_training_from_masks_is_training_from_the_boxes_they_were_made_of(
 def test_another_size_is_refused_in_one_sentence(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [f"{key}={value!r}" for key, value in SMALL.items() if "pipeline.1" not in key]
-    options += [f"{key}=(48,48)" for key in SMALL if "pipeline.1" in key]
+    options = [f"{key}={value!r}" for key, value in {**SMALL, "image_size": (48, 48)}.items()]
     options += [f"data_root={place / 'VeRi'}", f"part_cache={place / 'masks_cache'}", "num_parts=3"]
     assert call(train, CONFIG, "--work-dir", tmp_path, "--cfg-options", *options) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]

@@ -31,7 +31,7 @@ SMALL = [
     "train_cfg.val_interval=9",
     "visualizer.vis_backends=[]",
     *(f"{loader}.num_workers=0" for loader in LOADERS),
-    *(f"{loader}.dataset.pipeline.1.size=(32,32)" for loader in LOADERS),
+    "image_size=(32,32)",
 ]
 
 

@@ -1,11 +1,6 @@
 _base_ = './csv_224x224.py'
 
 image_size = (128, 128)
-train_pipeline = _base_.train_pipeline
-test_pipeline = _base_.test_pipeline
-train_pipeline[1].size = image_size  # torchvision/Resize
-test_pipeline[1].size = image_size
-
-train_dataloader = dict(num_workers=2, dataset=dict(pipeline=train_pipeline))
-test_dataloader = dict(num_workers=2, dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(num_workers=2)
+test_dataloader = dict(num_workers=2)
 val_dataloader = test_dataloader

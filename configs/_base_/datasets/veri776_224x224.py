@@ -2,12 +2,12 @@
 data_root = 'data/VeRi'
 part_cache = None  # the folder that tools/extract_parts.py wrote; None for models without parts
 num_parts = 0  # D, boxes per image
-image_size = (224, 224)
+image_size = (224, 224)  # height and width: of every transform whose size is None
 mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 train_pipeline = [
     dict(type='LoadReIDImage'),
-    dict(type='torchvision/Resize', size=image_size, antialias=True),
+    dict(type='torchvision/Resize', size=None, antialias=True),
     dict(type='torchvision/RandomHorizontalFlip', p=0.5),  # boxes are flipped with the image
     dict(type='ToFloat'),
     dict(type='torchvision/Normalize', mean=mean, std=std),
@@ -16,9 +16,16 @@ train_pipeline = [
          value=list(mean)),
     dict(type='PackReID'),
 ]
+# Crops in place of erasing, as SSR-Net's paper has them; of a border of 10 pixels: chosen here.
+crop_pipeline = [
+    *train_pipeline[:5],
+    dict(type='torchvision/Pad', padding=10),
+    dict(type='torchvision/RandomCrop', size=None),
+    dict(type='PackReID'),
+]
 test_pipeline = [
     dict(type='LoadReIDImage'),
-    dict(type='torchvision/Resize', size=image_size, antialias=True),
+    dict(type='torchvision/Resize', size=None, antialias=True),
     dict(type='ToFloat'),
     dict(type='torchvision/Normalize', mean=mean, std=std),
     dict(type='PackReID'),

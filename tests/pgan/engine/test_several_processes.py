@@ -15,7 +15,7 @@ from torch import nn
 from pgan.apis import build_runner, load_config
 from pgan.registry import MODELS
 from tests.pgan.datasets.layouts import draw, write_xml
-from tests.tools.tiny_sweeps import LOADERS, PGAN, cache_two_parts
+from tests.tools.tiny_sweeps import PGAN, cache_two_parts
 
 STEPS = 20
 # A forked process has everything imported.
@@ -48,8 +48,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(place: Path, identities: int) -> dict:
     """Config keys of a run of 20 steps with batches of ``identities`` x 2."""
-    sizes = {f"{loader}.dataset.pipeline.1.size": (32, 32) for loader in LOADERS}
-    return sizes | {
+    return {
+        "image_size": (32, 32),
         "train_dataloader.num_workers": 0,
         "visualizer.vis_backends": [],
         "data_root": str(place),
