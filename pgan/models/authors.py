@@ -110,7 +110,8 @@ def convert_checkpoint(
             classifier.
 
     Raises:
-        CheckpointError: The source cannot be read or is of another model, or the target is there already.
+        CheckpointError: The source cannot be read, is of another model, or holds NaN or infinity; or the
+            target is there already.
     """
     source, target = Path(source), Path(target)
     if target.exists():
@@ -124,6 +125,7 @@ def convert_checkpoint(
         num_vehicles = _num_vehicles(state)
         built = MODELS.build({**(model or RELEASED_MODEL), "num_vehicles": num_vehicles})
         converted = convert_state(state, built, to)
+        _refuse_no_numbers(converted)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
     if to == OURS:
@@ -153,6 +155,13 @@ def _num_vehicles(state: Mapping[str, Tensor]) -> int:
     """Vehicles of a checkpoint in either layout; 1 where it has no classifier, to be refused as such."""
     names = ("classifier.weight", authors_name("classifier.weight"))
     return next((len(state[name]) for name in names if name in state and state[name].ndim), 1)
+
+
+def _refuse_no_numbers(state: Mapping[str, Tensor]) -> None:
+    """The authors' format has no checksums: this much of damage shows."""
+    for name, value in state.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{name!r} holds NaN or infinity: is it damaged, or diverged?")
 
 
 def _refuse_faults(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -136,6 +136,15 @@ def test_a_file_converted_there_and_back_holds_the_same_bytes(tmp_path: Path, wr
     assert (tmp_path / "back.pth").read_bytes()[:2] != b"PK"
 
 
+def test_what_is_no_number_is_not_converted(tmp_path: Path) -> None:
+    state = random_state()
+    state["bottleneck.0.weight"][3] = math.nan
+    torch.save(state, tmp_path / "theirs.pth")
+    with pytest.raises(CheckpointError, match=r"theirs.pth: 'neck.weight' holds NaN or infinity"):
+        convert_checkpoint(tmp_path / "theirs.pth", tmp_path / "ours.pth", model=SMALL)
+    assert not (tmp_path / "ours.pth").exists()
+
+
 def test_a_converted_file_is_tested_as_one_of_ours(tmp_path: Path) -> None:
     torch.save(random_state(), tmp_path / "theirs.pth")
     convert_checkpoint(tmp_path / "theirs.pth", tmp_path / "ours.pth", model=SMALL)
