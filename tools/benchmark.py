@@ -1,7 +1,7 @@
 """How fast the library's own parts are, as ratios between two ways of doing one thing in one run.
 
 ``python tools/benchmark.py [NAME …] [--json FILE]``; ``search`` also takes ``--images N …``, and with
-``--project`` computes what ten million images to a thousand million would take. Seconds differ from
+``--extrapolate`` computes what ten million images to a thousand million would take. Seconds differ from
 machine to machine and from minute to minute; the ratios last. Run it on a machine that does nothing else.
 """
 
@@ -30,7 +30,7 @@ from pgan.evaluation.benchmark import (
 )
 from pgan.files import write_json
 from pgan.gallery.benchmark import measure_parts, search_benchmark, search_table
-from pgan.gallery.projection import projection_table
+from pgan.gallery.extrapolation import extrapolation_table
 from pgan.models.benchmark import part_attention, pgan_over_baseline
 from pgan.tools.cli import report_errors
 
@@ -80,7 +80,7 @@ def parse_args() -> argparse.Namespace:
     search = parser.add_argument_group("search")
     search.add_argument("--images", nargs="+", type=int, default=[10_000, 100_000], metavar="N")
     search.add_argument(
-        "--project", action="store_true", help="to 10^7 … 10^9, from the greatest N"
+        "--extrapolate", action="store_true", help="to 10^7 … 10^9, from the greatest N"
     )
     args = parser.parse_args()
     args.names = [*args.names, *args.only] or list(BENCHMARKS)
@@ -120,10 +120,10 @@ def main() -> int:
             print(f"  {key}: {value if isinstance(value, str) else f'{value:.4g}'}", flush=True)
         if name == "search":
             print(f"\n{search_table(results[name])}", flush=True)
-        if name == "search" and args.project:
+        if name == "search" and args.extrapolate:
             parts = measure_parts(max(args.images))
             results["search_parts"] = asdict(parts)
-            print(f"\n{parts}\n\n{projection_table(parts)}", flush=True)
+            print(f"\n{parts}\n\n{extrapolation_table(parts)}", flush=True)
         if args.json:
             write_json(args.json, results)
     return 0

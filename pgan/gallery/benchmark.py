@@ -10,8 +10,8 @@ from dataclasses import replace
 import faiss
 import numpy as np
 
+from pgan.gallery.extrapolation import ExtrapolationError, Parts
 from pgan.gallery.index import TRAINING_IMAGES, TRAINING_ROUNDS, Index, build_index
-from pgan.gallery.projection import Parts, ProjectionError
 from pgan.tables import markdown_table
 from pgan.timing import paired_medians
 
@@ -143,7 +143,7 @@ def by_size(results: Mapping[str, float | str]) -> dict[int, dict[str, float | s
 
 
 def measure_parts(images: int = 100_000, repeats: int = 100, seed: int = 0) -> Parts:
-    """What each part of an index of product codes costs, for :func:`~pgan.gallery.projection.project`.
+    """What each part of an index of product codes costs, for :func:`~pgan.gallery.extrapolation.extrapolate`.
 
     Args:
         images: To build it of; the more, the better do its parts tell of many more.
@@ -151,7 +151,7 @@ def measure_parts(images: int = 100_000, repeats: int = 100, seed: int = 0) -> P
         seed: Of features, queries and index.
 
     Raises:
-        ProjectionError: Other work on the machine took more time than what was measured.
+        ExtrapolationError: Other work on the machine took more time than what was measured.
     """
     features, queries = fleet_features(images, _RECALL_QUERIES, seed=seed)
     index = build_index(features, "ivfpq", seed, progress=True)
@@ -177,7 +177,7 @@ def measure_parts(images: int = 100_000, repeats: int = 100, seed: int = 0) -> P
     per_list = seconds["centres"] / lists
     per_code = (seconds["far"] - seconds["near"]) * lists / ((lists - effort) * images)
     if per_code <= 0:
-        raise ProjectionError("looking at more codes took less time: measure on a quiet machine")
+        raise ExtrapolationError("looking at more codes took less time: measure on a quiet machine")
     scanned = effort * images / lists * per_code
     learnt = min(TRAINING_IMAGES * lists, images)
     building = lists * (images + TRAINING_ROUNDS * learnt) * each

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pgan.gallery.projection import Parts
+from pgan.gallery.extrapolation import Parts
 from pgan.tools import benchmark
 
 
@@ -71,7 +71,7 @@ def test_search_takes_sizes_and_prints_its_table_and_what_follows(
         "measure_parts",
         lambda images: asked.append(images) or Parts(512, 64, 4, 1, *[1e-9] * 6),
     )
-    words = ["benchmark.py", "search", "--images", "1000", "2000", "--project"]
+    words = ["benchmark.py", "search", "--images", "1000", "2000", "--extrapolate"]
     monkeypatch.setattr(sys, "argv", words)
     assert benchmark.main() == 0
     printed = capsys.readouterr().out

@@ -9,7 +9,7 @@ import pytest
 
 from pgan.gallery import benchmark
 from pgan.gallery.benchmark import by_size, fleet_features, search_benchmark, search_table
-from pgan.gallery.projection import Parts, ProjectionError, project, projection_table
+from pgan.gallery.extrapolation import ExtrapolationError, Parts, extrapolate, extrapolation_table
 
 PARTS = Parts(
     dims=512,
@@ -69,7 +69,7 @@ def test_recall_counts_the_nearest_images_that_are_found():
 
 
 def test_a_thousand_million_images_by_hand():
-    made = project(PARTS, 10**9)
+    made = extrapolate(PARTS, 10**9)
     lists = 2**17  # 4 sqrt(10^9) = 126,491
     assert made.feature_bytes == 2048e9
     assert made.index_bytes == 80e9
@@ -81,11 +81,11 @@ def test_a_thousand_million_images_by_hand():
 
 
 def test_more_images_cost_more_and_stand_in_the_table():
-    made = [project(PARTS, count) for count in (10**7, 10**8, 10**9)]
+    made = [extrapolate(PARTS, count) for count in (10**7, 10**8, 10**9)]
     for name in ("index_bytes", "build_seconds", "query_seconds", "build_bytes"):
-        values = [getattr(projection, name) for projection in made]
+        values = [getattr(extrapolation, name) for extrapolation in made]
         assert values == sorted(values)
-    lines = projection_table(PARTS).splitlines()
+    lines = extrapolation_table(PARTS).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == [
         "10,000,000",
         "100,000,000",
@@ -94,12 +94,12 @@ def test_more_images_cost_more_and_stand_in_the_table():
 
 
 def test_parts_that_tell_nothing_are_refused():
-    with pytest.raises(ProjectionError, match="query_seconds must be a number of 0 or more"):
+    with pytest.raises(ExtrapolationError, match="query_seconds must be a number of 0 or more"):
         replace(PARTS, query_seconds=float("nan"))
-    with pytest.raises(ProjectionError, match="5000 of 4096 lists"):
+    with pytest.raises(ExtrapolationError, match="5000 of 4096 lists"):
         replace(PARTS, effort=5000)
-    with pytest.raises(ProjectionError, match="images must be 1 or more"):
-        project(PARTS, 0)
+    with pytest.raises(ExtrapolationError, match="images must be 1 or more"):
+        extrapolate(PARTS, 0)
 
 
 def test_the_parts_are_measured(monkeypatch):
@@ -117,5 +117,5 @@ def test_the_parts_are_measured(monkeypatch):
     total = parts.query_seconds + 1e-4 + parts.effort / 128 * 2000 * per_code
     assert total == pytest.approx(3e-4)
     times["far"] = 2e-4
-    with pytest.raises(ProjectionError, match="measure on a quiet machine"):
+    with pytest.raises(ExtrapolationError, match="measure on a quiet machine"):
         benchmark.measure_parts(2000)

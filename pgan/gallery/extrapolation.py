@@ -16,7 +16,7 @@ MACHINE_BYTES = 64 * 2**30  # of memory
 _FULL = 0.8  # of a machine's memory, at most, is the index
 
 
-class ProjectionError(GalleryError):
+class ExtrapolationError(GalleryError):
     """Measurements that nothing can be computed from."""
 
 
@@ -51,15 +51,15 @@ class Parts:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-                raise ProjectionError(f"{name} must be a number of 0 or more, got {value!r}")
+                raise ExtrapolationError(f"{name} must be a number of 0 or more, got {value!r}")
         if not 0 < self.effort <= self.lists:
-            raise ProjectionError(
+            raise ExtrapolationError(
                 f"{self.effort} of {self.lists} lists were looked through: nothing follows from that"
             )
 
 
 @dataclass(frozen=True)
-class Projection:
+class Extrapolation:
     """What a number of images takes on a machine of the kind that was measured.
 
     Attributes:
@@ -84,7 +84,7 @@ class Projection:
     machines: int
 
 
-def project(parts: Parts, images: int) -> Projection:
+def extrapolate(parts: Parts, images: int) -> Extrapolation:
     """Compute what N images take.
 
     An index has a power of two near 4 sqrt(N) lists. Learning them compares 40 images for each list with
@@ -97,16 +97,16 @@ def project(parts: Parts, images: int) -> Projection:
         images: N, at least 1.
 
     Raises:
-        ProjectionError: Fewer images than 1.
+        ExtrapolationError: Fewer images than 1.
     """
     if images < 1:
-        raise ProjectionError(f"images must be 1 or more, got {images}")
+        raise ExtrapolationError(f"images must be 1 or more, got {images}")
     lists = lists_by_rule(images)
     learnt = min(TRAINING_IMAGES * lists, images)
     compared = lists * (images + TRAINING_ROUNDS * learnt)
     index_bytes = images * parts.bytes_per_image
     feature_bytes = 4.0 * parts.dims
-    return Projection(
+    return Extrapolation(
         images=images,
         feature_bytes=images * feature_bytes,
         index_bytes=index_bytes,
@@ -121,7 +121,7 @@ def project(parts: Parts, images: int) -> Projection:
     )
 
 
-def projection_table(parts: Parts, images: Sequence[int] = IMAGES) -> str:
+def extrapolation_table(parts: Parts, images: Sequence[int] = IMAGES) -> str:
     """A Markdown table, a row per number of images."""
     rows = [
         [
@@ -134,7 +134,7 @@ def projection_table(parts: Parts, images: Sequence[int] = IMAGES) -> str:
             f"{made.exact_seconds:,.1f}",
             str(made.machines),
         ]
-        for made in (project(parts, count) for count in images)
+        for made in (extrapolate(parts, count) for count in images)
     ]
     columns = ["images", "features on disk, GB", "index, GB", "memory to build, GB"]
     columns += ["built in, h", "a query, ms", "exact, s", "machines of 64 GiB"]
