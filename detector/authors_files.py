@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
+import shutil
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 from tqdm import tqdm
 
-from detector.cache import MANIFEST, CacheError, encode_name
+from detector.cache import MANIFEST, CacheError, PartCache, encode_name
 from detector.images import list_images
 
 # A cache that keeps all parts serves any D up to this, with empty slots where there are fewer.
@@ -134,6 +136,59 @@ def check_files(
         digest.update(encode_name(image) + b"\0" + hashlib.sha256(data).digest())
         look(file, data)
     return pairs, digest.hexdigest()
+
+
+def export_files(
+    cache: PartCache,
+    out: str | os.PathLike[str],
+    suffix: str,
+    write: Callable[[str, BinaryIO], int],
+    num_parts: int | None,
+    progress: bool,
+) -> Counter[int]:
+    """Write a file for every image of a cache that could be read, all of them or none.
+
+    Args:
+        cache: Whose images.
+        out: New folder: ``out/<path of the image>`` with the suffix in place of the image's own.
+        suffix: Such as ``'.npy'``.
+        write: Is given an image and its file, and returns how many parts it wrote.
+        num_parts: Parts of an image at most; None for all.
+        progress: Show a bar.
+
+    Returns:
+        Parts in a file -> number of such files.
+
+    Raises:
+        CacheError: ``out`` exists, two images would have one file, or the cache holds fewer parts.
+    """
+    out = Path(out)
+    if out.exists():
+        raise CacheError(f"{out} is there already: give a new folder")
+    if num_parts is not None:
+        cache.check([], num_parts)
+    targets: dict[str, str] = {}
+    for image in cache.images():
+        target = PurePosixPath(image).with_suffix(suffix).as_posix()
+        if image in cache.failed:
+            continue
+        if target in targets:
+            raise CacheError(f"{targets[target]} and {image} would both be {target}: rename one")
+        targets[target] = image
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    counts: Counter[int] = Counter()
+    try:
+        draft.mkdir(parents=True)
+        for target, image in tqdm(
+            targets.items(), unit="image", desc="export", disable=not progress
+        ):
+            (draft / target).parent.mkdir(parents=True, exist_ok=True)
+            with (draft / target).open("wb") as file:
+                counts[write(image, file)] += 1
+        os.replace(draft, out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return counts
 
 
 def slots(counts: Iterable[int], max_parts: int | None) -> int:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from tqdm import tqdm
 
-from detector.authors_files import check_files, slots
+from detector.authors_files import check_files, export_files, slots
 from detector.cache import CacheError, PartCache
 from detector.cache_writer import PartCacheWriter
 
@@ -186,34 +185,13 @@ def export_masks(
     Raises:
         CacheError: ``out`` exists, two images would have one file, or the cache cannot serve the masks.
     """
-    out = Path(out)
-    if out.exists():
-        raise CacheError(f"{out} is there already: give a new folder")
-    if num_parts is not None:
-        cache.check([], num_parts)
-    images = [image for image in cache.images() if image not in cache.failed]
-    targets: dict[str, str] = {}
-    for image in images:
-        target = PurePosixPath(image).with_suffix(SUFFIX).as_posix()
-        if target in targets:
-            raise CacheError(f"{targets[target]} and {image} would both be {target}: rename one")
-        targets[target] = image
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
-    counts: Counter[int] = Counter()
-    try:
-        draft.mkdir(parents=True)
-        for target, image in tqdm(
-            targets.items(), unit="image", desc="masks", disable=not progress
-        ):
-            masks = cache.masks(image, None, size)[:num_parts]
-            file = draft / target
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.save(file, masks[::-1].astype(np.uint8), allow_pickle=False)
-            counts[len(masks)] += 1
-        os.replace(draft, out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return counts
+
+    def write(image: str, file: BinaryIO) -> int:
+        masks = cache.masks(image, None, size)[:num_parts]
+        np.save(file, masks[::-1].astype(np.uint8), allow_pickle=False)
+        return len(masks)
+
+    return export_files(cache, out, SUFFIX, write, num_parts, progress)
 
 
 def _by(size: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Parts in text files, ``label score xmin ymin xmax ymax`` a line, into a part cache.
+"""Parts in text files, ``label score xmin ymin xmax ymax`` a line, into a part cache and out of one.
 
 The PGAN authors' loader reads such files beside mask files, one for each image. Coordinates are pixels
 of the stored image, right and bottom exclusive, as everywhere here.
@@ -10,11 +10,12 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from detector.attributes import ATTRIBUTES, canonical_label
-from detector.authors_files import check_files, slots
+from detector.authors_files import check_files, export_files, slots
 from detector.cache import CacheError, PartCache, Parts
 from detector.cache_writer import PartCacheWriter
 from detector.images import ImageError, read_image
@@ -154,3 +155,41 @@ def import_text(
         image, reason = next(iter(cache.failed.items()))
         found.append(f"images that cannot be read: {len(cache.failed)} (first: {image}, {reason})")
     return cache, found
+
+
+def export_text(
+    cache: PartCache,
+    out: str | os.PathLike[str],
+    num_parts: int | None = None,
+    progress: bool = True,
+) -> Counter[int]:
+    """Write the parts of a cache as text files, all of them or none; imported again, they are the same.
+
+    Args:
+        cache: With boxes.
+        out: New folder: ``out/<path of the image>.txt``, a part a line, most confident first, with the nine
+            digits that tell any float32 from its neighbours.
+        num_parts: Parts of an image at most, the most confident; None for all.
+        progress: Show a bar.
+
+    Returns:
+        Parts in a file -> number of such files. Images that could not be read get no file.
+
+    Raises:
+        CacheError: As `detector.authors_files.export_files`; the cache has masks alone, or a class whose name
+            cannot be a label.
+    """
+    for name in cache.classes:
+        if not (name.strip() == name != "" and _is_text(name)):
+            raise CacheError(
+                f"{cache.path} has a class {name!r}, which cannot stand in a text file"
+            )
+
+    def write(image: str, file: BinaryIO) -> int:
+        parts = cache.parts(image, num_parts)
+        for label, *numbers in zip(parts.labels, parts.scores, *parts.boxes.T):
+            words = (cache.classes[label], *(f"{number:.9g}" for number in numbers))
+            file.write(f"{' '.join(words)}\n".encode())
+        return len(parts)
+
+    return export_files(cache, out, SUFFIX, write, num_parts, progress)

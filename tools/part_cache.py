@@ -8,6 +8,7 @@ The PGAN authors' masks (``.npy``, ascending confidence) as a cache, and back::
 Text files, ``label score xmin ymin xmax ymax`` a line, one file for each image::
 
     python tools/part_cache.py import-text boxes/VeRi --data-root data/VeRi --out data/VeRi_parts
+    python tools/part_cache.py export-text data/VeRi_parts --out boxes/VeRi
 
 What a perfect detector, and a worse one, would give: how much hangs on the detector?
 
@@ -34,7 +35,7 @@ import sys
 from pathlib import Path
 
 from detector.authors_masks import MASK_SIZE, export_masks, import_masks
-from detector.authors_text import import_text
+from detector.authors_text import export_text, import_text
 from detector.cache import CacheError, PartCache
 from detector.cache_content import compare, statistics, verify_content
 from detector.cache_merge import diff, merge
@@ -60,14 +61,15 @@ def parse_args() -> argparse.Namespace:
         command.add_argument(
             "--allow-missing", action="store_true", help="an image without a file has no parts"
         )
-    command = commands.add_parser("export-masks", help="write a cache as mask files")
-    command.set_defaults(run=run_export)
-    command.add_argument("cache")
-    command.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
-    command.add_argument("--num-parts", type=int, help="masks of an image at most (all)")
-    command.add_argument(
-        "--size", type=int, nargs=2, default=MASK_SIZE, metavar=("ROWS", "COLUMNS")
-    )
+    for kind in ("masks", "text"):
+        command = commands.add_parser(f"export-{kind}", help=f"write a cache as {kind} files")
+        command.set_defaults(run=run_export)
+        command.add_argument("cache")
+        command.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
+        command.add_argument("--num-parts", type=int, help="parts of an image at most (all)")
+        if kind == "masks":
+            size = {"nargs": 2, "default": MASK_SIZE, "metavar": ("ROWS", "COLUMNS")}
+            command.add_argument("--size", type=int, **size)
     command = commands.add_parser("import-fleet", help="make a cache of a fleet's true parts")
     command.set_defaults(run=run_import_fleet)
     command.add_argument("fleet", help="folder of tools/make_fleet.py")
@@ -148,12 +150,16 @@ def run_compare(args: argparse.Namespace) -> None:
 
 
 def run_export(args: argparse.Namespace) -> None:
-    """Export, and say how many masks the files have."""
+    """Export, and say how many parts the files have."""
     cache = PartCache.open(args.cache)
-    counts = export_masks(cache, args.out, args.num_parts, tuple(args.size))
+    if args.command == "export-text":
+        counts = export_text(cache, args.out, args.num_parts)
+    else:
+        counts = export_masks(cache, args.out, args.num_parts, tuple(args.size))
     print(f"{args.out}: {counts.total()} files; {len(cache.failed)} images could not be read")
-    print("  masks in a file: " + ", ".join(f"{n} in {m} files" for n, m in sorted(counts.items())))
-    print("  the authors' program needs D masks of every image, none of them without a cell")
+    print("  parts in a file: " + ", ".join(f"{n} in {m} files" for n, m in sorted(counts.items())))
+    if args.command == "export-masks":
+        print("  the authors' program needs D masks of every image, none of them without a cell")
 
 
 def run_verify(args: argparse.Namespace) -> None:

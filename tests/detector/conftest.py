@@ -15,6 +15,9 @@ import detector.parts_metric
 import detector.vehicle_parts  # noqa: F401 - registers the classes
 from tests.detector.parts_samples import XML
 
+# Of data that the authors' files are beside.
+IMAGES = ("image_train/0001_c001.jpg", "image_train/0002_c001.png", "image_test/0001_c001.jpg")
+
 
 @pytest.fixture
 def capture_log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
@@ -68,3 +71,12 @@ def tiny_config() -> Config:
             if step.type == "Resize":
                 step.scale = (64, 64)
     return config
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three images of 30 x 40 pixels (height, width) in two folders; two have the same name."""
+    for image in IMAGES:
+        (tmp_path / "VeRi" / image).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "VeRi" / image), np.full((30, 40, 3), 99, np.uint8))
+    return tmp_path / "VeRi"

@@ -11,24 +11,13 @@ import numpy as np
 import pytest
 
 from detector import cache as cache_module
-from detector.attributes import ATTRIBUTES
 from detector.authors_files import pair_files
 from detector.authors_masks import export_masks, import_masks
-from detector.authors_text import import_text
+from detector.authors_text import export_text
 from detector.cache import CacheError, PartCache, Parts
 from detector.cache_writer import PartCacheWriter
 from detector.errors import DetectorError
-
-IMAGES = ("image_train/0001_c001.jpg", "image_train/0002_c001.png", "image_test/0001_c001.jpg")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Three images of 30 x 40 pixels (height, width) in two folders; two have the same name."""
-    for image in IMAGES:
-        (tmp_path / "VeRi" / image).parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(tmp_path / "VeRi" / image), np.full((30, 40, 3), 99, np.uint8))
-    return tmp_path / "VeRi"
+from tests.detector.conftest import IMAGES
 
 
 def mask_file(folder: Path, image: str) -> Path:
@@ -238,6 +227,12 @@ def test_a_killed_import_goes_on_and_a_finished_cache_is_never_changed(
     assert files == {name: (tmp_path / "cache" / name).read_bytes() for name in files}
 
 
+def test_a_cache_of_masks_alone_has_no_text(root, masks, tmp_path) -> None:
+    with pytest.raises(CacheError, match="has masks alone, no boxes"):
+        export_text(import_all(tmp_path)[0], tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 # --- which file belongs to which image -------------------------------------------------------
 
 
@@ -287,81 +282,3 @@ def test_wrong_folders_are_one_sentence(root, masks, tmp_path) -> None:
     (other / "z.jpg").touch()
     with pytest.raises(CacheError, match=r"none of the 3 .npy files .* check both folders"):
         pair_files(tmp_path / "masks", ".npy", other)
-
-
-# --- text ------------------------------------------------------------------------------------
-
-
-def write_texts(folder: Path, *texts: str) -> Path:
-    for image, text in zip(IMAGES, texts):
-        file = (folder / image).with_suffix(".txt")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, newline="")
-    return folder
-
-
-def test_text_files_become_boxes(root: Path, tmp_path: Path) -> None:
-    texts = (
-        "wheel 0.25 1 2 11 12\r\n\r\nPaperbox 0.75 -3 20 50 29.5\r\n",
-        "",
-        "\ufeffwheel 0.5 0 0 40 30\nwheel 1e-3 41 0 50 9\n",
-    )
-    folder = write_texts(tmp_path / "boxes", *texts)
-    cache, found = import_text(folder, root, tmp_path / "cache", progress=False)
-    assert cache.classes == ATTRIBUTES
-    parts = cache.parts(IMAGES[0])
-    np.testing.assert_array_equal(parts.boxes, [[0, 20, 40, 29.5], [1, 2, 11, 12]])
-    np.testing.assert_array_equal(parts.scores, np.float32([0.75, 0.25]))
-    assert [cache.classes[i] for i in parts.labels] == ["tissuebox", "wheel"]
-    assert parts.image_size == (30, 40)
-    assert len(cache.parts(IMAGES[1])) == 0
-    assert len(cache.parts(IMAGES[2])) == 1
-    assert found[0] == "4 boxes in 3 files, at most 2 in one"
-    assert "boxes with nothing inside their image, dropped: 1" in found
-
-
-def test_labels_that_are_no_attributes_are_classes_as_they_stand(
-    root: Path, tmp_path: Path
-) -> None:
-    folder = write_texts(tmp_path / "boxes", "10 0.5 0 0 9 9\n2 0.4 0 0 9 9\n")
-    cache, _ = import_text(folder, root, tmp_path / "cache", max_parts=1, progress=False)
-    assert cache.classes == ("2", "10")
-    assert [cache.classes[i] for i in cache.parts(IMAGES[0]).labels] == ["10"]
-    assert list(cache.images()) == [IMAGES[0]]
-
-
-def test_an_image_that_cannot_be_read_is_kept_with_the_reason(root: Path, tmp_path: Path) -> None:
-    (root / IMAGES[0]).write_bytes(b"")
-    folder = write_texts(tmp_path / "boxes", "wheel 0.5 0 0 9 9\n", "wheel 0.5 0 0 9 9\n")
-    cache, found = import_text(folder, root, tmp_path / "cache", progress=False)
-    assert cache.failed == {IMAGES[0]: "the file is empty"}
-    assert len(cache.parts(IMAGES[1])) == 1
-    assert not any("dropped" in line for line in found)
-    assert any("cannot be read: 1" in line for line in found)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        *("wheel 0.5 1 2 3", "0.5 1 2 3 4", "wheel high 1 2 3 4", "wheel nan 1 2 3 4", "wheel"),
-        *(
-            "wheel 1e39 1 2 3 4",
-            "wheel 0.5 1 2 3 1_0",
-            "wh\0eel 0.5 1 2 3 4",
-            "wh\ufffd 0.5 1 2 3 4",
-        ),
-    ],
-)
-def test_a_bad_line_is_named(root: Path, tmp_path: Path, line: str) -> None:
-    folder = write_texts(tmp_path / "boxes", f"wheel 0.5 1 2 3 4\n{line}\n")
-    with pytest.raises(CacheError, match=r"0001_c001.txt:2: .* is not 'label score xmin"):
-        import_text(folder, root, tmp_path / "cache", progress=False)
-    assert not (tmp_path / "cache").exists()
-
-
-def test_more_parts_than_a_record_counts_are_refused(root: Path, tmp_path: Path) -> None:
-    folder = write_texts(tmp_path / "boxes", "wheel 0.5 1 2 3 4\n" * 32768)
-    with pytest.raises(CacheError, match="32768 parts of one image are more than 32767"):
-        import_text(folder, root, tmp_path / "cache", progress=False)
-    cache, _ = import_text(folder, root, tmp_path / "cache", max_parts=2, progress=False)
-    assert len(cache.parts(IMAGES[0])) == 2

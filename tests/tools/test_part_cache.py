@@ -84,9 +84,14 @@ def test_text_files_are_imported_verified_and_counted(place, tmp_path, capsys) -
     assert call(part_cache, "import-text", *words) == 0
     assert call(part_cache, "verify", tmp_path / "cache") == 0
     assert call(part_cache, "stats", tmp_path / "cache") == 0
+    assert call(part_cache, "export-text", tmp_path / "cache", "--out", tmp_path / "back") == 0
     out = capsys.readouterr().out
     assert "sound, 7 images, 7 parts" in out
     assert "wheel" in out
+    assert "7 files; 0 images could not be read\n  parts in a file: 1 in 7 files\n" in out
+    words = [tmp_path / "back", "--data-root", place / "VeRi", "--out", tmp_path / "again"]
+    assert call(part_cache, "import-text", *words) == 0
+    assert call(part_cache, "diff", tmp_path / "cache", tmp_path / "again") == 0
     assert call(part_cache, "stats", place / "VeRi") == 1
     assert "is not a part cache" in capsys.readouterr().err
 
