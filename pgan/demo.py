@@ -14,11 +14,12 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from detector.attributes import ATTRIBUTES
 from detector.cache import PartCache
@@ -42,23 +43,9 @@ from pgan.visualization.report import (
 from pgan.visualization.retrieval import HOW_TO_READ, Pictures, compare, describe_pick, pick_queries
 
 FLEET = Path("data/demo_fleet")
-FLEET_SPEC = {
-    "vehicles": 180,
-    "test_share": 0.5,
-    "images_per_vehicle": 12,
-    "detector_images": 480,
-    "size": 128,
-    "seed": 0,
-}
-DETECTOR_CONFIG = "configs/detector/ssdlite_resnet_fleet.py"
-REID_CONFIGS = {
-    "baseline": "configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py",
-    "pgan": "configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py",
-}
+STUDY = "configs/study/fleet_cpu.py"  # its fleet, detector, PGAN and baseline are the demo's
 NAMES = {"baseline": "Baseline", "pgan": "PGAN"}
 TESTED_PARTS = (0, 4, 8, 16)
-OPTIONS: dict[str, Any] = {}  # config keys to change in both models
-JOBS = 2  # side by side; two trainings on a core each are faster than one after the other on two
 REID_ESTIMATE = 400  # seconds of training and testing both models on two cores
 TOP = 5
 
@@ -75,6 +62,11 @@ class Demo:
     work_dir: Path
     seeds: Sequence[int]
 
+    @cached_property
+    def study(self) -> Config:
+        """What is rendered, trained and tested."""
+        return load_config(STUDY)
+
     @property
     def parts(self) -> Path:
         """Folder of the part cache."""
@@ -83,22 +75,21 @@ class Demo:
     @property
     def num_parts(self) -> int:
         """D that PGAN is trained with."""
-        return load_config(REID_CONFIGS["pgan"], OPTIONS).num_parts
+        return load_config(self.study.pgan, dict(self.study.options)).num_parts
 
     def steps(self) -> list[Step]:
         """The commands from nothing to the part cache."""
-        detector = self.work_dir / "detector"
-        reid = REID_CONFIGS["pgan"]
-        return fleet_steps(FLEET, FLEET_SPEC, DETECTOR_CONFIG, reid, detector, self.parts)
+        study, folder = self.study, self.work_dir / "detector"
+        return fleet_steps(FLEET, study.fleet, study.detector, study.pgan, folder, self.parts)
 
     def sweep(self) -> Sweep:
         """The baseline, and PGAN tested with D of ``TESTED_PARTS``, from the one cache and one training."""
-        points = [Point({"D": "baseline"}, REID_CONFIGS["baseline"], reference=True)]
+        points = [Point({"D": "baseline"}, self.study.baseline, reference=True)]
         points += [
-            Point({"D": count}, REID_CONFIGS["pgan"], test_options={"num_parts": count})
+            Point({"D": count}, self.study.pgan, test_options={"num_parts": count})
             for count in TESTED_PARTS
         ]
-        options = {**OPTIONS, "part_cache": str(self.parts)}
+        options = {**self.study.options, "part_cache": str(self.parts)}
         return Sweep("PGAN by D", points, tuple(self.seeds), options, keep_features=True)
 
     @property
@@ -113,7 +104,7 @@ class Demo:
     def features(self) -> dict[str, list[FeatureSet]]:
         """Model → its features of the test set, one per seed; PGAN's with the D of its training."""
         names = {"baseline": "baseline", self.num_parts: "pgan"}
-        found: dict[str, list[FeatureSet]] = {model: [] for model in REID_CONFIGS}
+        found: dict[str, list[FeatureSet]] = {model: [] for model in NAMES}
         for job in plan(self.sweep(), self.reid_dir):
             for run in job.runs:
                 if run.point.values["D"] in names:
@@ -132,7 +123,7 @@ class Demo:
         title = "Train PGAN and its baseline, and rank the gallery with both"
         print(f"\n{title}  (about {chain.rest / 60:.0f} min to go)", flush=True)
         start = time.monotonic()
-        results = run_sweep(self.sweep(), self.reid_dir, JOBS)
+        results = run_sweep(self.sweep(), self.reid_dir, self.study.jobs)
         seconds = {**chain.seconds, title: time.monotonic() - start}
         return Page(self, results, seconds).write()
 

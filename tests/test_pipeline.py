@@ -195,7 +195,10 @@ def test_the_demo_goes_on_and_ends_in_a_page(
     monkeypatch.setattr(fleet_steps, "load_config", small)
     monkeypatch.setattr(demo, "FLEET", trained / "fleet")
     monkeypatch.setattr(demo, "TESTED_PARTS", (2, 4))
-    monkeypatch.setattr(demo, "OPTIONS", {"data_root": str(trained / "fleet"), "num_parts": 4})
+    study = trained / "study.py"
+    options = {"data_root": str(trained / "fleet"), "num_parts": 4}
+    study.write_text(f"_base_ = {str(ROOT / demo.STUDY)!r}\noptions = {options}\n")
+    monkeypatch.setattr(demo, "STUDY", str(study))
     planned = demo.Demo(trained, [0])
     for job in plan(planned.sweep(), planned.reid_dir):
         kind = Path(job.folder.config).name.split("_")[0]
