@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from pgan.files import drafts, write_atomically
 from pgan.torture import TortureError, Work, torture
-from pgan.training_torture import training
+from pgan.torture.training import training
 
 
 def contents(place: Path) -> dict[str, str]:
@@ -76,8 +76,8 @@ def test_a_work_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         if place.name != "undisturbed":
             threading.Event().wait()
 
-    monkeypatch.setattr("pgan.torture._PATIENCE", (0.1, 0))
-    monkeypatch.setattr("pgan.torture._moments", lambda *_: iter(()))
+    monkeypatch.setattr("pgan.torture.kills._PATIENCE", (0.1, 0))
+    monkeypatch.setattr("pgan.torture.kills._moments", lambda *_: iter(()))
     with pytest.raises(TortureError, match="hangs: its output is in"):
         torture(Work(hanging, drafts, contents), tmp_path, 1, 0)
 
@@ -94,7 +94,7 @@ def test_a_lock_of_the_progress_bar_dies_with_its_work(tmp_path: Path) -> None:
 
 def test_a_training_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit-equal weights, optimizer, schedulers, log and best checkpoint; two kills."""
-    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    monkeypatch.chdir(Path(__file__).resolve().parents[3])
     report = torture(training(tmp_path / "data", epochs=1, workers=1), tmp_path, 2, 1)
     assert report.survived, (report.differing, report.leftovers)
     assert {"epoch_1.pth: state_dict", "epoch_1.pth: optimizer"} <= set(report.compared)

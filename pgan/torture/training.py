@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import matplotlib.pyplot  # noqa: F401  (mmengine's visualizer would, anew in each life)
 import numpy as np
 import torch
@@ -16,11 +15,12 @@ from mmengine.config import Config
 from pgan.apis import build_runner, load_config
 from pgan.engine import load_plain
 from pgan.files import drafts, write_atomically
-from pgan.torture import Work
+from pgan.torture.kills import Work
+from pgan.torture.pictures import png, write_once
 
 CONFIG = "configs/pgan/baseline_r18-cpu_1xb64-30e_csv-128x128.py"
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-_SIZE = (32, 32)
+_SIDE = 32
 # Times, folders and the commit that is checked out differ from run to run.
 _MOMENTARY = {
     "meta": ("time", "cfg", "experiment_name", "mmengine_version"),
@@ -86,10 +86,7 @@ def _draw(root: Path, vehicles: int = 12, images: int = 8) -> None:
             path = f"images/{vehicle:03}_{image:03}.png"
             split = "train" if vehicle < vehicles else "query" if image == 0 else "gallery"
             rows.append(f"{path},{vehicle},{image},{split}")
-            pixels = rng.integers(0, 256, (*_SIZE, 3), np.uint8)
-            data = cv2.imencode(".png", pixels)[1].tobytes()
-            if not (root / path).is_file():
-                write_atomically(root / path, lambda file, data=data: file.write(data))
+            write_once(root / path, png(rng, _SIDE))
     text = "\n".join(rows) + "\n"
     write_atomically(root / "index.csv", lambda file: file.write(text.encode()))
 
@@ -97,7 +94,7 @@ def _draw(root: Path, vehicles: int = 12, images: int = 8) -> None:
 def _options(data_root: Path, epochs: int, workers: int) -> dict[str, Any]:
     no_workers = {f"{loader}.num_workers": 0 for loader in _LOADERS}
     return no_workers | {
-        "image_size": _SIZE,
+        "image_size": (_SIDE, _SIDE),
         "data_root": str(data_root),
         "train_dataloader.num_workers": workers,
         "train_dataloader.batch_size": 16,

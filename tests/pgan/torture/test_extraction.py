@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from detector.cache import FILES, MANIFEST, PartCache
-from detector.torture import extraction, finalisation
 from pgan.torture import Work, torture
+from pgan.torture.extraction import extraction, finalisation
 
 
 def survive(work: Work, folder: Path, seed: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.registry import init_default_scope
@@ -17,8 +16,9 @@ from detector.cache import Parts, file_sha256
 from detector.cache_writer import PartCacheWriter
 from detector.extractor import PartDetector, extract
 from detector.share import Share
-from pgan.files import drafts, write_atomically
-from pgan.torture import Work
+from pgan.files import drafts
+from pgan.torture.kills import Work
+from pgan.torture.pictures import png, write_once
 
 _PIPELINE = [
     {"type": "LoadVehicleImage"},
@@ -126,9 +126,8 @@ def _draw(root: Path, images: int) -> list[str]:
     rng = np.random.default_rng(0)
     names = [f"images/{number:04}.png" for number in range(images)]
     for number, name in enumerate(names):
-        data = cv2.imencode(".png", rng.integers(0, number + 2, (32, 32, 3), np.uint8))[1].tobytes()
+        data = png(rng, 32, number + 2)
         if number % 10 == 9:
             data = data[: len(data) // 2] if number % 20 == 9 else b""
-        if not (root / name).is_file():
-            write_atomically(root / name, lambda file, data=data: file.write(data))
+        write_once(root / name, data)
     return names
