@@ -71,19 +71,38 @@ def write_json(path: str | os.PathLike[str], value: object) -> Path:
 
 
 @contextmanager
-def alone_in(folder: str | os.PathLike[str], refusal: type[Exception]) -> Iterator[int]:
-    """Hold a folder's lock; commands that inherit it keep it even when this process is killed outright.
+def alone_in(
+    folder: str | os.PathLike[str],
+    refusal: type[Exception],
+    name: str = ".lock",
+    inherited: bool = True,
+) -> Iterator[int]:
+    """Hold a folder's lock.
 
     Args:
-        folder: Made if it is not there; the lock is its file ``.lock``.
-        refusal: Raised when another process holds it.
+        folder: Made if it is not there.
+        refusal: Raised when another process holds it, or it cannot be written to.
+        name: The lock's file, which stays.
+        inherited: Whether commands and workers that are started meanwhile hold it, too, even when this
+            process is killed outright; otherwise it ends with this process, however that ends.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with (Path(folder) / ".lock").open("w") as file:
+    lock = fcntl.flock if inherited else fcntl.lockf
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        file = (Path(folder) / name).open("a")
+    except OSError as error:
+        raise refusal(
+            f"{folder}: cannot be written to ({error.strerror}): mend that, or give another folder"
+        ) from None
+    with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # which of them is the system's choice
             raise refusal(
                 f"{folder}: another process is at work there: wait for it, or end it"
+            ) from None
+        except OSError as error:
+            raise refusal(
+                f"{folder}: its file system does not lock ({error.strerror}): give a folder elsewhere"
             ) from None
         yield file.fileno()

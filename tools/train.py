@@ -10,6 +10,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from pgan.apis import build_runner, load_config
+from pgan.engine import training_alone
 from pgan.tools.cli import report_errors
 
 
@@ -38,8 +39,9 @@ def main() -> int:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
-    runner = build_runner(cfg, work_dir, args.load_from, args.resume, args.amp, args.launcher)
-    runner.train()
+    with training_alone(work_dir, args.launcher):
+        runner = build_runner(cfg, work_dir, args.load_from, args.resume, args.amp, args.launcher)
+        runner.train()
     return 0
 
 

@@ -11,6 +11,7 @@ from pgan.engine.finite_loss import BrokenTrainingError, FiniteLossHook
 from pgan.engine.global_batch import GlobalBatchHook
 from pgan.engine.memory_format import ChannelsLastHook
 from pgan.engine.seeding import seed_worker
+from pgan.engine.training_lock import TrainingLockError, training_alone
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -20,7 +21,9 @@ __all__ = [
     "ExactResumeHook",
     "FiniteLossHook",
     "GlobalBatchHook",
+    "TrainingLockError",
     "latest_checkpoint",
     "load_plain",
     "seed_worker",
+    "training_alone",
 ]
