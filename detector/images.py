@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +19,13 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".p
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
+_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+_ORIENTATION = 0x0112  # EXIF's tag: 1 is upright, from 5 on width and height change places
 
 
 class ImageError(ValueError):
@@ -37,6 +46,21 @@ class ImageError(ValueError):
         return f"{self.path}: {self.reason}" if self.reason else self.path
 
 
+class ReducedImage(NamedTuple):
+    """An image, decoded at a scale of 1/n.
+
+    Attributes:
+        pixels: (ceil(H / n), ceil(W / n), 3) uint8 RGB. Pixel (r, c) covers those of the stored image from
+            (n r, n c) to (n r + n, n c + n): coordinates are those of the stored image divided by n.
+        reduction: n, 1, 2, 4 or 8.
+        stored_size: Height H and width W of the stored image, upright.
+    """
+
+    pixels: np.ndarray
+    reduction: int
+    stored_size: tuple[int, int]
+
+
 def read_image(path: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
     """Read an image file upright, in RGB.
 
@@ -52,8 +76,57 @@ def read_image(path: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
         ImageError: The file is missing, empty, truncated, no image, or has more pixels than Pillow lets pass
             (``PIL.Image.MAX_IMAGE_PIXELS``, 89 million): they are not decoded.
     """
+    return read_reduced(path, None).pixels
+
+
+def read_reduced(
+    path: str | os.PathLike[str] | np.ndarray, size: tuple[int, int] | None
+) -> ReducedImage:
+    """Read an image file as `read_image` does, a JPEG at the smallest scale that leaves enough of it.
+
+    libjpeg makes a half, a quarter or an eighth of each side from as many of the coefficients: less to
+    compute here and in the resize that follows. The pixels are nearly the means of their areas, so not quite
+    what a resize makes of the whole image. Other formats are decoded in full, and pixels given as such are
+    taken as they are. An image that EXIF turns is reduced only where its sides can be divided, since a
+    remainder would come first in it.
+
+    Args:
+        path: As for `read_image`.
+        size: Height and width that the image is resized to next: neither of its sides becomes shorter. None
+            for the whole image.
+
+    Raises:
+        ImageError: As `read_image`.
+    """
     if isinstance(path, np.ndarray):
-        return _checked_pixels(path)
+        return ReducedImage(_checked_pixels(path), 1, path.shape[:2])
+    data = _read_bytes(path)
+    header = _open_header(path, data)
+    reduction, stored = 1, None
+    if size is not None and header is not None and header.format in ("JPEG", "MPO"):
+        reduction, stored = _reduction(header, size)
+    pixels = _decode(path, data, reduction)
+    if reduction > 1 and pixels.shape[:2] != _divided(stored, reduction):
+        # OpenCV has understood the header in another way than Pillow.
+        reduction, pixels = 1, _decode(path, data, 1)
+    return ReducedImage(pixels, reduction, stored if reduction > 1 else pixels.shape[:2])
+
+
+def checked_size(size: Sequence[int] | None) -> tuple[int, int] | None:
+    """Height and width as a config states them, for `read_reduced`.
+
+    Raises:
+        DetectorError: They are no two whole numbers of 1 or more.
+    """
+    if size is None:
+        return None
+    numbers = tuple(size) if isinstance(size, Sequence) else ()
+    if len(numbers) != 2 or not all(isinstance(n, int) and n > 0 for n in numbers):
+        raise DetectorError(f"size={size!r} is no size: give height and width, such as (128, 256)")
+    return numbers
+
+
+def _read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -64,14 +137,38 @@ def read_image(path: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
         raise ImageError(path, "the file is cut off: the JPEG has no end")
     if _is_cut_png(data):
         raise ImageError(path, "the file is cut off or damaged: the PNG has no end")
-    _refuse_bomb(path, data)
+    return data
+
+
+def _decode(path: str | os.PathLike[str], data: bytes, reduction: int) -> np.ndarray:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduction])
     except cv2.error as error:
         raise ImageError(path, f"cannot be decoded ({error.err})") from error
     if image is None:
         raise ImageError(path, "is not an image, or is damaged")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _reduction(header: Image.Image, size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """The greatest scale denominator that leaves a JPEG at least of that size, and its upright size."""
+    width, height = header.size
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            orientation = header.getexif().get(_ORIENTATION, 1) if "exif" in header.info else 1
+    except Exception:  # of many kinds, for EXIF that is damaged
+        return 1, (height, width)
+    stored = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    for n in (8, 4, 2):
+        enough = all(side >= least for side, least in zip(_divided(stored, n), size))
+        if enough and (orientation == 1 or not (width % n or height % n)):
+            return n, stored
+    return 1, stored
+
+
+def _divided(size: tuple[int, int], n: int) -> tuple[int, int]:
+    return -(-size[0] // n), -(-size[1] // n)
 
 
 def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
@@ -83,17 +180,20 @@ def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _refuse_bomb(path: str | os.PathLike[str], data: bytes) -> None:
-    """Refuse what a few bytes would blow up to gigabytes, by its header."""
+def _open_header(path: str | os.PathLike[str], data: bytes) -> Image.Image | None:
+    """The header as Pillow reads it, None if it cannot.
+
+    What a few bytes would blow up to gigabytes is refused.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            Image.open(io.BytesIO(data)).close()
+            return Image.open(io.BytesIO(data))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             limit = Image.MAX_IMAGE_PIXELS / 1e6
             raise ImageError(path, f"has more than {limit:.0f} million pixels") from None
         except Exception:  # of many kinds; what Pillow cannot read, OpenCV may, or says so
-            return
+            return None
 
 
 def _is_cut_off(data: bytes) -> bool:
@@ -105,7 +205,7 @@ def _is_cut_off(data: bytes) -> bool:
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == _JPEG_SCAN:
-            return data.find(_JPEG_END, position) < 0
+            return data.rfind(_JPEG_END, position) < 0  # from the end, where it mostly is
         if marker == 0xFF:
             position += 1
         else:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import mmcv
 from mmcv.transforms import BaseTransform
 from mmdet.datasets import BaseDetDataset
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.logging import print_log
 
 from detector.attributes import ATTRIBUTES, VEHICLE_STYLES, canonical_label
-from detector.images import IMAGE_SUFFIXES, ImageError, read_image
+from detector.errors import DetectorError
+from detector.images import IMAGE_SUFFIXES, ImageError, checked_size, read_image, read_reduced
 from detector.voc_xml import Annotation, AnnotationError, LabelledBox, read_annotation
 
 
@@ -23,18 +25,52 @@ class LoadVehicleImage(BaseTransform):
     """Load ``img`` as (H, W, 3) uint8 RGB, upright, by the reader that every stage uses.
 
     The model's data preprocessor needs ``bgr_to_rgb=False``.
+
+    Args:
+        size: Height and width to resize to, in place of ``Resize(scale=(width, height), keep_ratio=False)``
+            after this: a JPEG is then decoded at a half, a quarter or an eighth of its size where that leaves
+            enough, see `detector.images.read_reduced`. Boxes that are found stay in pixels of the stored
+            image; those to train on would not follow, so it is for tests and extraction alone. None, the
+            default, decodes and keeps the whole image: with a size, boxes move a little, and a part cache
+            knows by its pipeline which of the two it was made with.
+
+    Raises:
+        DetectorError: ``size`` is no size.
     """
 
+    def __init__(self, size: Sequence[int] | None = None) -> None:
+        self.size = checked_size(size)
+
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add ``img``, ``img_shape`` and ``ori_shape`` for ``img_path``.
+        """Add ``img``, ``img_shape`` and ``ori_shape`` for ``img_path``, and with a size ``scale_factor``.
 
         Raises:
             ImageError: The file cannot be read.
         """
-        image = read_image(results["img_path"])
+        image, reduction, results["ori_shape"] = read_reduced(results["img_path"], self.size)
+        if self.size is not None:
+            image, *scales = mmcv.imresize(image, self.size[::-1], return_scale=True)
+            results["scale_factor"] = tuple(scale / reduction for scale in scales)
         results["img"] = image
-        results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        results["img_shape"] = image.shape[:2]
         return results
+
+
+def reduced_pipeline(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A test pipeline in which `LoadVehicleImage` and the ``Resize`` after it are one, with reduced decoding.
+
+    Raises:
+        DetectorError: These two are not its first, or ``Resize`` keeps the ratio of the sides.
+    """
+    load, resize = [*pipeline[:2], {}, {}][:2]
+    known = {"type", "scale", "keep_ratio"}
+    kinds = (load.get("type"), resize.get("type"))
+    if kinds != ("LoadVehicleImage", "Resize") or resize.get("keep_ratio") or set(resize) - known:
+        raise DetectorError(
+            "to decode at a reduced scale, the test pipeline has to begin with LoadVehicleImage and "
+            "Resize(scale=..., keep_ratio=False)"
+        )
+    return [{**load, "size": tuple(resize["scale"][::-1])}, *pipeline[2:]]
 
 
 @DATASETS.register_module()

@@ -11,6 +11,7 @@ import torch
 from mmengine.dataset import Compose
 
 import pgan.datasets  # noqa: F401  (registers the transforms)
+from detector.errors import DetectorError
 from pgan.datasets.errors import DatasetError
 from pgan.registry import TRANSFORMS
 
@@ -96,6 +97,37 @@ def test_packs_rgb_and_the_sample_fields(record: dict, tmp_path: Path) -> None:
     assert (sample.img_path, sample.vehicle_id, sample.camera_id) == ("a.png", 3, 1)
     assert type(image) is torch.Tensor
     assert type(sample.part_boxes) is np.ndarray
+
+
+@pytest.mark.parametrize("shape", [(96, 160), (97, 158)])
+def test_boxes_follow_an_image_that_was_decoded_at_a_reduced_scale(
+    record: dict, tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    image = np.zeros((*shape, 3), np.uint8)
+    image[16:48, 40:72] = 255
+    record["image_file"] = str(tmp_path / "a.jpg")
+    cv2.imwrite(record["image_file"], image)
+    record["part_boxes"] = np.array(
+        [(40, 16, 72, 48), (0, 0, *shape[::-1]), (0, 0, 0, 0)], np.float32
+    )
+    resize = {"type": "torchvision/Resize", "size": (24, 39), "antialias": True}
+    load = {"type": "LoadReIDImage", "size": (24, 39)}
+    steps = [load, resize, {"type": "ToFloat"}, {"type": "PackReID"}]
+    packed = Compose([TRANSFORMS.build(step) for step in steps])(dict(record))
+    boxes = packed["data_samples"].part_boxes
+    assert packed["inputs"].shape == (3, 24, 39)
+    # The mean of four pixels is whiter than grey only in cells of the box.
+    np.testing.assert_allclose(boxes[0], white_extent(packed["inputs"]), atol=0.6)
+    # The rest of the last row and column is what libjpeg has rounded up.
+    ends = [24 * (shape[0] / 4) / np.ceil(shape[0] / 4), 39 * (shape[1] / 4) / 40]
+    np.testing.assert_allclose(boxes[1], [0, 0, *ends[::-1]], rtol=1e-5)
+    assert boxes[2].tolist() == [0, 0, 0, 0]
+    assert boxes.dtype == np.float32
+
+
+def test_a_size_that_is_none_is_refused() -> None:
+    with pytest.raises(DetectorError, match="height and width"):
+        TRANSFORMS.build({"type": "LoadReIDImage", "size": 224})
 
 
 # --- masks without boxes ---------------------------------------------------------------------
