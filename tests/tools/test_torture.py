@@ -1,0 +1,41 @@
+"""The torture's command line: a table, and status 1 if anything was lost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from pgan.files import drafts
+from pgan.tools import torture as tool
+from pgan.torture import Work
+
+
+def run(
+    work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
+    monkeypatch.setattr(tool, "WORKS", {"small": lambda data_root: work})
+    arguments = ["torture.py", "small", "--kills", "0", "--work-dir", str(folder)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    status = tool.main()
+    return status, *capsys.readouterr()
+
+
+def contents(place: Path) -> dict[str, str]:
+    return {"file": (place / "file").read_text()}
+
+
+def test_a_table_of_what_was_done(tmp_path: Path, monkeypatch, capsys) -> None:
+    work = Work(lambda place: (place / "file").write_text("the same"), drafts, contents)
+    status, printed, errors = run(work, tmp_path, monkeypatch, capsys)
+    assert (status, errors) == (0, "")
+    assert "seed 0; undisturbed, small took" in printed
+    assert "| temporary files left at the end" in printed
+
+
+def test_what_was_lost_is_named_and_the_status_says_so(tmp_path: Path, monkeypatch, capsys) -> None:
+    work = Work(lambda place: (place / "file").write_text(place.name), drafts, contents)
+    status, _, errors = run(work, tmp_path, monkeypatch, capsys)
+    assert status == 1
+    assert "error: tortured_1: file" in errors
