@@ -8,6 +8,8 @@ confident boxes whatever their label.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from detector.errors import DetectorError
-from detector.top_d import select_candidates, top_survivors
+from detector.top_d import first_candidates, select_candidates, top_survivors
 
 
 @MODELS.register_module()
@@ -35,6 +37,7 @@ class PartSSDHead(SSDHead):
         super().__init__(*args, **kwargs)
         # SSDHead never sets it, and mmdet 3.3 reads it when predicting (mmdetection #11063).
         self.loss_cls = None
+        self._priors: tuple[Any, Tensor] | None = None  # of the last sizes, which rarely change
         if self.test_cfg:
             _check_test_cfg(self.test_cfg)
 
@@ -69,53 +72,117 @@ class PartSSDHead(SSDHead):
                 cls_scores, bbox_preds, batch_img_metas, cfg, rescale, with_nms
             )
         _check_test_cfg(cfg)
-        logits = [_flat(level, self.cls_out_channels) for level in cls_scores]
-        # Boxes and scores are worth full precision, whatever the network ran in.
-        scores = [level.softmax(-1)[..., :-1].flatten(1) for level in logits]
-        deltas = torch.cat([_flat(level, 4) for level in bbox_preds], 1)
-        found, index, valid = select_candidates(scores, cfg.get("score_thr", 0), cfg["nms_pre"])
-        place, labels = index // self.num_classes, index % self.num_classes
-        boxes = self._decode(cls_scores, deltas, place, batch_img_metas, rescale)
-        if (smallest := cfg.get("min_bbox_size", -1)) >= 0:
-            valid = valid & (boxes[..., 2:] - boxes[..., :2] > smallest).all(-1)
+        maps = self._join(cls_scores, bbox_preds, batch_img_metas, rescale)
+        found: list[InstanceData | None] = [None] * len(batch_img_metas)
+        for way in (partial(self._first, factor=4), partial(self._first, factor=32), self._all):
+            left = [i for i, answer in enumerate(found) if answer is None]
+            if left:
+                part = maps if len(left) == len(found) else maps.of(left)
+                for i, answer in zip(left, way(part, cfg)):
+                    found[i] = answer
+        return found
+
+    def _first(self, maps: _Maps, cfg: Any, factor: int) -> list[InstanceData | None]:
+        """Boxes from the first candidates alone; None for an image of which they do not tell the boxes."""
+        threshold, number = cfg.get("score_thr", 0), cfg["max_per_img"]
+        places = factor * number
+        scores, index, complete = first_candidates(maps.scores, threshold, places)
+        # No level may have more than these; among so few none has.
+        few = min(2 * places, cfg["nms_pre"])
+        complete = complete & (scores >= 0).sum(1).le(few)
+        scores, index = scores[:, :few], index[:, :few]
+        boxes = self._decode(maps, index // self.num_classes)
+        valid = (scores >= 0) & _large(boxes, cfg)
+        largest, known = self._largest_coordinate(maps, cfg)
+        answers: list[InstanceData | None] = []
+        for i, (whole, bounded) in enumerate(zip(complete.tolist(), known.tolist())):
+            answer = None
+            if whole or bounded:
+                kept = boxes[i][valid[i]], scores[i][valid[i]], index[i][valid[i]]
+                answer = self._survivors(*kept, cfg, None if whole else largest[i])
+            answers.append(answer if whole or (answer and len(answer) == number) else None)
+        return answers
+
+    def _largest_coordinate(self, maps: _Maps, cfg: Any) -> tuple[Tensor, Tensor]:
+        """The largest coordinate of all candidates (B,), and whether it is sure (B,) bool.
+
+        The shift between classes depends on it, and by its rounding what overlaps too much. It is the
+        image's longer side as soon as one candidate touches its end. Coarse levels, which are small, are
+        asked first.
+        """
+        largest = (maps.limits if maps.factors is None else maps.limits * maps.factors).amax((1, 2))
+        known = torch.zeros_like(largest, dtype=torch.bool)
+        end = maps.scores.shape[1]
+        for count in reversed(maps.counts if self.bbox_coder.clip_border else []):
+            scores = maps.scores[:, end - count : end]
+            end -= count
+            place = torch.arange(end, end + count, device=scores.device)
+            boxes = self._decode(maps, place.expand(len(scores), -1))
+            touching = (boxes[..., 2:] == largest[:, None, None]).any(-1) & _large(boxes, cfg)
+            best = torch.where(touching, scores.amax(-1), -1.0).amax(1)
+            ahead = (scores >= best[:, None, None]).sum((1, 2))
+            known |= (best > cfg.get("score_thr", 0)) & (ahead <= cfg["nms_pre"])
+            if known.all():
+                break
+        return largest, known
+
+    def _all(self, maps: _Maps, cfg: Any) -> list[InstanceData]:
+        """Boxes from all candidates there are."""
+        levels = [level.flatten(1) for level in maps.scores.split(maps.counts, 1)]
+        scores, index, valid = select_candidates(levels, cfg.get("score_thr", 0), cfg["nms_pre"])
+        boxes = self._decode(maps, index // self.num_classes)
+        valid = valid & _large(boxes, cfg)
         return [
-            self._survivors(boxes[i][valid[i]], found[i][valid[i]], labels[i][valid[i]], cfg)
-            for i in range(len(batch_img_metas))
+            self._survivors(boxes[i][valid[i]], scores[i][valid[i]], index[i][valid[i]], cfg)
+            for i in range(len(boxes))
         ]
 
-    def _decode(
+    def _join(
         self,
-        levels: list[Tensor],
-        deltas: Tensor,
-        place: Tensor,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
         metas: Sequence[dict[str, Any]],
         rescale: bool,
-    ) -> Tensor:
-        """Boxes (B, M, 4) at the given places (B, M), clipped to their images."""
-        priors = torch.cat(
-            self.prior_generator.grid_priors(
-                [level.shape[-2:] for level in levels], dtype=deltas.dtype, device=deltas.device
-            )
-        )
-        picked = deltas.gather(1, place[..., None].expand(-1, -1, 4))
-        decoded = self.bbox_coder.decode(priors[place.flatten()], picked.flatten(0, 1))
-        boxes = decoded.view(*place.shape, 4)
-        limits = boxes.new_tensor([[*meta["img_shape"][1::-1]] * 2 for meta in metas])[:, None]
-        if self.bbox_coder.clip_border:
-            boxes = torch.minimum(boxes.clamp(min=0), limits)
+    ) -> _Maps:
+        # Boxes and scores are worth full precision, whatever the network ran in.
+        levels = [_flat(level, self.cls_out_channels) for level in cls_scores]
+        scores = torch.cat(levels, 1).softmax(-1)[..., :-1]
+        deltas = torch.cat([_flat(level, 4) for level in bbox_preds], 1)
+        sizes = tuple(tuple(level.shape[-2:]) for level in cls_scores)
+        if self._priors is None or self._priors[0] != (sizes, deltas.device):
+            self._priors = (sizes, deltas.device), self._grid_priors(sizes, deltas)
+        factors = None
         if rescale:
             factors = [[1 / factor for factor in meta["scale_factor"]] * 2 for meta in metas]
-            boxes = boxes * boxes.new_tensor(factors)[:, None]
-        return boxes
+            factors = deltas.new_tensor(factors)[:, None]
+        limits = deltas.new_tensor([[*meta["img_shape"][1::-1]] * 2 for meta in metas])[:, None]
+        counts = [level.shape[1] for level in levels]
+        return _Maps(scores, deltas, self._priors[1], counts, limits, factors)
+
+    def _decode(self, maps: _Maps, place: Tensor) -> Tensor:
+        """Boxes (B, M, 4) at the given places (B, M), clipped to their images."""
+        deltas = maps.deltas.gather(1, place[..., None].expand(-1, -1, 4))
+        boxes = self._boxes(maps.priors[place], deltas, maps.limits)
+        return boxes if maps.factors is None else boxes * maps.factors
+
+    def _boxes(self, priors: Tensor, deltas: Tensor, limits: Tensor) -> Tensor:
+        """Boxes (B, M, 4) in pixels of the network's input, clipped to it."""
+        boxes = self.bbox_coder.decode(priors.flatten(0, 1), deltas.flatten(0, 1)).view_as(deltas)
+        return torch.minimum(boxes.clamp(min=0), limits) if self.bbox_coder.clip_border else boxes
+
+    def _grid_priors(self, levels: Sequence[Sequence[int]], like: Tensor) -> Tensor:
+        priors = self.prior_generator.grid_priors(levels, dtype=like.dtype, device=like.device)
+        return torch.cat(priors)
 
     def decode_all(
         self, levels: list[Tensor], bbox_preds: list[Tensor], image_size: Sequence[int]
     ) -> Tensor:
         """Boxes (B, N, 4) of all N priors in pixels of the network's input, clipped to it."""
         deltas = torch.cat([_flat(level, 4) for level in bbox_preds], 1)
-        place = torch.arange(deltas.shape[1], device=deltas.device).expand(deltas.shape[0], -1)
-        meta = {"img_shape": tuple(int(length) for length in image_size)}
-        return self._decode(levels, deltas, place, [meta], False)
+        priors = self._grid_priors([level.shape[-2:] for level in levels], deltas)
+        height, width = (int(length) for length in image_size)
+        limits = deltas.new_tensor([width, height] * 2)
+        return self._boxes(priors.expand_as(deltas), deltas, limits)
 
     def candidate_scores(self, levels: list[Tensor]) -> Tensor:
         """Scores (B, N, classes) of all priors, 0 for what is no candidate of its level."""
@@ -127,9 +194,17 @@ class PartSSDHead(SSDHead):
             kept.append(candidates.view_as(scores))
         return torch.cat(kept, 1)
 
-    def _survivors(self, boxes: Tensor, scores: Tensor, labels: Tensor, cfg: Any) -> InstanceData:
+    def _survivors(
+        self,
+        boxes: Tensor,
+        scores: Tensor,
+        index: Tensor,
+        cfg: Any,
+        largest: Tensor | None = None,
+    ) -> InstanceData:
+        labels = index % self.num_classes
         threshold, number = cfg["nms"]["iou_threshold"], cfg["max_per_img"]
-        kept = top_survivors(boxes, labels, threshold, number)
+        kept = top_survivors(boxes, labels, threshold, number, largest)
         return InstanceData(bboxes=boxes[kept], scores=scores[kept], labels=labels[kept])
 
     def predict_image_by_image(
@@ -154,6 +229,45 @@ class PartSSDHead(SSDHead):
             rescale,
             with_nms,
         )
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """What the network says of a batch, the N places of all levels joined.
+
+    Attributes:
+        scores: (B, N, classes) float32.
+        deltas: (B, N, 4) float32.
+        priors: (N, 4) float32.
+        counts: Places of each level.
+        limits: (B, 1, 4) float32, width, height, width, height of the network's input.
+        factors: (B, 1, 4) float32 from there to the stored image, or None to stay.
+    """
+
+    scores: Tensor
+    deltas: Tensor
+    priors: Tensor
+    counts: list[int]
+    limits: Tensor
+    factors: Tensor | None
+
+    def of(self, images: list[int]) -> _Maps:
+        """Those of some images."""
+        factors = None if self.factors is None else self.factors[images]
+        return _Maps(
+            self.scores[images],
+            self.deltas[images],
+            self.priors,
+            self.counts,
+            self.limits[images],
+            factors,
+        )
+
+
+def _large(boxes: Tensor, cfg: Any) -> Tensor:
+    """Whether boxes (..., 4) have the least size that the settings ask for, (...) bool."""
+    smallest = cfg.get("min_bbox_size", -1)
+    return (boxes[..., 2:] - boxes[..., :2] > (smallest if smallest >= 0 else -torch.inf)).all(-1)
 
 
 def _flat(level: Tensor, channels: int) -> Tensor:

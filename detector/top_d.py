@@ -4,6 +4,8 @@ Per-class greedy non-maximum suppression keeps a box or not by the more confiden
 best survivors are found among the most confident candidates: if the first k of them leave D survivors,
 the others cannot matter; if not, take more. Candidates are in one stated order: descending score, ties
 by ascending index (level, then place, then class), which is the order of a stable sort.
+
+`first_candidates` are cheap and nearly always enough; `select_candidates` are all there are.
 """
 
 from __future__ import annotations
@@ -62,7 +64,42 @@ def select_candidates(
     return joined_scores.gather(1, order), index.gather(1, order), ordered >= 0
 
 
-def top_survivors(boxes: Tensor, labels: Tensor, iou_threshold: float, number: int) -> Tensor:
+def first_candidates(
+    scores: Tensor, threshold: float, places: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The candidates at the head of the order, of all levels together.
+
+    They are sought at the places whose best class scores highest, and end above the best of all other places:
+    so none is missing among them, and equal scores are never parted. There may be none.
+
+    Args:
+        scores: (B, N, C) float32 of all places of all levels.
+        threshold: Scores that are not above it are no candidates.
+        places: Places looked at in each image.
+
+    Returns:
+        scores (B, M) float32 in order, -1 behind the last candidate; index (B, M) int64 into the N * C; and
+        complete (B,) bool, whether these are all candidates of the image.
+    """
+    number, classes = scores.shape[1:]
+    best, place = scores.amax(-1).topk(min(places + 1, number))
+    # A NaN here is above and below nothing: no candidate is sure.
+    bound = best[:, -1:] if number > places else torch.full_like(best[:, -1:], threshold)
+    complete = bound[:, 0] <= threshold
+    place = place[:, :places].sort(1).values
+    picked = scores.gather(1, place[..., None].expand(-1, -1, classes)).flatten(1)
+    picked = torch.where(picked > bound.clamp(min=threshold), picked, -1.0)
+    ordered, order = picked.sort(dim=1, descending=True, stable=True)
+    return ordered, place.gather(1, order // classes) * classes + order % classes, complete
+
+
+def top_survivors(
+    boxes: Tensor,
+    labels: Tensor,
+    iou_threshold: float,
+    number: int,
+    largest: Tensor | None = None,
+) -> Tensor:
     """The first survivors of per-class non-maximum suppression.
 
     Args:
@@ -70,6 +107,7 @@ def top_survivors(boxes: Tensor, labels: Tensor, iou_threshold: float, number: i
         labels: (M,) int64.
         iou_threshold: Of two boxes of a class that overlap more, the later goes.
         number: D.
+        largest: The largest coordinate of all candidates, where ``boxes`` are the first of them.
 
     Returns:
         (at most D,) int64 indices, ascending.
@@ -77,7 +115,8 @@ def top_survivors(boxes: Tensor, labels: Tensor, iou_threshold: float, number: i
     if not len(boxes):
         return labels
     # Classes are moved apart as mmcv does it, for the same rounding.
-    apart = boxes + (labels.to(boxes) * (boxes.max() + 1))[:, None]
+    largest = boxes.max() if largest is None else largest
+    apart = boxes + (labels.to(boxes) * (largest + 1))[:, None]
     # mmcv compares in float32, torchvision with a double.
     threshold = float(np.float32(iou_threshold))
     ranks = torch.arange(len(boxes), 0, -1, device=boxes.device, dtype=boxes.dtype)

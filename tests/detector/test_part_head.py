@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from torchvision.ops import nms
 
 from detector.errors import DetectorError
 from detector.part_head import PartSSDHead
-from detector.top_d import order_keys, select_candidates, top_survivors
+from detector.top_d import first_candidates, order_keys, select_candidates, top_survivors
 from detector.top_d_benchmark import random_outputs, ssd300_head, top_d_benchmark
 from tests.detector.parts_samples import paint
 
@@ -102,6 +103,70 @@ def test_other_settings_are_followed_too(change: dict) -> None:
     ours = head.predict_by_feat(logits, deltas, batch_img_metas=metas, cfg=cfg, rescale=True)
     theirs = head.predict_image_by_image(logits, deltas, metas, cfg, rescale=True)
     assert_equal_boxes(ours, theirs)
+
+
+@pytest.fixture
+def exhausted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of each batch, how many images took all their candidates."""
+    seen: list[int] = []
+    of_all = PartSSDHead._all
+
+    def count(self: PartSSDHead, maps: Any, cfg: ConfigDict) -> list[InstanceData]:
+        seen.append(len(maps.scores))
+        return of_all(self, maps, cfg)
+
+    monkeypatch.setattr(PartSSDHead, "_all", count)
+    return seen
+
+
+def test_few_candidates_tell_the_boxes_of_an_ordinary_image(exhausted: list[int]) -> None:
+    head = ssd300_head()
+    logits, deltas, metas = random_outputs(4)
+    assert_equal_boxes(
+        head.predict_by_feat(logits, deltas, batch_img_metas=metas, rescale=True),
+        head.predict_image_by_image(logits, deltas, metas, rescale=True),
+    )
+    cfg = ConfigDict(head.test_cfg, score_thr=0.97)
+    found = head.predict_by_feat(logits, deltas, batch_img_metas=metas, cfg=cfg)
+    assert 0 < len(found[0]) < 16
+    assert_equal_boxes(found, head.predict_image_by_image(logits, deltas, metas, cfg))
+    assert not exhausted
+
+
+@pytest.mark.usefixtures("stable_mmdet")
+def test_images_of_which_few_candidates_do_not_tell_take_all(exhausted: list[int]) -> None:
+    """Equal scores, one crowd that suppresses itself, no box at the border, not a number, little asked."""
+    head = ssd300_head()
+    logits, deltas, metas = random_outputs(5, seed=3)
+    for level, change in zip(logits, deltas):
+        level[0] = 0
+        level[1] -= 5 * (torch.arange(len(level[1])) % 17 != 2)[:, None, None]
+        change[1] = 0
+        level[3, 5] = float("nan")
+    metas[2] |= {"img_shape": (3000, 3000)}
+    for settings in ({}, {"nms_pre": 7}, {"score_thr": 0.97}, {"min_bbox_size": 100}):
+        cfg = ConfigDict(head.test_cfg, **settings)
+        exhausted.clear()
+        ours = head.predict_by_feat(logits, deltas, batch_img_metas=metas, cfg=cfg, rescale=True)
+        assert_equal_boxes(ours, head.predict_image_by_image(logits, deltas, metas, cfg, True))
+        assert settings or 0 < sum(exhausted) < 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_first_candidates_are_the_head_of_all(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randint(0, 40, (3, 90, 4), generator=generator) / 40
+    all_scores, all_index, valid = select_candidates([scores.flatten(1)], 0.1, 1000)
+    for places in (1, 10, 89, 90, 200):
+        first, index, complete = first_candidates(scores, 0.1, places)
+        for image in range(3):
+            number = int((first[image] >= 0).sum())
+            assert torch.equal(first[image][:number], all_scores[image][:number])
+            assert torch.equal(index[image][:number], all_index[image][:number])
+            assert (first[image][number:] < 0).all()
+            assert not complete[image] or number == valid[image].sum()
+        assert complete.all() or places < 90
+    assert number == valid[2].sum()
 
 
 def test_nothing_is_lost_when_few_boxes_suppress_all_others() -> None:
