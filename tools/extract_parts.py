@@ -24,22 +24,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import ConfigDict, DictAction
-from mmengine.registry import init_default_scope
+from mmengine.config import DictAction
 
-from detector.drawing import draw_sheet
 from detector.errors import DetectorError
-from detector.extractor import Extraction, extract, load_detector
 from detector.images import list_images
 from detector.share import Share
-from pgan.apis import load_config
-from pgan.datasets import ReIDDataset
-from pgan.registry import DATASETS
 from pgan.tools.cli import report_errors
+
+if TYPE_CHECKING:
+    from detector.extractor import Extraction
 
 
 def parse_args() -> argparse.Namespace:
@@ -64,44 +60,10 @@ def parse_args() -> argparse.Namespace:
     add("--shard", metavar="I/N", help="do the I-th of N shares of the images, I from 1")
     add("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
     add("--amp", action=argparse.BooleanOptionalAction, help="half precision (on a GPU: yes)")
+    add("--reduced", action="store_true", help="decode large JPEGs at a part of their size")
     add("--draw", type=int, default=0, metavar="N", help="write a picture of N images' parts")
     add("--cfg-options", nargs="+", action=DictAction, help="override keys of the detector config")
     return parser.parse_args()
-
-
-def images_of_config(path: str, data_root: str | None) -> tuple[str, list[str]]:
-    """The data root and the images of a re-identification config, of training and test.
-
-    Raises:
-        DetectorError: It is no re-identification config, or its data sets have different roots.
-    """
-    cfg = load_config(path, {"data_root": data_root} if data_root else None)
-    if cfg.get("default_scope") != "pgan":
-        raise DetectorError(f"{path} is not a re-identification config: see configs/pgan")
-    init_default_scope("pgan")
-    roots, images = {}, {}
-    for name in ("train_dataloader", "test_dataloader"):
-        if name not in cfg:
-            raise DetectorError(f"{path} has no {name}: it names no images")
-        for dataset in _lists(cfg[name].dataset):
-            roots[dataset.data_root] = name
-            images |= dict.fromkeys(dataset.image_paths())
-    if len(roots) > 1:
-        raise DetectorError(f"{path}: its data sets have different roots, {' and '.join(roots)}")
-    return next(iter(roots)), list(images)
-
-
-def _lists(settings: ConfigDict) -> Iterator[ReIDDataset]:
-    """The data set of these settings, and after it its test lists of other sizes that are on disk."""
-    settings = ConfigDict(settings, part_cache=None, num_parts=0, pipeline=[])
-    dataset = DATASETS.build(settings)
-    yield dataset
-    sizes = dataset.TEST_SIZES if settings.get("split") == "test" else ()
-    for size in sizes:
-        other = DATASETS.build(ConfigDict(settings, test_size=size, lazy_init=True))
-        if size != dataset.test_size and all(other.list_file(r).is_file() for r in other.roles()):
-            other.full_init()
-            yield other
 
 
 def report(done: Extraction, args: argparse.Namespace) -> None:
@@ -137,13 +99,26 @@ def report(done: Extraction, args: argparse.Namespace) -> None:
 def main() -> int:
     """Extract the parts."""
     args = parse_args()
+    # Only now, since they take seconds: --help and a mistyped option are answered without them.
+    import torch
+
+    from detector.drawing import draw_sheet
+    from detector.extractor import extract, load_detector
+    from detector.vehicle_parts import reduced_pipeline
+    from pgan.apis import load_config
+    from pgan.datasets.listing import images_of_config
+
     config = load_config(args.config, args.cfg_options)
     if "data_preprocessor" not in config.model or "test_dataloader" not in config:
         raise DetectorError(f"{args.config} is not a detector config: see configs/detector")
+    if args.reduced:
+        dataset = config.test_dataloader.dataset
+        dataset.pipeline = reduced_pipeline(dataset.pipeline)
     if args.images:
         root, images = args.images, list_images(args.images)
     else:
-        root, images = images_of_config(args.dataset, args.data_root)
+        options = {"data_root": args.data_root} if args.data_root else None
+        root, images = images_of_config(load_config(args.dataset, options))
     share = Share.parse(args.shard) if args.shard else Share.of_launcher()
     device = args.device
     if share and not device and torch.cuda.is_available():

@@ -57,3 +57,10 @@ def test_a_missing_config_is_one_sentence(tool: str) -> None:
     assert (
         done.stderr == "error: nowhere.py: no such config file: see configs/ for those there are\n"
     )
+
+
+@pytest.mark.parametrize("tool", ["extract_parts"])
+def test_a_tool_that_is_asked_for_help_loads_no_network(tool: str) -> None:
+    code = f"import sys, pgan.tools.{tool}; print({{'torch', 'mmdet', 'matplotlib'}} & {{*sys.modules}})"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "set()"
