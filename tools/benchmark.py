@@ -22,6 +22,7 @@ from detector.cache_benchmark import cache_benchmark
 from detector.extraction_benchmark import extraction_benchmark
 from detector.top_d_benchmark import top_d_benchmark
 from pgan.datasets.benchmark import reading_benchmark
+from pgan.datasets.loader_benchmark import loader_benchmark
 from pgan.evaluation.benchmark import (
     ranking_benchmark,
     scaling_benchmark,
@@ -36,6 +37,10 @@ from pgan.tools.cli import report_errors
 
 # Name → what is compared, and the function that measures it.
 BENCHMARKS: dict[str, tuple[str, Callable[..., dict[str, float]]]] = {
+    "loader": (
+        "a training's loader of one process against its model, in images a second, JPEGs whole and reduced",
+        loader_benchmark,
+    ),
     "part_attention": ("forward and backward against the literal Eq. 2, float32", part_attention),
     "pgan_over_baseline": ("inference with ResNet-50 at 224 x 224", pgan_over_baseline),
     "ranking": (

@@ -36,6 +36,7 @@ def test_the_promised_comparisons_are_there() -> None:
     promised = {
         "cache",
         "extraction",
+        "loader",
         "part_attention",
         "pgan_over_baseline",
         "ranking",
