@@ -23,27 +23,25 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
-from pgan.apis import load_reid_config
 from pgan.files import write_json
 from pgan.gallery.adding import add, remove
-from pgan.gallery.calibration import features_of_config, features_of_file
-from pgan.gallery.embedding import Embedder
 from pgan.gallery.errors import GalleryError
-from pgan.gallery.images import ROLES, image_files, labelled_images
 from pgan.gallery.info import describe, describe_index, describe_threshold, short_path, threshold_of
 from pgan.gallery.part_source import PartSource, caches_of_configs
-from pgan.gallery.queries import gallery_model, make_queries
-from pgan.gallery.results import as_json, as_text, results, write_page
 from pgan.gallery.search import Filters, Searcher, build
 from pgan.gallery.store import Gallery
-from pgan.gallery.threshold import calibrate
 from pgan.gallery.times import Time
 from pgan.tools.cli import report_errors
+
+# The commands that look at images import what they need themselves: it takes torch along, and seconds, that
+# `info`, `remove`, `index` and --help do without.
+if TYPE_CHECKING:
+    from pgan.gallery.embedding import Embedder
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,7 +59,8 @@ def parse_args() -> argparse.Namespace:
 
     arg = command("add", run_add, "add images")
     arg("sources", nargs="+", metavar="SOURCE", help="images, folders, or a data set's CONFIG.py")
-    arg("--roles", nargs="+", choices=ROLES, default=["gallery"], help="which of a data set")
+    roles = ("gallery", "query", "train")
+    arg("--roles", nargs="+", choices=roles, default=["gallery"], help="which of a data set")
     arg("--prefix", default="", help="put before a data set's vehicle and camera ids")
     arg("--vehicle", default="", metavar="ID", help="the vehicle on the images, if known")
     arg("--camera", default="", metavar="ID", help="the camera of the images, if known")
@@ -130,6 +129,10 @@ def _time(text: str) -> Time:
 
 def run_add(args: argparse.Namespace) -> int:
     """Add images, and say what became of them."""
+    from pgan.gallery.embedding import Embedder
+    from pgan.gallery.images import labelled_images
+    from pgan.gallery.queries import gallery_model
+
     images, configs = labelled_images(
         args.sources, args.vehicle, args.camera, args.roles, args.prefix, args.cfg_options
     )
@@ -148,6 +151,10 @@ def run_add(args: argparse.Namespace) -> int:
 
 def run_search(args: argparse.Namespace) -> int:
     """Search, print, and write what was asked for."""
+    from pgan.gallery.images import image_files
+    from pgan.gallery.queries import gallery_model, make_queries
+    from pgan.gallery.results import as_json, as_text, results, write_page
+
     gallery = Gallery.open(args.gallery)
     searcher = Searcher(gallery)
     named = args.model and gallery_model(gallery, args.model, args.detector, args.device)
@@ -202,6 +209,15 @@ def run_index(args: argparse.Namespace) -> int:
 
 def run_calibrate(args: argparse.Namespace) -> int:
     """Find the distance up to which two images are taken for one vehicle, and draw the curve."""
+    from pgan.apis import load_reid_config
+    from pgan.gallery.calibration import (
+        calibrate,
+        features_of_config,
+        features_of_file,
+        write_threshold,
+    )
+    from pgan.gallery.queries import gallery_model
+
     gallery = Gallery.open(args.gallery)
     if args.split.endswith(".npz"):
         features = features_of_file(gallery, args.split)
@@ -211,7 +227,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
         parts = _parts(args, embedder, gallery, [config])
         features = features_of_config(embedder, config, parts, progress=True)
     threshold = calibrate(features, args.false_match_rate)
-    written = threshold.write(gallery.path)
+    written = write_threshold(threshold, gallery.path)
     print(f"{threshold.describe()}\nwritten: {', '.join(map(str, written))}")
     return 0
 
@@ -247,7 +263,8 @@ def _tell_failed(failed: dict[str, str]) -> int:
 def main() -> int:
     """Run the command."""
     args = parse_args()
-    MMLogger.get_current_instance().setLevel("WARNING")
+    if "model" in args:  # only a model logs
+        MMLogger.get_current_instance().setLevel("WARNING")
     return args.run(args)
 
 

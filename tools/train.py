@@ -9,8 +9,6 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from pgan.apis import build_runner, load_config
-from pgan.engine import training_alone
 from pgan.tools.cli import report_errors
 
 
@@ -36,6 +34,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Train as the config says."""
     args = parse_args()
+    # Only now, since they take seconds: --help and a mistyped option are answered without them.
+    from pgan.apis import build_runner, load_config
+    from pgan.engine import training_alone
+
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"

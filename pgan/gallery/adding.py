@@ -7,17 +7,20 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detector.cache import decode_name, encode_name, record_dtype
-from pgan.datasets.records import Annotation
 from pgan.gallery.draft import SHARD_ROWS, Draft, changing
-from pgan.gallery.embedding import Embedded, Embedder
 from pgan.gallery.errors import GalleryError
-from pgan.gallery.part_source import PartSource
 from pgan.gallery.store import Gallery, Rows
 from pgan.gallery.times import Time
+
+if TYPE_CHECKING:  # they take torch along, which removing does not need
+    from pgan.datasets.records import Annotation
+    from pgan.gallery.embedding import Embedded, Embedder
+    from pgan.gallery.part_source import PartSource
 
 
 @dataclass

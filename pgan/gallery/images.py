@@ -17,8 +17,6 @@ from pgan.datasets.records import Annotation
 from pgan.gallery.errors import GalleryError
 from pgan.registry import DATASETS
 
-ROLES = ("gallery", "query", "train")
-
 
 def image_files(paths: Sequence[str]) -> list[str]:
     """Absolute paths of image files and of all images in folders, each once.
@@ -52,7 +50,8 @@ def labelled_images(
         sources: Image files, folders, and re-identification configs, ``*.py``, whose data sets are meant.
         vehicle: On all image files and folders, if known.
         camera: Likewise.
-        roles: Of :data:`ROLES`, of the data sets; images that the protocol itself divides count as gallery.
+        roles: ``gallery``, ``query``, ``train``, of the data sets; images that the protocol itself divides
+            count as gallery.
         prefix: Put before the data sets' vehicle and camera ids, so that several are kept apart.
         options: Keys of the configs to override.
 

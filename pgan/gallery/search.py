@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from pgan.evaluation import KReciprocal, Refinement
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.index import Index, SearchIndexError, build_index, load_index
 from pgan.gallery.sealed import write_sealed
@@ -222,6 +221,8 @@ class Searcher:
         first, rest = hits[:count], hits[count:]
         if len(first) < 2:
             return hits
+        from pgan.evaluation import KReciprocal, Refinement  # take torch along, for this alone
+
         near = self.gallery.features(np.array([hit.row for hit in first]))
         setting = Refinement(rerank=True)
         encoded = KReciprocal(

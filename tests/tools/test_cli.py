@@ -59,8 +59,8 @@ def test_a_missing_config_is_one_sentence(tool: str) -> None:
     )
 
 
-@pytest.mark.parametrize("tool", ["extract_parts"])
-def test_a_tool_that_is_asked_for_help_loads_no_network(tool: str) -> None:
+@pytest.mark.parametrize("tool", ["extract_parts", "gallery", "part_cache", "train"])
+def test_a_tool_loads_no_network_before_it_needs_one(tool: str) -> None:
     code = f"import sys, pgan.tools.{tool}; print({{'torch', 'mmdet', 'matplotlib'}} & {{*sys.modules}})"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"

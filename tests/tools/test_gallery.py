@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -318,3 +319,12 @@ def test_a_model_that_is_gone_is_asked_for(place, gallery, call, tmp_path) -> No
     assert status == 1
     assert "gone.pth, are not there any more: say where they are with --model" in errors[-1]
     assert call("search", gallery, query, "--model", *place.pgan)[0] == 0
+
+
+def test_saying_what_is_there_and_removing_load_no_network(place, gallery) -> None:
+    code = "import sys; from pgan.tools.gallery import main; main(); print('torch' in sys.modules)"
+    for words in (["info", gallery], ["remove", gallery, image(place, 0)]):
+        command = [sys.executable, "-c", code, *map(str, words)]
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert told.stdout.splitlines()[-1] == "False"
+    assert len(Gallery.open(gallery)) == len(place.lists["test"]) - 1

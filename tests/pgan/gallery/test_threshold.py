@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pgan.evaluation import FeatureSet, RankingError
-from pgan.gallery.threshold import Threshold, ThresholdError, calibrate, plot
+from pgan.gallery.calibration import calibrate, plot, write_threshold
+from pgan.gallery.threshold import Threshold, ThresholdError
 
 VEHICLES, IMAGES, CAMERAS = 30, 6, 4
 
@@ -131,7 +132,7 @@ def test_no_query_with_a_match_is_refused() -> None:
 
 def test_what_is_written_is_what_is_loaded_and_drawn(tmp_path: Path) -> None:
     threshold = calibrate(validation_set(), 0.01)
-    paths = threshold.write(tmp_path / "new")
+    paths = write_threshold(threshold, tmp_path / "new")
     assert [path.name for path in paths] == ["threshold.json", "threshold.png", "threshold.svg"]
     assert Threshold.load(paths[0]) == threshold
     picture = cv2.imread(str(paths[1]))
