@@ -1,11 +1,4 @@
 # Swin-T, whole, 7x7 cells. out='5' stops before its last stage: 384 channels of 14x14 cells, finer masks.
-_base_ = [
-    '../../_base_/models/pgan_r50.py',
-    '../../_base_/datasets/veri776_224x224.py',
-    '../../_base_/schedules/adamw_120e.py',
-    '../../_base_/default_runtime.py',
-]
+_base_ = './pgan_convnext-t_1xb64-120e_veri776-224x224.py'
 
-part_cache = 'data/VeRi_parts'  # written by tools/extract_parts.py
-num_parts = 8
 model = dict(backbone=dict(name='swin_t', last_stride=2))
