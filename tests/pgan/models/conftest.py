@@ -68,3 +68,24 @@ def batch() -> Callable[..., tuple[torch.Tensor, list[ReIDSample]]]:
         return torch.randn(images, 3, 64, 64), samples
 
     return make
+
+
+@pytest.fixture
+def fit() -> Callable[..., tuple[list[float], dict[str, torch.Tensor]]]:
+    """Trains ten steps on one batch; gives the loss of each step, and all that the last one told."""
+
+    def fit(
+        model: ReIDModel, inputs: torch.Tensor, samples: list[ReIDSample]
+    ) -> tuple[list[float], dict[str, torch.Tensor]]:
+        optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+        totals = []
+        for _ in range(10):
+            losses = model(inputs, samples, mode="loss")
+            total = sum(value for key, value in losses.items() if key.startswith("loss"))
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+            totals.append(total.item())
+        return totals, losses
+
+    return fit

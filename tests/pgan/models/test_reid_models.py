@@ -68,17 +68,9 @@ RESNET = {"type": "TorchvisionBackbone", "name": "resnet18", "out": "layer3"}
 @pytest.mark.parametrize(
     ("name", "changes"), [*MODELS_AND_ATTENTIONS, ("PGAN", {"backbone": RESNET})]
 )
-def test_a_short_training_fits_eight_images(build, batch, name, changes):
+def test_a_short_training_fits_eight_images(build, batch, fit, name, changes):
     model, (inputs, samples) = build(name, **changes), batch()
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    totals = []
-    for _ in range(10):
-        losses = model(inputs, samples, mode="loss")
-        total = sum(value for key, value in losses.items() if key.startswith("loss"))
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        totals.append(total.item())
+    totals, losses = fit(model, inputs, samples)
     assert totals[-1] < 0.6 * totals[0]
     assert losses["acc"] == 100
 

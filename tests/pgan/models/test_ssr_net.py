@@ -66,18 +66,10 @@ def test_the_feature_is_the_three_branches_side_by_side(build, batch):
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_a_variant_trains_all_it_has_and_tests_image_by_image(build, batch, changes):
+def test_a_variant_trains_all_it_has_and_tests_image_by_image(build, batch, fit, changes):
     graph = {"out_channels": TOKEN, "hidden_channels": 8, **changes.get("graph", {})}
     model, (inputs, samples) = build("SSRNet", **{**changes, "graph": graph}), batch()
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    totals = []
-    for _ in range(10):
-        losses = model(inputs, samples, mode="loss")
-        total = sum(value for key, value in losses.items() if key.startswith("loss"))
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        totals.append(total.item())
+    totals, _ = fit(model, inputs, samples)
     assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
     assert totals[-1] < 0.75 * totals[0]
     model.eval()
