@@ -29,7 +29,7 @@ def extraction_benchmark(
     config: str = "configs/detector/ssdlite_resnet_parts.py",
     images: int = 256,
     batch_size: int = 4,
-    workers: int = 1,
+    workers: int | None = None,
     repeats: int = 3,
 ) -> dict[str, float]:
     """Extract the parts of JPEGs of 200 to 500 pixels a side, by a detector of random weights, in float32.
@@ -41,7 +41,7 @@ def extraction_benchmark(
         config: Of a detector with `detector.part_head.PartSSDHead`.
         images: How many.
         batch_size: Images at once, of both.
-        workers: Processes that read images for ours; DetInferencer has none.
+        workers: Processes that read images for ours, as `detector.extractor.extract`; DetInferencer has none.
         repeats: Timed rounds; medians are taken.
 
     Returns:

@@ -149,15 +149,17 @@ class PartSSDHead(SSDHead):
         scores = torch.cat(levels, 1).softmax(-1)[..., :-1]
         deltas = torch.cat([_flat(level, 4) for level in bbox_preds], 1)
         sizes = tuple(tuple(level.shape[-2:]) for level in cls_scores)
-        if self._priors is None or self._priors[0] != (sizes, deltas.device):
-            self._priors = (sizes, deltas.device), self._grid_priors(sizes, deltas)
+        last = self._priors
+        if last is None or last[0] != (sizes, deltas.device):
+            # Assigned as one, for threads that predict at once.
+            self._priors = last = (sizes, deltas.device), self._grid_priors(sizes, deltas)
         factors = None
         if rescale:
             factors = [[1 / factor for factor in meta["scale_factor"]] * 2 for meta in metas]
             factors = deltas.new_tensor(factors)[:, None]
         limits = deltas.new_tensor([[*meta["img_shape"][1::-1]] * 2 for meta in metas])[:, None]
         counts = [level.shape[1] for level in levels]
-        return _Maps(scores, deltas, self._priors[1], counts, limits, factors)
+        return _Maps(scores, deltas, last[1], counts, limits, factors)
 
     def _decode(self, maps: _Maps, place: Tensor) -> Tensor:
         """Boxes (B, M, 4) at the given places (B, M), clipped to their images."""

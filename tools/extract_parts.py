@@ -54,7 +54,7 @@ def parse_args() -> argparse.Namespace:
     add("--max-parts", type=int, default=16, help="boxes kept of an image (%(default)s)")
     add("--score-thr", type=float, default=0.0, help="drop boxes not above it (%(default)s)")
     add("--batch-size", type=int, help="images at once (4 on a CPU, 64 on a GPU)")
-    add("--workers", type=int, default=min(4, max(1, (os.cpu_count() or 2) - 1)))
+    add("--workers", type=int, help="processes that read images (as many as it takes)")
     add("--shard-size", type=int, default=1024, help="images lost at most when it is stopped")
     add("--max-bad", type=int, metavar="N", help="stop at more than N unreadable images (never)")
     add("--shard", metavar="I/N", help="do the I-th of N shares of the images, I from 1")

@@ -188,6 +188,20 @@ def test_workers_change_nothing(detector: PartDetector, images: Path, tmp_path: 
     assert contents(tmp_path / "here") == contents(tmp_path / "workers")
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_at_once_change_nothing(
+    detector: PartDetector,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+) -> None:
+    for lanes in (1, 3):
+        monkeypatch.setattr(extractor, "count_lanes", lambda _, lanes=lanes: lanes)
+        run(detector, images, tmp_path / f"{lanes}", workers=workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
 @pytest.mark.parametrize("batches", [0, 1, 2, 4])
 def test_a_stopped_extraction_goes_on_to_the_same_content(
     detector: PartDetector,
