@@ -16,7 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer, print_log
-from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop
+from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, IterBasedTrainLoop
 
 from pgan.files import drafts, write_atomically
 from pgan.registry import HOOKS
@@ -167,6 +167,13 @@ class _Postponed:
         self.removed.clear()
 
 
+def _validated_at(loop: Any) -> int | None:
+    """The epoch, or the step of a loop over steps, that a validation is of; None without such a loop."""
+    if isinstance(loop, EpochBasedTrainLoop):
+        return loop.epoch
+    return loop.iter if isinstance(loop, IterBasedTrainLoop) else None
+
+
 def _forget_other_run(info: dict[str, Any]) -> None:
     """Drop what is known of checkpoints.
 
@@ -231,22 +238,23 @@ class AtomicCheckpointHook(CheckpointHook):
                 for draft in drafts(folder, r"(?:.+\.pth|last_checkpoint)"):
                     draft.unlink()
         if self._owes_validation(runner):
-            runner.logger.info(f"Validating epoch {runner.epoch}, which the last run did not.")
+            runner.logger.info(f"Validating step {runner.iter}, which the last run did not.")
             runner.val_loop.run()
 
     def _owes_validation(self, runner: Any) -> bool:
         loop = runner.train_loop
-        if runner.val_loop is None or not isinstance(loop, EpochBasedTrainLoop):
+        now = _validated_at(loop)
+        if runner.val_loop is None or now is None:
             return False
         loop._decide_current_val_interval()
-        at_hand = loop.epoch % loop.val_interval == 0 or loop.epoch == loop.max_epochs
-        due = loop.epoch >= max(loop.val_begin, 1) and at_hand
-        return due and runner.message_hub.runtime_info.get(_VALIDATED) != loop.epoch
+        last = loop.max_epochs if isinstance(loop, EpochBasedTrainLoop) else loop.max_iters
+        due = now >= max(loop.val_begin, 1) and (now % loop.val_interval == 0 or now == last)
+        return due and runner.message_hub.runtime_info.get(_VALIDATED) != now
 
     def after_val_epoch(self, runner: Any, metrics: dict) -> None:
         """Save the best checkpoint."""
-        if isinstance(runner._train_loop, EpochBasedTrainLoop):
-            runner.message_hub.update_info(_VALIDATED, runner.epoch)
+        if (now := _validated_at(runner._train_loop)) is not None:
+            runner.message_hub.update_info(_VALIDATED, now)
         super().after_val_epoch(runner, metrics)
 
     def after_train_iter(self, runner: Any, batch_idx: int, *args: Any, **kwargs: Any) -> None:

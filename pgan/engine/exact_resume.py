@@ -10,11 +10,13 @@ many processes as there may be draw alike.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, count, repeat
 from typing import Any, NamedTuple
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pgan.engine.seeding import seed_all
@@ -84,12 +86,39 @@ class NumberedBatches(Sampler):
     def __iter__(self) -> Iterator[list[Draw]]:
         for step, batch in enumerate(self.batches):
             if step >= self.begin:
-                place = get_rank() * len(batch)
-                seeds = (self.seed, _SAMPLE, self.epoch, step)
-                yield [Draw(index, (*seeds, place + slot)) for slot, index in enumerate(batch)]
+                yield self._draws(step, batch)
+
+    def _draws(self, step: int, batch: list[int]) -> list[Draw]:
+        place = get_rank() * len(batch)
+        seeds = (self.seed, _SAMPLE, self.epoch, step)
+        return [Draw(index, (*seeds, place + slot)) for slot, index in enumerate(batch)]
 
     def __len__(self) -> int:
         return len(self.batches)
+
+
+class EndlessBatches(NumberedBatches):
+    """The same epoch after epoch, for a loop that counts steps alone.
+
+    Attributes:
+        begin: How many batches to skip, from the first epoch's on.
+    """
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        skipped = 0
+        for self.epoch in count():
+            # Torch's own shuffling is drawn for the epoch, the steps' numbers anew for each step.
+            seed_all(self.seed, _EPOCH, get_rank(), self.epoch)
+            if hasattr(self.sampler, "set_epoch"):
+                self.sampler.set_epoch(self.epoch)
+            length = 0
+            for length, batch in enumerate(self.batches, 1):
+                if skipped < self.begin:
+                    skipped += 1
+                else:
+                    yield self._draws(length - 1, batch)
+            if not length:
+                return
 
 
 @HOOKS.register_module()
@@ -100,7 +129,8 @@ class ExactResumeHook(Hook):
     the epoch anew. A checkpoint of a run with another number of batches in an epoch (another batch size,
     data set or number of processes) goes on at the beginning of its epoch, with a warning.
 
-    Loops over epochs only: an iteration-based loop is left to mmengine, with a warning.
+    So does a loop over steps (`IterBasedTrainLoop`), whatever its sampler. A loop of another kind is left to
+    mmengine, with a warning.
     """
 
     priority = "VERY_HIGH"
@@ -120,26 +150,44 @@ class ExactResumeHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Number the loader's batches, and skip those that the checkpoint has seen."""
         loop = runner.train_loop
-        if not isinstance(loop, EpochBasedTrainLoop) or loop.dataloader.batch_sampler is None:
-            runner.logger.warning("Only loops over epochs resume exactly: this one does not.")
-            return
-        self.batches = NumberedBatches(loop.dataloader.batch_sampler, runner.seed)
-        loop.dataloader = _numbered(loop.dataloader, self.batches)
-        self.batches.begin = self._position(runner)
+        sampler = loop.dataloader.batch_sampler
+        if sampler is not None and isinstance(loop, EpochBasedTrainLoop):
+            self._number_epochs(runner, loop, NumberedBatches(sampler, runner.seed))
+        elif sampler is not None and isinstance(loop, IterBasedTrainLoop):
+            self._number_steps(runner, loop, EndlessBatches(sampler, runner.seed))
+        else:
+            runner.logger.warning(
+                f"A {type(loop).__name__} does not resume exactly, nor does a loader without batches."
+            )
+
+    def _number_epochs(
+        self, runner: Any, loop: EpochBasedTrainLoop, batches: NumberedBatches
+    ) -> None:
+        loop.dataloader, self.batches = _numbered(loop.dataloader, batches), batches
+        if self._same_length(runner, f"epoch {runner.epoch + 1} begins anew"):
+            batches.begin = runner.iter - runner.epoch * len(batches)
         run_iter = loop.run_iter
         # The loop counts the batches that it is given, the log those of the epoch.
-        loop.run_iter = lambda number, batch: run_iter(self.batches.begin + number, batch)
+        loop.run_iter = lambda number, batch: run_iter(batches.begin + number, batch)
 
-    def _position(self, runner: Any) -> int:
+    def _number_steps(self, runner: Any, loop: IterBasedTrainLoop, batches: EndlessBatches) -> None:
+        if isinstance(batches.sampler, InfiniteSampler):
+            # It goes on where it was left: before the iterator that the loop has begun already.
+            batches.sampler.indices = batches.sampler._indices_of_rank()
+        self._same_length(runner, "it goes on with other images")
+        batches.begin = runner.iter
+        loop.dataloader, self.batches = _numbered(loop.dataloader, batches), batches
+        # The loop asks for the batches that are skipped, too.
+        loop.dataloader_iterator = chain(repeat(None, runner.iter), loop.dataloader)
+
+    def _same_length(self, runner: Any, otherwise: str) -> bool:
         length = len(runner.train_dataloader)
         if runner.iter and self.saved_length not in (None, length):
             runner.logger.warning(
                 f"An epoch has {length} batches, and had {self.saved_length} when the checkpoint was "
-                f"written: epoch {runner.epoch + 1} begins anew, and the result is not that of one run."
+                f"written: {otherwise}, and the result is not that of one run."
             )
-        if self.saved_length != length:
-            return 0
-        return runner.iter - runner.epoch * length
+        return self.saved_length == length
 
     def before_train_epoch(self, runner: Any) -> None:
         """Seed what is drawn for the whole epoch, such as torch's own shuffling."""
@@ -155,6 +203,9 @@ class ExactResumeHook(Hook):
         """The next epoch is whole."""
         if self.batches is not None:
             self.batches.begin = 0
+        if isinstance(self.batches, EndlessBatches):
+            # Its workers end now: left to the garbage collector, they are waited for five seconds each.
+            runner.train_loop.dataloader_iterator = iter(())
 
 
 def _numbered(loader: DataLoader, batches: NumberedBatches) -> DataLoader:

@@ -65,8 +65,14 @@ class KillAfter(Hook):
 
 
 def make_runner(work_dir: Path, epochs: int, workers: int = 2, **kwargs) -> Runner:
-    """Epochs of five steps; ``checkpoint`` changes the hook's options, ``hooks`` adds some."""
+    """Epochs of five steps; ``checkpoint`` changes the hook's options, ``hooks`` adds some.
+
+    With ``sampler``, as many steps in a loop over steps.
+    """
     torch.manual_seed(0)
+    sampler = kwargs.pop("sampler", None)
+    by_epoch = {"by_epoch": True, "max_epochs": epochs}
+    by_step = {"by_epoch": False, "max_iters": 5 * epochs, **kwargs.pop("val", {})}
     checkpoint = {"interval": 1, "max_keep_ckpts": 1, **kwargs.pop("checkpoint", {})}
     return Runner(
         model=Noisy(),
@@ -75,7 +81,7 @@ def make_runner(work_dir: Path, epochs: int, workers: int = 2, **kwargs) -> Runn
             "dataset": Numbers(),
             "batch_size": 2,
             "num_workers": workers,
-            "sampler": {"type": "DefaultSampler", "shuffle": True},
+            "sampler": {"type": sampler or "DefaultSampler", "shuffle": True},
             "collate_fn": {"type": "default_collate"},
             "worker_init_fn": {"type": "pgan.seed_worker"},
         },
@@ -84,7 +90,7 @@ def make_runner(work_dir: Path, epochs: int, workers: int = 2, **kwargs) -> Runn
             {"type": "ExponentialLR", "gamma": 0.9},
             {"type": "LinearLR", "start_factor": 0.1, "by_epoch": False, "end": 12},
         ],
-        train_cfg={"by_epoch": True, "max_epochs": epochs},
+        train_cfg=by_step if sampler else by_epoch,
         default_hooks={"checkpoint": {"type": "pgan.AtomicCheckpointHook", **checkpoint}},
         custom_hooks=[{"type": "pgan.ExactResumeHook"}, *kwargs.pop("hooks", [])],
         randomness={"seed": 3},

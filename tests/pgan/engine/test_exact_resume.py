@@ -116,7 +116,9 @@ class MeanError(BaseMetric):
         return {"accuracy": -float(np.mean([r["error"] for r in results]))}
 
 
-def train_and_validate(folder: Path, killed_at: int = 0) -> None:
+def train_and_validate(
+    folder: Path, killed_at: int = 0, more: dict | None = None, **kwargs
+) -> None:
     """Go on from where the folder is; killed in the validation of that number, if not 0."""
     MeanError.killed_at = killed_at
     newest = latest_checkpoint(folder)
@@ -126,12 +128,13 @@ def train_and_validate(folder: Path, killed_at: int = 0) -> None:
         folder,
         EPOCHS,
         workers=0,
-        checkpoint={"save_best": "accuracy", "rule": "greater"},
+        checkpoint={"save_best": "accuracy", "rule": "greater", **(more or {})},
         val_dataloader=loader | {"collate_fn": {"type": "default_collate"}},
         val_cfg={},
         val_evaluator={"type": MeanError},
         load_from=str(newest) if newest else None,
         resume=newest is not None,
+        **kwargs,
     ).train()
 
 
@@ -141,9 +144,53 @@ def test_a_validation_that_was_killed_is_made_up_for(tmp_path: Path, killed_at: 
     with pytest.raises(KeyboardInterrupt):
         train_and_validate(tmp_path / "halves", killed_at)
     train_and_validate(tmp_path / "halves")
-    files = [sorted(p.name for p in (tmp_path / f).glob("*.pth")) for f in ("whole", "halves")]
+    assert_same_files(tmp_path / "whole", tmp_path / "halves")
+
+
+def assert_same_files(one: Path, other: Path) -> None:
+    files = [sorted(file.name for file in folder.glob("*.pth")) for folder in (one, other)]
     assert files[0] == files[1]
     assert any(name.startswith("best_accuracy") for name in files[0])
     for name in files[0]:
-        states = [load_plain(str(tmp_path / f / name))["state_dict"] for f in ("whole", "halves")]
+        states = [load_plain(str(folder / name))["state_dict"] for folder in (one, other)]
         torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+BY_STEP = {"by_epoch": False, "interval": 2}
+
+
+@pytest.mark.parametrize("sampler", ["DefaultSampler", "InfiniteSampler"])
+@pytest.mark.parametrize(("steps", "workers"), [(3, 0), (9, 2)])
+def test_a_loop_over_steps_is_resumed_exactly(
+    tmp_path: Path, sampler: str, steps: int, workers: int
+) -> None:
+    kwargs = {"sampler": sampler, "checkpoint": BY_STEP}
+    one = make_runner(tmp_path / "one", EPOCHS, workers=0, **kwargs)
+    one.train()
+    with pytest.raises(KeyboardInterrupt):
+        make_runner(
+            tmp_path / "other", EPOCHS, workers=0, hooks=[KillAfter(steps)], **kwargs
+        ).train()
+    newest = str(latest_checkpoint(tmp_path / "other"))
+    kwargs |= {"load_from": newest, "resume": True, "workers": workers}
+    other = make_runner(tmp_path / "other", EPOCHS, **kwargs)
+    other.train()
+    assert_same_runs(one, other)
+    read = one.train_dataloader.dataset.dataset.read
+    # Each epoch reads each image once, and not in the order of the one before.
+    assert [sorted(read[at : at + 10]) for at in (0, 10, 20)] == [list(range(10))] * 3
+    assert read[:10] != read[10:20]
+    if not workers:
+        assert other.train_dataloader.dataset.dataset.read == read[2 * (steps - steps % 2) :]
+
+
+@pytest.mark.parametrize("killed_at", [1, 2])
+def test_a_killed_validation_of_a_loop_over_steps_is_made_up_for(
+    tmp_path: Path, killed_at: int
+) -> None:
+    kwargs = {"sampler": "InfiniteSampler", "val": {"val_interval": 6}, "more": BY_STEP}
+    train_and_validate(tmp_path / "whole", **kwargs)
+    with pytest.raises(KeyboardInterrupt):
+        train_and_validate(tmp_path / "halves", killed_at, **kwargs)
+    train_and_validate(tmp_path / "halves", **kwargs)
+    assert_same_files(tmp_path / "whole", tmp_path / "halves")
