@@ -85,7 +85,7 @@ def load_plain(path: str, map_location: Any = "cpu") -> dict:
     file = Path(path).expanduser()
     if not file.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; check the path, or train first")
-    if zipfile.is_zipfile(file) and not is_whole(file):
+    if _is_archive(file) and not is_whole(file):
         raise CheckpointError(f"{path}: damaged: a checksum in it is wrong; use another checkpoint")
     try:
         return torch.load(file, map_location=map_location, weights_only=True)
@@ -100,6 +100,13 @@ def load_plain(path: str, map_location: Any = "cpu") -> dict:
 
 # mmengine's own loader unpickles whatever the file holds on torch < 2.6, and breaks on its own on >= 2.6.
 CheckpointLoader.register_scheme(prefixes="", loader=load_plain, force=True)
+
+
+def _is_archive(file: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:  # one that is damaged at its end
+        return True
 
 
 def is_whole(path: str | Path) -> bool:

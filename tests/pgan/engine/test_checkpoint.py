@@ -154,6 +154,17 @@ def test_a_missing_and_a_broken_checkpoint_are_named(tmp_path: Path) -> None:
         load_plain(str(tmp_path / "torn.pth"))
 
 
+def test_an_archive_whose_end_is_damaged_is_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"w": torch.arange(5.0)}}, tmp_path / "a.pth")
+    data = bytearray((tmp_path / "a.pth").read_bytes())
+    data[data.index(b"PK\x06\x07") + 4] = (
+        1  # "on the second disk": zipfile raises even when asked what it is
+    )
+    (tmp_path / "a.pth").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"a.pth: damaged"):
+        load_plain(str(tmp_path / "a.pth"))
+
+
 def test_a_second_run_of_one_name_keeps_its_own_checkpoints(tmp_path: Path) -> None:
     runner = make_runner(tmp_path, 2, workers=0, checkpoint={"max_keep_ckpts": 2})
     # Of another run of this process, begun within the same second: mmengine's hub is then one.
