@@ -60,7 +60,11 @@ def parse_args() -> argparse.Namespace:
     add("--shard", metavar="I/N", help="do the I-th of N shares of the images, I from 1")
     add("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
     add("--amp", action=argparse.BooleanOptionalAction, help="half precision (on a GPU: yes)")
-    add("--reduced", action="store_true", help="decode large JPEGs at a part of their size")
+    add(
+        "--reduced",
+        action="store_true",
+        help="decode large JPEGs at a part of their size: boxes move a bit",
+    )
     add("--draw", type=int, default=0, metavar="N", help="write a picture of N images' parts")
     add("--cfg-options", nargs="+", action=DictAction, help="override keys of the detector config")
     return parser.parse_args()

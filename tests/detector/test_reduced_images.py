@@ -15,7 +15,7 @@ from PIL import Image
 
 import detector.vehicle_parts  # noqa: F401  (registers the transform)
 from detector.errors import DetectorError
-from detector.images import ImageError, checked_size, read_image, read_reduced
+from detector.images import ImageError, ReducedImage, checked_size, read_image, read_reduced
 from detector.vehicle_parts import reduced_pipeline
 from tests.detector.test_bad_images import bad_images, odd_images
 
@@ -154,6 +154,35 @@ def test_damaged_exif_costs_the_reduction_alone(tmp_path: Path) -> None:
     found = read_reduced(tmp_path / "a.jpg", (20, 30))
     assert found.stored_size == (40, 60)
     assert found.pixels.shape[0] == 40 // found.reduction
+
+
+def test_harmed_headers_are_read_reduced_as_they_are_in_full(tmp_path: Path) -> None:
+    """Size, turn and refusal come from the same bytes, whichever of the two libraries reads them."""
+    rng = np.random.default_rng(0)
+    sources = [
+        save(tmp_path / "a.jpg", smooth(61, 83), orientation).read_bytes() for orientation in (1, 6)
+    ]
+    reductions = set()
+    for number in range(400):
+        data = bytearray(sources[number % 2])
+        for place in rng.integers(0, 300, 2):
+            data[place] = rng.integers(256)
+        (tmp_path / "a.jpg").write_bytes(data)
+        whole, reduced = (outcome(tmp_path / "a.jpg", size) for size in (None, (15, 20)))
+        assert isinstance(whole, str) == isinstance(reduced, str)
+        if not isinstance(whole, str):
+            assert reduced.stored_size == whole.stored_size
+            sides = (math.ceil(side / reduced.reduction) for side in reduced.stored_size)
+            assert reduced.pixels.shape == (*sides, 3)
+            reductions.add(reduced.reduction)
+    assert {1, 4} <= reductions
+
+
+def outcome(file: Path, size: tuple[int, int] | None) -> ReducedImage | str:
+    try:
+        return read_reduced(file, size)
+    except ImageError as error:
+        return error.reason
 
 
 def test_pixels_in_memory_are_taken_as_they_are() -> None:
