@@ -26,6 +26,7 @@ from detector.cache_writer import PartCacheWriter
 from detector.errors import DetectorError
 from detector.images import ImageError
 from detector.lanes import count_lanes, map_in_lanes
+from detector.preparing import with_fewer_copies
 from detector.share import Share, claim
 
 _ANNOTATION_STEPS = ("LoadAnnotations", "mmdet.LoadAnnotations")
@@ -37,7 +38,7 @@ class PartDetector:
 
     Attributes:
         model: mmdet's model on its device, in evaluation mode.
-        pipeline: The config's test pipeline without the annotations.
+        pipeline: The config's test pipeline without the annotations, see `detector.preparing`.
         classes: Names of the labels.
         identity: What its boxes depend on, as JSON values.
         config: The resolved config as text.
@@ -120,6 +121,7 @@ def load_detector(
         for step in config.test_dataloader.dataset.to_dict()["pipeline"]
         if step["type"] not in _ANNOTATION_STEPS
     ]
+    settings["data_preprocessor"] = with_fewer_copies(settings["data_preprocessor"])
     model = MODELS.build(settings)
     weights = _read_checkpoint(Path(checkpoint))
     _load_weights(model, weights.get("state_dict", weights), checkpoint)
@@ -134,7 +136,8 @@ def load_detector(
         "pipeline": pipeline,
         "model": config.model.to_dict(),
     }
-    return PartDetector(model, pipeline, classes, identity, text, target, amp)
+    steps = [with_fewer_copies(step) for step in pipeline]
+    return PartDetector(model, steps, classes, identity, text, target, amp)
 
 
 def extract(
