@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,11 @@ _FLAGS = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+_FILTERS = threading.Lock()
+# A loader's process would inherit it locked, and wait for ever.
+os.register_at_fork(
+    before=_FILTERS.acquire, after_in_parent=_FILTERS.release, after_in_child=_FILTERS.release
+)
 _ORIENTATION = 0x0112  # EXIF's tag: 1 is upright, from 5 on width and height change places
 
 
@@ -154,8 +161,7 @@ def _reduction(header: Image.Image, size: tuple[int, int]) -> tuple[int, tuple[i
     """The greatest scale denominator that leaves a JPEG at least of that size, and its upright size."""
     width, height = header.size
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _warnings("ignore", UserWarning):
             orientation = header.getexif().get(_ORIENTATION, 1) if "exif" in header.info else 1
     except Exception:  # of many kinds, for EXIF that is damaged
         return 1, (height, width)
@@ -185,15 +191,22 @@ def _open_header(path: str | os.PathLike[str], data: bytes) -> Image.Image | Non
 
     What a few bytes would blow up to gigabytes is refused.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
+    try:
+        with _warnings("error", Image.DecompressionBombWarning):
             return Image.open(io.BytesIO(data))
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            limit = Image.MAX_IMAGE_PIXELS / 1e6
-            raise ImageError(path, f"has more than {limit:.0f} million pixels") from None
-        except Exception:  # of many kinds; what Pillow cannot read, OpenCV may, or says so
-            return None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        limit = Image.MAX_IMAGE_PIXELS / 1e6
+        raise ImageError(path, f"has more than {limit:.0f} million pixels") from None
+    except Exception:  # of many kinds; what Pillow cannot read, OpenCV may, or says so
+        return None
+
+
+@contextmanager
+def _warnings(action: str, category: type[Warning]) -> Iterator[None]:
+    """Treat warnings in that way, one thread at a time: the filters are the process's."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter(action, category)
+        yield
 
 
 def _is_cut_off(data: bytes) -> bool:

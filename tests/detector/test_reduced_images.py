@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -143,6 +146,19 @@ def test_grey_and_progressive_are_reduced(tmp_path: Path) -> None:
     assert (grey.pixels == grey.pixels[..., :1]).all()
     save(tmp_path / "p.jpg", smooth(40, 60), progressive=True)
     assert read_reduced(tmp_path / "p.jpg", (20, 30)).reduction == 2
+
+
+def test_threads_that_read_leave_the_filters_of_warnings_as_they_are(tmp_path: Path) -> None:
+    file = save(tmp_path / "a.jpg", smooth(40, 60), 6)
+    before, interval = list(warnings.filters), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: read_reduced(file, (8, 8)), range(1000)))
+        assert warnings.filters == before
+    finally:
+        sys.setswitchinterval(interval)
+        warnings.filters[:] = before
 
 
 def test_damaged_exif_costs_the_reduction_alone(tmp_path: Path) -> None:
