@@ -271,16 +271,21 @@ def _draw(network: Network, generator: torch.Generator) -> bytes:
         # Of the exporter: it warns of constants, which the comparison is for, and of its successor, which
         # takes ten times as long.
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network.module,
-            network.make(_BATCHES[0], generator),
-            buffer,
-            input_names=list(network.inputs),
-            output_names=list(network.outputs),
-            dynamic_axes=free,
-            opset_version=_OPSET,
-            dynamo=False,
-        )
+        try:
+            torch.onnx.export(
+                network.module,
+                network.make(_BATCHES[0], generator),
+                buffer,
+                input_names=list(network.inputs),
+                output_names=list(network.outputs),
+                dynamic_axes=free,
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error).partition("\n")[0].partition(". ")[0]
+            name = network.metadata["model"]
+            raise ExportError(f"this {name} is not exported: ONNX lacks it ({reason})") from None
     graph = onnx.load_model_from_string(buffer.getvalue())
     texts = {key: json.dumps(value) for key, value in network.metadata.items()}
     onnx.helper.set_model_props(graph, texts)

@@ -25,6 +25,7 @@ class MapEncoder(nn.Module):
         encoder = model.encoder
         self.class_token, self.pos_embedding = model.class_token, encoder.pos_embedding
         self.dropout, self.layers, self.ln = encoder.dropout, encoder.layers, encoder.ln
+        self._last: tuple[tuple[int, ...], Tensor] | None = None  # size and positions
 
     def forward(self, patches: Tensor) -> Tensor:
         """(B, C, h, w) embedded patches -> (B, C, h, w) encoded."""
@@ -38,8 +39,14 @@ class MapEncoder(nn.Module):
         """(1, 1 + h * w, C) float32 embeddings of the class token and of the h x w patches."""
         token, patches = self.pos_embedding[:, :1], self.pos_embedding[:, 1:]
         side = math.isqrt(patches.shape[1])
-        if tuple(size) == (side, side):
+        size = tuple(map(int, size))
+        if size == (side, side):
             return self.pos_embedding
+        if torch.jit.is_tracing() and self._last and self._last[0] == size:
+            # ONNX does not antialias: as the last call at this size left them, a constant of the graph.
+            return self._last[1]
         grid = patches.transpose(1, 2).unflatten(2, (side, side))
-        grid = F.interpolate(grid, tuple(size), mode="bicubic", antialias=True)
-        return torch.cat([token, grid.flatten(2).transpose(1, 2)], 1)
+        grid = F.interpolate(grid, size, mode="bicubic", antialias=True)
+        positions = torch.cat([token, grid.flatten(2).transpose(1, 2)], 1)
+        self._last = size, positions.detach()
+        return positions

@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import torchvision
+from torchvision.models import VisionTransformer
 
 from pgan.apis import ConfigError, load_config
 from pgan.export import ExportError, export, load_network, read_metadata
@@ -65,6 +67,43 @@ def test_a_model_without_part_boxes_takes_images_alone(tmp_path: Path) -> None:
     done = export(*tiny_reid(tmp_path, **grid), tmp_path / "grid.onnx")
     weights = run(done.path, images=np.zeros((2, 3, 32, 32), np.float32))[1]
     assert weights.sum(1) == pytest.approx(1, abs=1e-5)
+
+
+def tiny_vit(name: str, weights: None = None) -> VisionTransformer:
+    assert (name, weights) == ("vit_b_16", None)
+    return VisionTransformer(
+        image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ssrnet", {"model.graph": {"out_channels": 16}}),
+        ("baseline", {"model.backbone": {"name": "vit_b_16", "out": None, "last_stride": 2}}),
+        # Positions of patches are interpolated, which ONNX cannot: they are constants.
+        (
+            "pgan",
+            {
+                "model.backbone": {"name": "vit_b_16", "out": None, "last_stride": 2},
+                "image_size": (24, 48),
+            },
+        ),
+        ("baseline", {"model.pooling": "gem"}),
+    ],
+)
+def test_other_models_are_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: dict
+) -> None:
+    if "vit_b_16" in str(options):
+        monkeypatch.setattr(torchvision.models, "get_model", tiny_vit)
+    done = export(*tiny_reid(tmp_path, name, **options), tmp_path / "model.onnx")
+    assert max(done.distances.values()) < 1e-5
+    images = np.random.default_rng(0).normal(size=(2, 3, *done.metadata["input_size"]))
+    boxes = {"parts": np.tile(np.float32([2, 3, 20, 19]), (2, 4, 1))} if name == "pgan" else {}
+    features = run(done.path, images=images.astype(np.float32), **boxes)[0]
+    assert features.shape == (2, done.metadata["feature_dim"])
+    assert not np.allclose(*features, atol=1e-3)  # they are of the images
 
 
 def test_the_detectors_file_gives_the_boxes_that_extraction_takes(tmp_path: Path) -> None:
@@ -124,4 +163,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     study = Path(__file__).parents[2] / "configs/study/fleet_cpu.py"
     with pytest.raises(ConfigError, match="neither"):
         export(str(study), reid.checkpoint, tmp_path / "x.onnx")
+    turning = tiny_reid(tmp_path, "ssrnet", **{"model.attention": "stn"})
+    with pytest.raises(ExportError, match=r"this SSRNet is not exported: .*affine_grid"):
+        export(*turning, tmp_path / "x.onnx")
     assert not (tmp_path / "x.onnx").exists()

@@ -22,14 +22,18 @@ class Files(NamedTuple):
 
 
 def tiny_reid(folder: Path, name: str = "pgan", seed: int = 0, **options: Any) -> Files:
-    """PGAN or its baseline with random weights on 32 x 32 pixels, D = 4."""
+    """PGAN, its baseline or SSR-Net with random weights on 32 x 32 pixels, D = 4."""
     from pgan.registry import MODELS
 
-    config = ROOT / f"configs/pgan/{name}_r18-cpu_1xb64-24e_fleet-96x96.py"
+    config = (
+        ROOT
+        / f"configs/{'ssrnet' if name == 'ssrnet' else 'pgan'}/{name}_r18-cpu_1xb64-24e_fleet-96x96.py"
+    )
     loaders = ("train_dataloader", "val_dataloader", "test_dataloader")
     small = {"image_size": (32, 32), **{f"{loader}.num_workers": 0 for loader in loaders}}
     small |= {"num_parts": 4} if name == "pgan" else {}
-    small |= {"model.feature_dim": 16, "test_dataloader.batch_size": 2, **options}
+    small |= {"model.feature_dim": 16} if name != "ssrnet" else {}
+    small |= {"test_dataloader.batch_size": 2, **options}
     cfg = load_config(str(config), small)
     torch.manual_seed(seed)
     with DefaultScope.overwrite_default_scope("pgan"):
