@@ -112,7 +112,7 @@ def exhausted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     of_all = PartSSDHead._all
 
     def count(self: PartSSDHead, maps: Any, cfg: ConfigDict) -> list[InstanceData]:
-        seen.append(len(maps.scores))
+        seen.append(len(maps.logits))
         return of_all(self, maps, cfg)
 
     monkeypatch.setattr(PartSSDHead, "_all", count)
@@ -155,10 +155,11 @@ def test_images_of_which_few_candidates_do_not_tell_take_all(exhausted: list[int
 @pytest.mark.parametrize("seed", range(3))
 def test_first_candidates_are_the_head_of_all(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    scores = torch.randint(0, 40, (3, 90, 4), generator=generator) / 40
+    logits = torch.randint(0, 9, (3, 90, 5), generator=generator) / 2
+    scores = logits.softmax(-1)[..., :-1]
     all_scores, all_index, valid = select_candidates([scores.flatten(1)], 0.1, 1000)
     for places in (1, 10, 89, 90, 200):
-        first, index, complete = first_candidates(scores, 0.1, places)
+        first, index, complete = first_candidates(logits, 0.1, places)
         for image in range(3):
             number = int((first[image] >= 0).sum())
             assert torch.equal(first[image][:number], all_scores[image][:number])
