@@ -1,6 +1,6 @@
 """The part cache: boxes of parts for every image, from one pass of the detector, served for any D.
 
-Needs numpy only. A cache is a folder of few files, memory-mapped and never pickled::
+Of others' packages it needs numpy alone. A cache is a folder of few files, memory-mapped and never pickled::
 
     CACHE/
     ├── manifest.json    schema, detector, classes, checksums, failed images; written last
@@ -26,12 +26,19 @@ from typing import Any
 import numpy as np
 
 from detector.masks import overlap_masks
+from pgan.plain import COUNT, fits
 
 SCHEMA = 1
 MANIFEST, PLAN = "manifest.json", "extraction.json"
 FILES = ("parts.npy", "names.npy", "offsets.npy", "table.npy")
 SEAL = "manifest_sha256"  # a JSON file's own checksum in it; older ones have none
 _INDEX_LAYOUT = [("|u1", 1), ("<i8", 1), ("<i8", 1)]  # of the last three: type and dimensions
+MANIFEST_SHAPE = {  # what is used of one
+    "identity": {"classes": [str], "max_parts": range(1, 2**15)},
+    **{"images_sha256": str, "num_images": COUNT, "num_parts": COUNT},
+    "files": {name: {"bytes": COUNT, "sha256": str} for name in FILES},
+    "failed": {str: str},
+}
 FAILED = -1  # the count of an image that could not be read
 COMMAND = "python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG"
 
@@ -180,6 +187,8 @@ class PartCache:
         folder = Path(path)
         if (folder / MANIFEST).is_file():
             manifest = read_json(folder / MANIFEST)
+            if not fits(manifest, MANIFEST_SHAPE):
+                raise _damaged(folder, f"{MANIFEST} lacks something, or it makes no sense")
             try:
                 return cls._of(folder, manifest)
             except (KeyError, TypeError, AttributeError, OverflowError) as error:

@@ -37,9 +37,11 @@ from detector.cache import (
     read_json,
 )
 from pgan.files import drafts, write_atomically
+from pgan.plain import fits
 
 LOCK = ".lock"
 _NAMES = ("names.npy", "offsets.npy")
+_FACTS = {"plan_sha256": str, "sha256": str, "failed": {str: str}}  # of a shard
 
 
 class ShardFolder:
@@ -92,7 +94,9 @@ class ShardFolder:
             data = self.file(index, "npy").read_bytes()
         except (FileNotFoundError, CacheError):
             return None
-        known = (facts.get("plan_sha256"), facts.get("sha256"))
+        if not fits(facts, _FACTS):
+            return None
+        known = (facts["plan_sha256"], facts["sha256"])
         if known != (self._plan_sha256, hashlib.sha256(data).hexdigest()):
             return None
         return np.load(io.BytesIO(data), allow_pickle=False), facts["failed"]
@@ -100,7 +104,7 @@ class ShardFolder:
     def num_failed(self) -> int:
         """Images that could not be read, of all shards that are finished."""
         facts = (read_json(file) for file in self.path.glob("shard-*.json"))
-        return sum(len(found.get("failed", ())) for found in facts)
+        return sum(len(found["failed"]) for found in facts if fits(found, _FACTS))
 
     def take(self, shards: range) -> bool:
         """Lock some shards for this process; False if another is at work on one of them.

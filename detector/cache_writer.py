@@ -21,6 +21,7 @@ from detector.cache import (
     FAILED,
     FILES,
     MANIFEST,
+    MANIFEST_SHAPE,
     PLAN,
     SCHEMA,
     CacheError,
@@ -42,6 +43,11 @@ from detector.cache_shards import (
     write_names,
     writing_to,
 )
+from pgan.plain import fits
+
+_PLAN = {key: MANIFEST_SHAPE[key] for key in ("identity", "images_sha256", "num_images")}
+_PLAN |= {"facts": dict, "shard_size": range(1, 2**31)}
+_SIDE = range(1, 2**15)
 
 
 class PartCacheWriter:
@@ -99,11 +105,8 @@ class PartCacheWriter:
         if not (folder / PLAN).is_file():
             PartCache.open(folder)  # says what is there instead
             raise CacheError(f"{folder} is finished: there is nothing to go on with")
-        plan = read_json(folder / PLAN)
-        try:
-            settings = plan["identity"], plan["facts"], plan["shard_size"]
-        except KeyError as error:
-            raise CacheError(f"{folder / PLAN} has no {error}: extract again") from None
+        plan = _read_plan(folder / PLAN, _PLAN)
+        settings = plan["identity"], plan["facts"], plan["shard_size"]
         return cls(folder, read_names(folder), *settings)
 
     @property
@@ -115,7 +118,7 @@ class PartCacheWriter:
         """Make the folder ours, or find that it already is."""
         for name in (MANIFEST, PLAN):
             if (self.path / name).is_file():
-                found = read_json(self.path / name)
+                found = _read_plan(self.path / name, MANIFEST_SHAPE if name == MANIFEST else _PLAN)
                 self._refuse_other(found, plan)
                 return plan | {"shard_size": found.get("shard_size", plan["shard_size"])}
         if self.path.exists() and not is_fresh(self.path):
@@ -318,6 +321,14 @@ class PartCacheWriter:
             "files": files,
             "failed": failed,
         }
+
+
+def _read_plan(path: Path, shape: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest or a plan says; raises CacheError if that makes no sense."""
+    plan = read_json(path)
+    if not fits(plan, shape) or not fits(plan["identity"].get("mask_size"), (None, [_SIDE, _SIDE])):
+        raise CacheError(f"{path} is damaged: delete its folder and extract again")
+    return plan
 
 
 def _checked_images(images: Sequence[str]) -> list[str]:

@@ -146,7 +146,7 @@ def found_in(image: str) -> Parts | str:
 def merge_extraction(folder: Path) -> Any:
     with TemporaryDirectory(dir=folder.parent) as place:
         cache = merge([folder], Path(place) / "cache")
-        return cache.manifest["config"], read_cache(cache.path)
+        return cache.manifest.get("config"), read_cache(cache.path)
 
 
 def resume_extraction(folder: Path) -> Any:
@@ -154,7 +154,7 @@ def resume_extraction(folder: Path) -> Any:
     with TemporaryDirectory(dir=folder.parent) as place:
         copy = shutil.copytree(folder, Path(place) / "cache")
         cache = begin_extraction(copy).fill(found_in, progress=False)
-        return cache.manifest["config"], read_cache(cache.path)
+        return cache.manifest.get("config"), read_cache(cache.path)
 
 
 def make_authors_files(folder: Path) -> Path:

@@ -7,13 +7,14 @@ The second half changes files at random places. A longer run::
 
 from __future__ import annotations
 
+import copy
+import json
 import math
 import os
 import pickle
-import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detector.cache import CacheError, PartCache
+from detector.cache import SEAL, CacheError, PartCache, manifest_sha256
 from detector.errors import DetectorError
 from detector.extractor import load_detector
 from detector.images import ImageError
@@ -166,37 +167,94 @@ def time_limit() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+# In place of a value of a JSON file; the first takes it out.
+_REMOVED = object()
+_VALUES = [_REMOVED, None, True, -1, 0, 2.5, 10**30, 1e308, "x", "../x", [], [1], [None] * 3, {}]
+_VALUES += [{"x": 1}]
+_SWAPS = st.lists(st.tuples(_PLACE, st.sampled_from(_VALUES)), min_size=1, max_size=3)
+
+
+def reseal(data: bytes, swaps: list[tuple[float, Any]]) -> bytes:
+    """Other values in a JSON file, and the checksum that goes with them: somebody meant it."""
+    content = json.loads(data)
+    del content[SEAL]
+    for place, value in swaps:
+        if places := list(_places(content)):
+            inside, key = places[int(place * len(places))]
+            if value is _REMOVED:
+                del inside[key]
+            else:
+                inside[key] = copy.deepcopy(value)
+    return json.dumps(content | {SEAL: manifest_sha256(content)}).encode()
+
+
+def _places(inside: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(inside, (dict, list)):
+        for key in inside if isinstance(inside, dict) else range(len(inside)):
+            yield inside, key
+            yield from _places(inside[key])
+
+
+def harming(examples: int) -> Callable:
+    return settings(
+        max_examples=examples,
+        database=None,
+        derandomize="MUTATIONS" not in os.environ,  # the suite is the same every time
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@contextmanager
+def harmed(file: Path, data: bytes) -> Iterator[None]:
+    """Have a file hold this for a while, in which it is read in time, or refused in words."""
+    before = file.read_bytes()
+    file.write_bytes(data)
+    try:
+        with time_limit(), suppress(*OURS):
+            yield
+    finally:
+        file.write_bytes(before)
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.filterwarnings("ignore")
 def test_a_harmed_file_is_refused_in_words_or_read_as_it_was(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     kind = KINDS[name]
-    place = tmp_path_factory.mktemp("harmed")
-    whole = kind.make(place / "whole")
-    files = sorted(file for pattern in kind.harmed for file in whole.rglob(pattern))
-    copy = shutil.copytree(whole, place / "copy")
-    expected = repr(kind.read(copy))
+    folder = kind.make(tmp_path_factory.mktemp("harmed") / "files")
+    files = sorted(file for pattern in kind.harmed for file in folder.rglob(pattern))
+    expected = repr(kind.read(folder))
 
-    @settings(
-        max_examples=math.ceil(MUTATIONS / len(KINDS)),
-        database=None,
-        derandomize="MUTATIONS" not in os.environ,  # the suite is the same every time
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @harming(math.ceil(MUTATIONS / len(KINDS)))
     @given(st.sampled_from(files), _CHANGES)
     def check(file: Path, changes: list) -> None:
-        harmed = copy / file.relative_to(whole)
-        harmed.write_bytes(harm(file.read_bytes(), changes))
-        try:
-            with time_limit():
-                answer = kind.read(copy)
-        except OURS:
-            pass
-        else:
+        with harmed(file, harm(file.read_bytes(), changes)):
+            answer = kind.read(folder)
             assert not kind.sealed or repr(answer) == expected
-        finally:
-            harmed.write_bytes(file.read_bytes())
+
+    check()
+
+
+RESEALED = ["manifest", "extraction, merged", "gallery", "gallery's index", "gallery, stopped"]
+RESEALED += ["threshold"]
+
+
+@pytest.mark.parametrize("name", RESEALED)
+@pytest.mark.filterwarnings("ignore")
+def test_other_values_under_a_valid_checksum_are_refused_in_words_or_read(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kind = KINDS[name]
+    folder = kind.make(tmp_path_factory.mktemp("resealed") / "files")
+    texts = (file for file in folder.rglob("*.json") if file.name != "model.json")
+    files = sorted(file for file in texts if SEAL in file.read_text())
+
+    @harming(math.ceil(MUTATIONS / len(KINDS)))
+    @given(st.sampled_from(files), _SWAPS)
+    def check(file: Path, swaps: list) -> None:
+        with harmed(file, reseal(file.read_bytes(), swaps)):
+            kind.read(folder)
 
     check()

@@ -16,7 +16,17 @@ import numpy as np
 from pgan.files import alone_in, write_atomically, write_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.sealed import write_sealed
-from pgan.gallery.store import MANIFEST, MODEL, SCHEMA, Gallery, Rows, Shard, read_json, shard_name
+from pgan.gallery.store import (
+    MANIFEST,
+    MODEL,
+    SCHEMA,
+    SHARD_SHAPE,
+    Gallery,
+    Rows,
+    Shard,
+    read_json,
+    shard_name,
+)
 
 SHARD_ROWS = 1024  # images lost at most when an addition is killed
 
@@ -62,12 +72,9 @@ class Draft:
 
     def _finished(self, file: Path) -> Shard | None:
         """The shard of a ``.json``, every byte of it as it was written; None if it is of another model."""
-        entry = read_json(file)
-        try:
-            ours = entry.pop("fingerprint") == self.manifest["model"]["fingerprint"]
-            shard = Shard.from_json(self.path, entry)
-        except (KeyError, TypeError) as error:
-            raise GalleryError(f"{file} is damaged: {error}") from None
+        entry = read_json(file, {**SHARD_SHAPE, "fingerprint": str})
+        ours = entry.pop("fingerprint") == self.manifest["model"]["fingerprint"]
+        shard = Shard.from_json(self.path, entry)
         shard.verify()
         return shard if ours else None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from detector.cache import SEAL, manifest_sha256
 from pgan.files import write_json
+from pgan.plain import fits
 
 
 def write_sealed(path: str | os.PathLike[str], value: dict[str, Any]) -> Path:
@@ -17,12 +18,16 @@ def write_sealed(path: str | os.PathLike[str], value: dict[str, Any]) -> Path:
     return write_json(path, value | {SEAL: manifest_sha256(value)})
 
 
-def read_sealed(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_sealed(path: str | os.PathLike[str], shape: dict[Any, Any]) -> dict[str, Any]:
     """Read what `write_sealed` wrote, or an older file, which has no checksum.
+
+    Args:
+        path: The file.
+        shape: What it has to hold, see `pgan.plain.fits`.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no JSON, holds no names, or has changed since it was written.
+        ValueError: It is no JSON, holds something else, or has changed since it was written.
     """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -32,4 +37,6 @@ def read_sealed(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError("holds no names")
     if value.pop(SEAL, None) not in (None, manifest_sha256(value)):
         raise ValueError("has changed since it was written")
+    if wrong := [key for key in shape if not (key in value and fits(value[key], shape[key]))]:
+        raise ValueError(f"its {wrong[0]!r} is missing or makes no sense")
     return value

@@ -17,6 +17,7 @@ from pgan.gallery.store import INDEX, Entry, Gallery, read_json
 from pgan.gallery.times import Time
 
 BUILT = "built.json"  # what the index is of
+_SHAPE = {"kind": str, "recall": {str: float}, "shards": [str]}
 _BATCH = 64  # queries compared together
 
 
@@ -283,7 +284,7 @@ def build(gallery: Gallery, kind: str = "auto", seed: int = 0, progress: bool = 
 def about_index(gallery: Gallery) -> dict[str, Any] | None:
     """What is known of the gallery's index; None if none was built."""
     file = gallery.path / INDEX / BUILT
-    return read_json(file) if file.is_file() else None
+    return read_json(file, _SHAPE) if file.is_file() else None
 
 
 def covered_rows(gallery: Gallery) -> tuple[int, str]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -32,11 +33,26 @@ from detector.cache import Parts, decode_name, encode_name
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.sealed import read_sealed
 from pgan.gallery.times import Time
+from pgan.plain import COUNT
 
 SCHEMA = 1
 MANIFEST, MODEL, THRESHOLD, INDEX = "gallery.json", "model.json", "threshold.json", "index"
 COMMAND = "python tools/gallery.py"
 _BLOCK = 1 << 15  # rows looked at together
+SHARD_SHAPE = {
+    **{"name": re.compile("shard-[0-9a-f]{16}"), "rows": COUNT, "time": str},
+    **{"classes": [str], "sizes": [COUNT, COUNT]},
+}
+_SHAPE = {
+    "schema": int,
+    "model": {
+        **dict.fromkeys(("type", "config", "checkpoint", "fingerprint"), str),
+        "facts": {"its weights": str},
+    },
+    "sources": [[str, str]],
+    "detector": (None, [str, str]),
+    "shards": [SHARD_SHAPE],
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,16 +235,13 @@ class Gallery:
         folder = Path(path)
         if not (folder / MANIFEST).is_file():
             raise GalleryError(_why_none(folder))
-        manifest = read_json(folder / MANIFEST)
-        if manifest.get("schema") != SCHEMA:
+        schema = read_json(folder / MANIFEST, {}).get("schema")
+        if schema != SCHEMA:
             raise GalleryError(
-                f"{folder / MANIFEST} has schema {manifest.get('schema')}, this version reads {SCHEMA}: "
+                f"{folder / MANIFEST} has schema {schema}, this version reads {SCHEMA}: "
                 "add the images again, into a new folder"
             )
-        try:
-            gallery = cls(folder, manifest)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise GalleryError(_damaged(folder, f"{MANIFEST}: {error}")) from None
+        gallery = cls(folder, read_json(folder / MANIFEST, _SHAPE))
         if broken := [shard for shard in gallery.shards if not shard.is_whole()]:
             raise GalleryError(_damaged(folder, f"{broken[0].name} is missing or cut short"))
         return gallery
@@ -334,14 +347,14 @@ class Gallery:
         return [found[row] for row in rows]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read one of a gallery's JSON files.
+def read_json(path: Path, shape: dict[Any, Any]) -> dict[str, Any]:
+    """Read one of a gallery's JSON files, which has to be of a shape, see `pgan.plain.fits`.
 
     Raises:
         GalleryError: It is damaged.
     """
     try:
-        return read_sealed(path)
+        return read_sealed(path, shape)
     except ValueError as error:
         raise GalleryError(_damaged(path.parent, f"{path.name}: {error}")) from None
 

@@ -9,6 +9,15 @@ from typing import Any
 
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.sealed import read_sealed, write_sealed
+from pgan.plain import COUNT
+
+_RATES = ("false_match_rate", "measured_false_match_rate", "true_match_rate")
+_SHAPE = {
+    **dict.fromkeys(("distance", *_RATES), float),
+    **dict.fromkeys(("same_pairs", "different_pairs"), COUNT),
+    **{"protocol": {"name": str}, "dataset": str},
+    "curve": {key: [float] for key in ("distance", "false_match_rate", "true_match_rate")},
+}
 
 
 class ThresholdError(GalleryError):
@@ -68,7 +77,7 @@ class Threshold:
             ThresholdError: Missing, damaged, or no threshold.
         """
         try:
-            values = read_sealed(path)
+            values = read_sealed(path, _SHAPE)
             return cls(**{**values, "curve": Curve(**values["curve"])})
         except FileNotFoundError as error:
             raise ThresholdError(f"{path}: no such file: calibrate a threshold first") from error

@@ -310,7 +310,7 @@ def test_words_that_are_none_are_refused(place, gallery, call, words, capsys) ->
 
 
 def test_a_model_that_is_gone_is_asked_for(place, gallery, call, tmp_path) -> None:
-    manifest = read_sealed(gallery / "gallery.json")
+    manifest = read_sealed(gallery / "gallery.json", {})
     manifest["model"]["checkpoint"] = str(tmp_path / "gone.pth")
     write_sealed(gallery / "gallery.json", manifest)
     query = image(place, 1, "query")

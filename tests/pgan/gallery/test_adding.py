@@ -241,7 +241,7 @@ def test_a_removal_of_what_is_not_there_removes_nothing(gallery, what, message) 
     [
         ("{", r"is damaged \(gallery.json: "),
         ("[]", r"is damaged \(gallery.json: holds no names\)"),
-        ('{"schema": 1}', r"is damaged \(gallery.json: 'model'\)"),
+        ('{"schema": 1}', r"is damaged \(gallery.json: its 'model' is missing"),
         ('{"schema": 99}', "has schema 99, this version reads 1"),
     ],
 )
@@ -288,7 +288,7 @@ def test_a_changed_number_is_noticed(gallery: Gallery) -> None:
 
 def test_a_gallery_of_an_older_version_has_no_checksum_in_its_manifest(gallery: Gallery) -> None:
     file = gallery.path / "gallery.json"
-    write_json(file, read_sealed(file))
+    write_json(file, read_sealed(file, {}))
     assert len(Gallery.open(gallery.path)) == 24
 
 
@@ -310,7 +310,7 @@ def test_what_a_stopped_addition_left_damaged_is_added_anew(tmp_path: Path, suff
 
 def test_a_shard_that_the_manifest_misstates_is_named(gallery: Gallery) -> None:
     file = gallery.path / "gallery.json"
-    manifest = read_sealed(file)
+    manifest = read_sealed(file, {})
     manifest["shards"][0]["rows"] = 23
     write_sealed(file, manifest)
     with pytest.raises(GalleryError, match="24 rows in place of 23"):
