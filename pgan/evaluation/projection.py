@@ -11,6 +11,7 @@ import numpy as np
 from pgan.evaluation.arrays import ArrayFile
 from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.scoring import refuse_non_finite
+from pgan.plain import COUNT, fits
 
 
 class ProjectionError(ValueError):
@@ -20,6 +21,13 @@ class ProjectionError(ValueError):
 _FILE = ArrayFile("projection", 1, "tools/fit_projection.py --out {path}", ProjectionError)
 # Below this share of the greatest variance, a direction holds rounding errors, which whitening would blow up.
 _NOISE = 1e-9
+_SCALARS = {
+    "whiten": bool,
+    "num_features": COUNT,
+    "variance_kept": float,
+    "model": str,
+    "dataset": str,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +178,12 @@ def load_projection(path: str | os.PathLike[str]) -> Projection:
         values = {name: v.item() if v.ndim == 0 else v for name, v in arrays.items()}
         projection = Projection(**values, path=str(path))
         kept, dims = projection.components.shape
-        fits = projection.mean.shape == (dims,) and projection.variances.shape == (kept,)
+        whole = projection.mean.shape == (dims,) and projection.variances.shape == (kept,)
+        whole = whole and all(np.isfinite(v).all() for v in values.values() if np.ndim(v))
+        # Whitening divides by them.
+        whole = whole and (projection.variances > 0).all() and fits(vars(projection), _SCALARS)
     except (TypeError, ValueError, AttributeError) as error:
         raise ProjectionError(f"{path}: its arrays are not a projection's ({error})") from error
-    if not fits or not all(np.isfinite(v).all() for v in values.values() if np.ndim(v)):
+    if not whole:
         raise ProjectionError(f"{path}: its arrays do not fit together: fit the projection again")
     return projection

@@ -175,6 +175,23 @@ def test_the_same_features_give_the_same_bits(training):
     np.testing.assert_array_equal(one.components, two.components)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variances": np.float32([1, 0])},
+        {"components": np.array([["a", "b"], ["c", "d"]])},
+        {"whiten": "no"},
+        {"model": 7},
+        {"variance_kept": float("nan")},
+    ],
+)
+def test_a_projection_of_other_values_is_refused(training, tmp_path, change) -> None:
+    fitted = fit_projection(training(), 2)
+    save_projection(tmp_path / "a.npz", replace(fitted, **change))
+    with pytest.raises(ProjectionError, match=r"a.npz: its arrays (do not fit|are not)"):
+        load_projection(tmp_path / "a.npz")
+
+
 def test_bad_files_are_named(training, testing, tmp_path):
     with pytest.raises(ProjectionError, match=r"none.npz: no such file; tools/fit_projection.py"):
         load_projection(tmp_path / "none.npz")
