@@ -12,6 +12,7 @@ Where was this vehicle? The gallery knows its model::
 What is in it; take images out; an index for many images; from which distance on it is another vehicle::
 
     python tools/gallery.py info GALLERY
+    python tools/gallery.py verify GALLERY
     python tools/gallery.py remove GALLERY 'data/cam2/*' --vehicle bus_3
     python tools/gallery.py index GALLERY
     python tools/gallery.py calibrate GALLERY CONFIG --false-match-rate 0.001
@@ -82,6 +83,7 @@ def parse_args() -> argparse.Namespace:
     _add_model(arg)
 
     command("info", run_info, "say what is in a gallery")
+    command("verify", run_verify, "compare all that is in it with its checksums")
     arg = command("remove", run_remove, "take images out; the files stay")
     arg("images", nargs="*", metavar="IMAGE", help="files, folders, or patterns in quotes")
     arg("--vehicle", nargs="+", default=[], metavar="ID", help="all images of these vehicles")
@@ -186,6 +188,14 @@ def run_search(args: argparse.Namespace) -> int:
 def run_info(args: argparse.Namespace) -> int:
     """Print what is in a gallery."""
     print(describe(Gallery.open(args.gallery)))
+    return 0
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Say that a gallery is sound; what is not is an error."""
+    gallery = Gallery.open(args.gallery)
+    gallery.verify()
+    print(f"{args.gallery}: sound, {len(gallery)} images")
     return 0
 
 

@@ -101,6 +101,7 @@ def test_a_data_set_is_added_once_with_its_labels(place, gallery, call) -> None:
     (entry,) = Gallery.open(gallery).entries([0])
     assert (entry.path, entry.vehicle, entry.camera) == (str(image(place, 0)), "1", "1")
     assert str(entry.time) == "101"
+    assert call("verify", gallery)[1].startswith(f"{gallery}: sound, ")
     status, out, _ = call("info", gallery)
     assert "41 images, 9 vehicles, 4 cameras (1, 2, 3, 4)" in out
     assert "times: of 41 images, 1 to 804" in out
@@ -323,7 +324,7 @@ def test_a_model_that_is_gone_is_asked_for(place, gallery, call, tmp_path) -> No
 
 def test_saying_what_is_there_and_removing_load_no_network(place, gallery) -> None:
     code = "import sys; from pgan.tools.gallery import main; main(); print('torch' in sys.modules)"
-    for words in (["info", gallery], ["remove", gallery, image(place, 0)]):
+    for words in (["info", gallery], ["verify", gallery], ["remove", gallery, image(place, 0)]):
         command = [sys.executable, "-c", code, *map(str, words)]
         told = subprocess.run(command, capture_output=True, text=True, check=True)
         assert told.stdout.splitlines()[-1] == "False"
