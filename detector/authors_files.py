@@ -23,7 +23,7 @@ from detector.images import list_images
 
 # A cache that keeps all parts serves any D up to this, with empty slots where there are fewer.
 _SLOTS = 16
-_MOST = np.iinfo(np.int16).max  # that a record counts
+MOST = np.iinfo(np.int16).max  # parts of an image, and classes: what a record has room for
 
 
 @dataclass(frozen=True)
@@ -198,9 +198,9 @@ def slots(counts: Iterable[int], max_parts: int | None) -> int:
         CacheError: More than a cache can count.
     """
     wanted = max_parts or max(_SLOTS, *counts)
-    if wanted > _MOST:
+    if wanted > MOST:
         raise CacheError(
-            f"{wanted} parts of one image are more than {_MOST}: keep fewer, --max-parts 16"
+            f"{wanted} parts of one image are more than {MOST}: keep fewer, --max-parts 16"
         )
     return wanted
 

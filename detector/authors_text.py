@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from detector.attributes import ATTRIBUTES, canonical_label
-from detector.authors_files import check_files, export_files, slots
+from detector.authors_files import MOST, check_files, export_files, slots
 from detector.cache import CacheError, PartCache, Parts
 from detector.cache_writer import PartCacheWriter
 from detector.images import ImageError, read_image
@@ -120,6 +120,10 @@ def import_text(
     facts = TextFacts()
     pairs, digest = check_files(folder, SUFFIX, root, out, max_parts, facts.add, progress)
     classes = facts.classes()
+    if len(classes) > MOST:
+        raise CacheError(
+            f"{folder} has {len(classes)} labels, more than {MOST}: the first word of a line is a part's name"
+        )
     identity = {
         "imported": "text",
         "classes": list(classes),

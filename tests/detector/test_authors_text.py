@@ -89,6 +89,14 @@ def test_more_parts_than_a_record_counts_are_refused(root: Path, tmp_path: Path)
     assert len(cache.parts(IMAGES[0])) == 2
 
 
+def test_more_labels_than_a_record_tells_apart_are_refused(root: Path, tmp_path: Path) -> None:
+    text = "".join(f"{label} 0.5 1 2 3 4\n" for label in range(32768))
+    folder = write_texts(tmp_path / "boxes", text)
+    with pytest.raises(CacheError, match="has 32768 labels, more than 32767"):
+        import_text(folder, root, tmp_path / "cache", max_parts=1, progress=False)
+    assert not (tmp_path / "cache").exists()
+
+
 def test_boxes_and_a_cache_of_them_are_the_same_there_and_back(root: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     corners = np.sort(rng.random((16, 2, 2)), 1) * (40, 30)
