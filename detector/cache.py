@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from detector.masks import overlap_masks
-from pgan.plain import COUNT, fits
+from detector.plain import COUNT, fits
 
 SCHEMA = 1
 MANIFEST, PLAN = "manifest.json", "extraction.json"

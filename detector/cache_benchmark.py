@@ -13,7 +13,7 @@ from detector.authors_masks import export_masks
 from detector.cache import PartCache, Parts
 from detector.cache_writer import PartCacheWriter
 from detector.masks import overlap_masks
-from pgan.timing import paired_medians
+from detector.timing import paired_medians
 
 _IDENTITY = {"classes": ["part"], "max_parts": 16}
 _BATCH = 64

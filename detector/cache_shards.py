@@ -36,8 +36,8 @@ from detector.cache import (
     manifest_sha256,
     read_json,
 )
-from pgan.files import drafts, write_atomically
-from pgan.plain import fits
+from detector.files import drafts, write_atomically
+from detector.plain import fits
 
 LOCK = ".lock"
 _NAMES = ("names.npy", "offsets.npy")

@@ -43,7 +43,7 @@ from detector.cache_shards import (
     write_names,
     writing_to,
 )
-from pgan.plain import fits
+from detector.plain import fits
 
 _PLAN = {key: MANIFEST_SHAPE[key] for key in ("identity", "images_sha256", "num_images")}
 _PLAN |= {"facts": dict, "shard_size": range(1, 2**31)}

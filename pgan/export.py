@@ -29,9 +29,9 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from detector.files import write_atomically
 from pgan.apis import ConfigError, load_config
 from pgan.datasets.image_list import ImageList
-from pgan.files import write_atomically
 from pgan.structures import ReIDSample
 from pgan.vehicle_reid import load_reid_model
 

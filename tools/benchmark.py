@@ -20,6 +20,7 @@ import torch
 
 from detector.cache_benchmark import cache_benchmark
 from detector.extraction_benchmark import extraction_benchmark
+from detector.files import write_json
 from detector.top_d_benchmark import top_d_benchmark
 from pgan.datasets.benchmark import reading_benchmark
 from pgan.datasets.loader_benchmark import loader_benchmark
@@ -29,7 +30,6 @@ from pgan.evaluation.benchmark import (
     vehicleid_13164_benchmark,
     veriwild_large_benchmark,
 )
-from pgan.files import write_json
 from pgan.gallery.benchmark import measure_parts, search_benchmark, search_table
 from pgan.gallery.extrapolation import extrapolation_table
 from pgan.models.benchmark import part_attention, pgan_over_baseline

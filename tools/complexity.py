@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from mmengine.config import DictAction
 
+from detector.files import write_json
 from pgan.apis import ConfigError, load_reid_config
-from pgan.files import write_json
 from pgan.models.complexity import complexity
 from pgan.papers.ssrnet import TABLE_7
 from pgan.tables import markdown_table

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from detector.files import write_json
 from pgan.evaluation import (
     FPRS,
     PROTOCOLS,
@@ -21,7 +22,6 @@ from pgan.evaluation import (
     load_projection,
 )
 from pgan.evaluation.table import score_table
-from pgan.files import write_json
 from pgan.tools.cli import report_errors
 from pgan.visualization.evaluation_page import write_evaluation
 

@@ -39,8 +39,8 @@ from detector.authors_text import export_text, import_text
 from detector.cache import CacheError, PartCache
 from detector.cache_content import compare, statistics, verify_content
 from detector.cache_merge import diff, merge
+from detector.files import write_atomically
 from detector.other_boxes import disturb, import_fleet
-from pgan.files import write_atomically
 from pgan.tables import markdown_table
 from pgan.tools.cli import report_errors
 

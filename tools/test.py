@@ -10,9 +10,9 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
+from detector.files import write_json
 from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
 from pgan.evaluation import ReIDMetric
-from pgan.files import write_json
 from pgan.tools.cli import report_errors
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from detector.timing import paired_medians
 from pgan.datasets.check import check_config
 from pgan.datasets.disk import missing_images
 from pgan.datasets.veriwild import VERIWild
-from pgan.timing import paired_medians
 
 
 def reading_benchmark(

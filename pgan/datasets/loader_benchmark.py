@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 
 from detector.cache import Parts
 from detector.cache_writer import PartCacheWriter
+from detector.timing import paired_medians
 from pgan.apis import load_reid_config
 from pgan.registry import MODELS
-from pgan.timing import paired_medians
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIGS = {

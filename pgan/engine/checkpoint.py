@@ -18,7 +18,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, IterBasedTrainLoop
 
-from pgan.files import drafts, write_atomically
+from detector.files import drafts, write_atomically
 from pgan.registry import HOOKS
 
 _HISTORY = "_history_buffer"

@@ -11,8 +11,8 @@ import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
+from detector.files import write_json
 from pgan.engine.checkpoint import latest_checkpoint
-from pgan.files import write_json
 from pgan.registry import HOOKS
 
 _LIST = "broken_batch.json"

@@ -12,12 +12,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from detector.timing import paired_medians
 from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.protocols import PROTOCOLS
 from pgan.evaluation.ranking import RankingResult, evaluate_distances
 from pgan.evaluation.reference import argsort_average_precision, literal_evaluate
 from pgan.evaluation.scoring import evaluate
-from pgan.timing import paired_medians
 
 # VeRi-776: queries, gallery images, test vehicles, cameras.
 _QUERIES, _GALLERY, _VEHICLES, _CAMERAS = 1678, 11579, 200, 20

@@ -10,10 +10,10 @@ from dataclasses import replace
 import faiss
 import numpy as np
 
+from detector.timing import paired_medians
 from pgan.gallery.extrapolation import ExtrapolationError, Parts
 from pgan.gallery.index import TRAINING_IMAGES, TRAINING_ROUNDS, Index, build_index
 from pgan.tables import markdown_table
-from pgan.timing import paired_medians
 
 _DIM, _CAMERAS = 512, 20
 _IMAGES = (10, 20)  # of a vehicle, at least and at most

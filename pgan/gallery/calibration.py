@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from mmengine.config import Config
 
+from detector.files import write_atomically
 from pgan.evaluation import FeatureSet, Protocol, RocCurve, evaluate, load_features
-from pgan.files import write_atomically
 from pgan.gallery.embedding import Embedder
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.images import without_parts

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pgan.files import alone_in, write_atomically, write_json
+from detector.files import alone_in, write_atomically, write_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.sealed import write_sealed
 from pgan.gallery.store import (

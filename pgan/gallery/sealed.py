@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from detector.cache import SEAL, manifest_sha256
-from pgan.files import write_json
-from pgan.plain import fits
+from detector.files import write_json
+from detector.plain import fits
 
 
 def write_sealed(path: str | os.PathLike[str], value: dict[str, Any]) -> Path:
@@ -23,7 +23,7 @@ def read_sealed(path: str | os.PathLike[str], shape: dict[Any, Any]) -> dict[str
 
     Args:
         path: The file.
-        shape: What it has to hold, see `pgan.plain.fits`.
+        shape: What it has to hold, see `detector.plain.fits`.
 
     Raises:
         OSError: It cannot be read.

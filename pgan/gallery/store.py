@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 
 from detector.cache import Parts, decode_name, encode_name
+from detector.plain import COUNT
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.sealed import read_sealed
 from pgan.gallery.times import Time
-from pgan.plain import COUNT
 
 SCHEMA = 1
 MANIFEST, MODEL, THRESHOLD, INDEX = "gallery.json", "model.json", "threshold.json", "index"
@@ -348,7 +348,7 @@ class Gallery:
 
 
 def read_json(path: Path, shape: dict[Any, Any]) -> dict[str, Any]:
-    """Read one of a gallery's JSON files, which has to be of a shape, see `pgan.plain.fits`.
+    """Read one of a gallery's JSON files, which has to be of a shape, see `detector.plain.fits`.
 
     Raises:
         GalleryError: It is damaged.

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from detector.plain import COUNT
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.sealed import read_sealed, write_sealed
-from pgan.plain import COUNT
 
 _RATES = ("false_match_rate", "measured_false_match_rate", "true_match_rate")
 _SHAPE = {

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from detector.files import write_atomically
 from pgan.engine.checkpoint import CheckpointError, load_plain
-from pgan.files import write_atomically
 from pgan.registry import MODELS
 
 OURS, AUTHORS = "ours", "authors"

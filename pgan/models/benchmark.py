@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from detector.timing import paired_medians
 from pgan.models.part_attention import PartAttention, guide_features
 from pgan.models.part_masks import part_masks
 from pgan.models.reference import literal_part_guidance
 from pgan.registry import MODELS
 from pgan.structures import ReIDSample
-from pgan.timing import paired_medians
 
 
 def part_attention(

@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
+from detector.timing import paired_medians
 from pgan.models.running_time import extraction, on_random_images
-from pgan.timing import paired_medians
 
 
 @dataclass(frozen=True)

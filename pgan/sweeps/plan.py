@@ -24,8 +24,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from detector.files import write_json
 from pgan.apis import ConfigError, load_config
-from pgan.files import write_json
 from pgan.sweeps.points import SEED, Point, Sweep, lookup, option_words
 
 _LONGEST_NAME = 100

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pgan.files import write_atomically, write_json
+from detector.files import write_atomically, write_json
 from pgan.sweeps.plan import Job, SweepError
 from pgan.sweeps.points import Point, Sweep
 from pgan.tables import csv_table, markdown_table, with_deviation

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from detector.files import alone_in
 from pgan.apis import ConfigError
-from pgan.files import alone_in
 from pgan.steps import run_command
 from pgan.sweeps.plan import Job, Run, SweepError, plan
 from pgan.sweeps.points import Sweep

@@ -15,8 +15,8 @@ import detector.vehicle_parts  # noqa: F401 - registers the transforms
 from detector.cache import Parts, file_sha256
 from detector.cache_writer import PartCacheWriter
 from detector.extractor import PartDetector, extract
+from detector.files import drafts
 from detector.share import Share
-from pgan.files import drafts
 from pgan.torture.kills import Work
 from pgan.torture.pictures import png, write_once
 

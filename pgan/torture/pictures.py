@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pgan.files import write_atomically
+from detector.files import write_atomically
 
 
 def png(rng: np.random.Generator, side: int, values: int = 256) -> bytes:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from detector.files import drafts, write_atomically
 from pgan.apis import build_runner, load_config
 from pgan.engine import load_plain
-from pgan.files import drafts, write_atomically
 from pgan.torture.kills import Work
 from pgan.torture.pictures import png, write_once
 

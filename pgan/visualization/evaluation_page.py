@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detector.files import write_atomically
 from pgan.evaluation import Evaluation, FeatureSet
 from pgan.evaluation.distances import feature_distances
-from pgan.files import write_atomically
 from pgan.tables import with_deviation
 from pgan.visualization.panels import PAPER
 from pgan.visualization.plots import cmc_curves, roc_curves

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from detector.cache import PartCache
+from detector.files import write_atomically
 from pgan.evaluation import FeatureSet, evaluate
 from pgan.evaluation.distances import feature_distances
-from pgan.files import write_atomically
 from pgan.visualization.attention import (
     CELLS,
     GLOBAL,

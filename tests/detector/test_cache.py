@@ -232,7 +232,7 @@ def test_killed_while_finishing(
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr("pgan.files.os.replace", killed)
+    monkeypatch.setattr("detector.files.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         writer.finish()
     monkeypatch.undo()

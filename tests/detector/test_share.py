@@ -175,7 +175,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(handle)
 
-    monkeypatch.setattr("pgan.files.os.fsync", full)
+    monkeypatch.setattr("detector.files.os.fsync", full)
     with pytest.raises(CacheError, match=r"cannot write to .*No space left on device.*goes on"):
         writer_of(tmp_path / "cache").fill(parts_of, progress=False)
     monkeypatch.undo()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pgan.files import drafts
+from detector.files import drafts
 from pgan.tools import torture as tool
 from pgan.torture import Work
 

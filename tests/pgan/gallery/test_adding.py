@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.files import alone_in, write_json
 from pgan.datasets.records import Annotation
-from pgan.files import alone_in, write_json
 from pgan.gallery import draft
 from pgan.gallery.adding import Addition, add, remove
 from pgan.gallery.errors import GalleryError

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from detector.timing import paired_medians
 from pgan.models import benchmark
-from pgan.timing import paired_medians
 
 
 def test_functions_take_turns_after_the_warmup(monkeypatch):

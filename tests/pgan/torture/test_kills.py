@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
-from pgan.files import drafts, write_atomically
+from detector.files import drafts, write_atomically
 from pgan.torture import TortureError, Work, torture
 from pgan.torture.training import training
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pgan.plain import COUNT, fits
+from detector.plain import COUNT, fits
 
 
 @pytest.mark.parametrize(
