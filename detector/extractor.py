@@ -25,7 +25,7 @@ from detector.cache import PartCache, Parts, file_sha256
 from detector.cache_writer import PartCacheWriter
 from detector.errors import DetectorError
 from detector.images import ImageError
-from detector.lanes import count_lanes, map_in_lanes
+from detector.lanes import count_lanes, keep_freed_memory, map_in_lanes
 from detector.preparing import with_fewer_copies
 from detector.share import Share, claim
 
@@ -185,6 +185,8 @@ def extract(
     facts = {"config": detector.config}
     writer = PartCacheWriter(out, images, detector.identity, facts, shard_size)
     total = len(writer.images)
+    if detector.device.type == "cpu":
+        keep_freed_memory()
     if share is None or not share.helps:
         shards = list(claim(writer, share))
         total = sum(len(writer.shard(index)) for index in shards)
