@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from mmengine.logging import MMLogger
 
 from detector.cache_benchmark import cache_benchmark
 from detector.extraction_benchmark import extraction_benchmark
@@ -33,6 +34,7 @@ from pgan.evaluation.benchmark import (
 from pgan.gallery.benchmark import measure_parts, search_benchmark, search_table
 from pgan.gallery.extrapolation import extrapolation_table
 from pgan.models.benchmark import part_attention, pgan_over_baseline
+from pgan.tables import markdown_table
 from pgan.tools.cli import report_errors
 
 # Name → what is compared, and the function that measures it.
@@ -117,12 +119,13 @@ def main() -> int:
     args = parse_args()
     results: dict[str, dict] = {"machine": machine()}
     print("  ".join(f"{key}: {value}" for key, value in results["machine"].items()))
+    # Of the networks' random weights mmengine logs hundreds of lines.
+    MMLogger.get_instance("benchmark", log_level="WARNING")
     for name in args.names:
         title, measure = BENCHMARKS[name]
-        print(f"\n{name}: {title}", flush=True)
+        print(f"\n{name}: {title}\n", flush=True)
         results[name] = measure(args.images) if name == "search" else measure()
-        for key, value in results[name].items():
-            print(f"  {key}: {value if isinstance(value, str) else f'{value:.4g}'}", flush=True)
+        print(_table(name, results[name]), flush=True)
         if name == "search":
             print(f"\n{search_table(results[name])}", flush=True)
         if name == "search" and args.extrapolate:
@@ -132,6 +135,13 @@ def main() -> int:
         if args.json:
             write_json(args.json, results)
     return 0
+
+
+def _table(name: str, figures: dict[str, float | str]) -> str:
+    rows = [
+        [key, value if isinstance(value, str) else f"{value:.4g}"] for key, value in figures.items()
+    ]
+    return markdown_table([f"`{name}`", ""], rows)
 
 
 if __name__ == "__main__":
