@@ -6,7 +6,8 @@
     ├── extraction.json              what is being extracted
     ├── names.npy, offsets.npy       from which images, as in the finished cache
     ├── shard-00000.npy, .json       records of a finished shard; their checksum and the failed images
-    └── .lock                        byte k is locked by the process at work on shard k
+    └── .lock                        byte k is locked by the process at work on shard k, one far behind them
+                                     all, for a moment, by the process that begins
 
 Processes share nothing but this folder. A lock ends with its process, however that ends, and is not inherited
 by the workers that read images for it, so a killed process leaves nothing that keeps the next one out.
@@ -19,6 +20,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -28,6 +30,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from detector.cache import (
+    FILES,
+    MANIFEST,
     PLAN,
     SEAL,
     CacheError,
@@ -40,7 +44,10 @@ from detector.files import drafts, write_atomically
 from detector.plain import fits
 
 LOCK = ".lock"
+_BEGIN = 2**30  # the byte of the lock that is held by the process that begins
 _NAMES = ("names.npy", "offsets.npy")
+_SHARD = r"shard-\d{5,}\.(?:npy|json)"
+_OURS = "|".join([_SHARD, *map(re.escape, (MANIFEST, PLAN, *FILES))])  # anything else is a user's
 _FACTS = {"plan_sha256": str, "sha256": str, "failed": {str: str}}  # of a shard
 
 
@@ -103,8 +110,8 @@ class ShardFolder:
 
     def num_failed(self) -> int:
         """Images that could not be read, of all shards that are finished."""
-        facts = (read_json(file) for file in self.path.glob("shard-*.json"))
-        return sum(len(found["failed"]) for found in facts if fits(found, _FACTS))
+        shards = map(self.read, range(len(self)))
+        return sum(len(shard[1]) for shard in shards if shard)
 
     def take(self, shards: range) -> bool:
         """Lock some shards for this process; False if another is at work on one of them.
@@ -131,17 +138,38 @@ class ShardFolder:
 
     def sweep(self) -> None:
         """Remove what killed writers left half-written; only while all shards are taken."""
-        for draft in drafts(self.path):
+        for draft in drafts(self.path, _OURS):
             draft.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove shards, plan, drafts and lock: the cache is finished."""
         with writing_to(self.path):
-            left = [*self.path.glob("shard-*"), *drafts(self.path)]
-            for file in [*left, self.path / PLAN, self.path / LOCK]:
+            shards = [file for file in self.path.iterdir() if re.fullmatch(_SHARD, file.name)]
+            left = [*shards, *drafts(self.path, _OURS), self.path / PLAN, self.path / LOCK]
+            for file in left:
                 if file.exists():
                     file.unlink(missing_ok=True)
         self.release()
+
+
+@contextmanager
+def beginning(folder: Path) -> Iterator[None]:
+    """Begin alone in a folder: another that begins waits, and then finds what was begun.
+
+    Not while this process has shards of the folder: the system would let go of their locks, too.
+
+    Raises:
+        CacheError: The folder cannot be written to, or its file system does not lock.
+    """
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        with writing_to(folder):
+            fcntl.lockf(lock, fcntl.LOCK_EX, 1, _BEGIN)
+        yield
+    finally:
+        os.close(lock)
 
 
 def write_names(folder: Path, images: Sequence[str]) -> None:
@@ -169,8 +197,10 @@ def read_names(folder: Path) -> list[str]:
 
 def is_fresh(folder: Path) -> bool:
     """Whether a folder holds nothing but what a writer that was killed at once can have left."""
-    ours = {folder / LOCK, *drafts(folder, r"extraction\.json")}
-    return folder.is_dir() and ours.issuperset(folder.iterdir())
+    if not folder.is_dir():
+        return False
+    there = set(folder.iterdir())  # first: a draft that comes later is none of these
+    return there <= {folder / LOCK, *drafts(folder, re.escape(PLAN))}
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -35,13 +35,13 @@ from detector.cache import (
 )
 from detector.cache_shards import (
     ShardFolder,
+    beginning,
     is_fresh,
     read_names,
     write_array,
     write_file,
     write_json,
     write_names,
-    writing_to,
 )
 from detector.plain import fits
 
@@ -116,17 +116,34 @@ class PartCacheWriter:
 
     def _begin(self, plan: dict[str, Any]) -> dict[str, Any]:
         """Make the folder ours, or find that it already is."""
-        for name in (MANIFEST, PLAN):
-            if (self.path / name).is_file():
-                found = _read_plan(self.path / name, MANIFEST_SHAPE if name == MANIFEST else _PLAN)
-                self._refuse_other(found, plan)
-                return plan | {"shard_size": found.get("shard_size", plan["shard_size"])}
-        if self.path.exists() and not is_fresh(self.path):
+        # A user's folder is left as it is, even without our lock: but what is there may be others' beginning.
+        unknown = self.path.exists() and not is_fresh(self.path)
+        begun = self._begun(plan)
+        if unknown and not begun:
             raise CacheError(f"{self.path} exists and is not a part cache: give another folder")
-        with writing_to(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / PLAN, plan)
-        return plan
+        if not begun or not self._knows_images():
+            with beginning(self.path):
+                begun = self._begun(plan)
+                if not begun:
+                    write_json(self.path / PLAN, plan)
+                if not self._knows_images():
+                    write_names(self.path, self.images)  # for `reopen`
+        return begun or plan
+
+    def _begun(self, plan: dict[str, Any]) -> dict[str, Any] | None:
+        """The plan as it was begun, None if nothing was; once there was one, it is found, ended or not."""
+        for name in (MANIFEST, PLAN, MANIFEST):  # which is there before the plan goes
+            try:
+                found = _read_plan(self.path / name, MANIFEST_SHAPE if name == MANIFEST else _PLAN)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                continue
+            self._refuse_other(found, plan)
+            return plan | {"shard_size": found.get("shard_size", plan["shard_size"])}
+        return None
+
+    def _knows_images(self) -> bool:
+        """Whether the folder says which images it is of; the file is the second of two."""
+        return self.finished or (self.path / "offsets.npy").is_file()
 
     def _refuse_other(self, found: dict[str, Any], plan: dict[str, Any]) -> None:
         if found_differences := differences(found["identity"], plan["identity"]):
@@ -155,7 +172,7 @@ class PartCacheWriter:
 
     def lacks(self, index: int) -> bool:
         """Whether a shard is still to be extracted."""
-        return not self.finished and self.shards.read(index) is None
+        return self.shards.read(index) is None and not self.finished  # shards go after the end
 
     def take(self, shards: range | None = None) -> bool:
         """Lock shards (all) for this process until `finish` or its end; False if another has one of them.
@@ -171,8 +188,6 @@ class PartCacheWriter:
         taken = self.shards.take(whole if shards is None else shards)
         if taken and shards in (None, whole):
             self.shards.sweep()
-        if taken and not (self.path / "offsets.npy").is_file():
-            write_names(self.path, self.images)  # for `reopen`; the same whoever writes them
         return taken
 
     def take_all(self) -> None:

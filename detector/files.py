@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> Path:
@@ -22,24 +23,63 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
 
     Returns:
         The path.
+
+    Raises:
+        OSError: The system refuses it; ``filename`` is the path, or a folder above it that cannot be made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with _about(path):
+        _write_beside(path, write)
+    _sync_folder(path.parent)
+    return path
+
+
+class _Draft(io.BufferedWriter):
+    """A file that remembers why the system refused a write: numpy and torch keep that to themselves."""
+
+    refusal: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.refusal = error
+            raise
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("they would write past us")
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Have an error of the system name the file, not its draft, or, of a full disk, nothing."""
     try:
-        with os.fdopen(handle, "wb") as file:
+        yield
+    except OSError as error:
+        if Path(error.filename or f".{path.name}.").name.startswith(f".{path.name}."):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+def _write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    file = _Draft(io.FileIO(handle, "wb"))
+    try:
+        with file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(handle)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(draft, 0o666 & ~umask)  # mkstemp's file is for its owner alone
         os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
+    except BaseException as error:
+        with suppress(OSError):  # what went wrong before is what matters
+            os.unlink(draft)
+        if isinstance(error, Exception) and file.refusal:
+            raise file.refusal from None
         raise
-    _sync_folder(path.parent)
-    return path
 
 
 def _sync_folder(folder: Path) -> None:
@@ -60,7 +100,7 @@ def drafts(folder: str | os.PathLike[str], name: str = r".+") -> list[Path]:
         folder: Its subfolders are not looked into; it need not be there.
         name: Pattern of the names of the files that were to be written.
     """
-    pattern = re.compile(rf"\.{name}\.[a-z0-9_]{{8}}")
+    pattern = re.compile(rf"\.(?:{name})\.[a-z0-9_]{{8}}")
     return [file for file in Path(folder).glob(".*") if pattern.fullmatch(file.name)]
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.cache import FILES, MANIFEST, CacheError, PartCache, Parts
-from detector.cache_shards import LOCK
+from detector.cache import FILES, MANIFEST, PLAN, CacheError, PartCache, Parts, read_json
+from detector.cache_shards import LOCK, beginning
 from detector.cache_writer import PartCacheWriter
 from detector.errors import DetectorError
 from detector.share import Share, claim
@@ -158,6 +158,85 @@ def test_a_launcher_is_found_by_its_environment() -> None:
     assert Share.of_launcher({}) is None
     assert Share.of_launcher({"RANK": "0", "WORLD_SIZE": "1"}) is None
     assert Share.of_launcher({"RANK": "3", "WORLD_SIZE": "8"}) == Share(3, 8, helps=True)
+
+
+# --- at the same moment -----------------------------------------------------------------------
+
+
+def _begin(folder: Path, start, told) -> None:
+    for number in range(20):
+        start.wait(30)
+        try:
+            told.put(len(writer_of(folder / str(number)).pending()))
+        except CacheError as error:
+            told.put(str(error))
+
+
+def test_processes_that_begin_at_once_all_find_the_folder_theirs(tmp_path: Path) -> None:
+    start, told = FORK.Barrier(4), FORK.Queue()
+    ranks = [FORK.Process(target=_begin, args=(tmp_path, start, told)) for _ in range(4)]
+    for rank in ranks:
+        rank.start()
+    assert [told.get(timeout=30) for _ in range(80)] == [6] * 80
+    for rank in ranks:
+        rank.join(30)
+
+
+def test_who_begins_while_another_ends_finds_its_cache(
+    tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work(tmp_path / "cache", None)
+    other, looks = writer_of(tmp_path / "cache"), []
+
+    def look(path: Path) -> dict:
+        looks.append(path.name)
+        try:
+            return read_json(path)
+        finally:
+            if len(looks) == 1:  # neither is there when it is looked for
+                other.finish()
+
+    monkeypatch.setattr("detector.cache_writer.read_json", look)
+    assert writer_of(tmp_path / "cache").finished
+    assert looks == [MANIFEST, PLAN, MANIFEST]
+    assert contents(tmp_path / "cache") == whole
+
+
+def test_another_detector_that_begins_at_once_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(folder: Path):
+        monkeypatch.undo()
+        PartCacheWriter(folder, IMAGES, IDENTITY | {"weights": "other"})
+        return beginning(folder)
+
+    monkeypatch.setattr("detector.cache_writer.beginning", late)
+    with pytest.raises(CacheError, match="weights is other there, None now"):
+        writer_of(tmp_path / "cache")
+
+
+def test_files_of_a_user_in_the_folder_stay(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    work(tmp_path / "cache", None, stop_after=2)
+    mine = {".notes.markdown": b"mine", "shard-notes.txt": b"mine", ".mine.json.abcdefgh": b"{"}
+    for name, data in mine.items():
+        (tmp_path / "cache" / name).write_bytes(data)
+    for name in (".shard-00003.npy.abcdefgh", ".extraction.json.a_cdefg1", ".parts.npy.abcdefgh"):
+        (tmp_path / "cache" / name).touch()  # a killed writer's
+    writer_of(tmp_path / "cache").fill(parts_of, progress=False)
+    assert contents(tmp_path / "cache") == whole | mine
+
+
+def test_a_damaged_note_of_a_shard_does_not_keep_the_others_from_being_counted(
+    tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    work(tmp_path / "cache", None)
+    assert writer_of(tmp_path / "cache").shards.num_failed() == 1
+    (tmp_path / "cache" / "shard-00000.json").write_text("x")
+    assert writer_of(tmp_path / "cache").shards.num_failed() == 1
+    (tmp_path / "cache" / "shard-00001.json").write_text("x")  # the shard with the bad image
+    assert writer_of(tmp_path / "cache").shards.num_failed() == 0
+    writer_of(tmp_path / "cache").fill(parts_of, progress=False)
+    assert contents(tmp_path / "cache") == whole
 
 
 # --- where nothing can be written -------------------------------------------------------------
