@@ -23,9 +23,11 @@ from tqdm import tqdm
 from detector.attributes import ATTRIBUTES
 from detector.cache import PartCache, Parts, file_sha256
 from detector.cache_writer import PartCacheWriter
+from detector.checkpoint import in_words, misfits, read_checkpoint, weights_of
 from detector.errors import DetectorError
 from detector.images import ImageError
 from detector.lanes import count_lanes, keep_freed_memory, map_in_lanes
+from detector.plain import fits
 from detector.preparing import with_fewer_copies
 from detector.share import Share, claim
 
@@ -101,7 +103,7 @@ def load_detector(
         amp: Half precision; None for yes on a GPU.
 
     Raises:
-        DetectorError: The checkpoint cannot be read or is of another model.
+        DetectorError: The checkpoint cannot be read, is damaged, of another model, or holds NaN.
     """
     if max_parts < 1:
         raise DetectorError(f"max_parts must be at least 1, not {max_parts}")
@@ -123,9 +125,9 @@ def load_detector(
     ]
     settings["data_preprocessor"] = with_fewer_copies(settings["data_preprocessor"])
     model = MODELS.build(settings)
-    weights = _read_checkpoint(Path(checkpoint))
-    _load_weights(model, weights.get("state_dict", weights), checkpoint)
-    classes = _classes(config, weights, model)
+    content = read_checkpoint(checkpoint, DetectorError)
+    _load_weights(model, weights_of(content), checkpoint)
+    classes = _classes(config, content, model, checkpoint)
     model.to(target, memory_format=torch.channels_last).eval()
     identity = {
         "weights_sha256": file_sha256(checkpoint),
@@ -295,48 +297,33 @@ def _parts(sample: Any) -> Parts:
     return Parts(boxes[real], scores[real], labels[real].astype(np.int64), (height, width))
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise DetectorError(f"{path}: no such checkpoint; check the path, or train one first")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file
+def _load_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], path: Any) -> None:
+    if faults := misfits(model.state_dict(), weights):
         raise DetectorError(
-            f"{path} is not a checkpoint of tensors and plain values "
-            f"({' '.join(str(error).splitlines()[:1])}). Other objects are not opened, since that would run "
-            "their code: save the state_dict alone"
-        ) from None
-    if not isinstance(content, dict):
-        raise DetectorError(f"{path} holds a {type(content).__name__}, not a state_dict")
-    return content
-
-
-def _load_weights(model: torch.nn.Module, weights: Any, checkpoint: Any) -> None:
-    expected = model.state_dict()
-    weights = {key.removeprefix("module."): value for key, value in weights.items()}
-    missing = sorted(expected.keys() - weights.keys())
-    other = sorted(
-        key for key in expected.keys() & weights.keys() if expected[key].shape != weights[key].shape
-    )
-    surplus = sorted(weights.keys() - expected.keys())
-    faults = [
-        f"{len(keys)} tensors {what} (first: {keys[0]})"
-        for keys, what in [(missing, "missing"), (other, "of other shapes"), (surplus, "too many")]
-        if keys
-    ]
-    if faults:
+            f"{path} is of another model than the config: {in_words(faults)}. Give the config that it was "
+            "trained with"
+        )
+    if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
         raise DetectorError(
-            f"{checkpoint} is of another model than the config: {', '.join(faults)}. Give the config "
-            "that it was trained with"
+            f"{path}: {len(broken)} tensors hold NaN or infinity (first: {broken[0]}): its training "
+            "diverged; use another checkpoint"
         )
     model.load_state_dict(weights)
 
 
-def _classes(config: Config, weights: dict[str, Any], model: torch.nn.Module) -> tuple[str, ...]:
+def _classes(
+    config: Config, content: dict[str, Any], model: torch.nn.Module, path: Any
+) -> tuple[str, ...]:
     """Names of the labels: the checkpoint's, else the config's, else Table I's."""
-    stated = (weights.get("meta") or {}).get("dataset_meta") or {}
+    stated = (content.get("meta") or {}).get("dataset_meta", {})
+    names = stated.get("classes") or () if isinstance(stated, dict) else None
+    if not isinstance(names, list | tuple) or not fits([*names], [str]):
+        raise DetectorError(
+            f"{path}: meta.dataset_meta.classes are no names: save its state_dict alone, and the config's "
+            "are taken"
+        )
     metainfo = config.test_dataloader.dataset.get("metainfo") or {}
-    classes = tuple(stated.get("classes") or metainfo.get("classes") or ATTRIBUTES)
+    classes = tuple(names or metainfo.get("classes") or ATTRIBUTES)
     number = getattr(getattr(model, "bbox_head", None), "num_classes", len(classes))
     if number != len(classes):
         raise DetectorError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import zipfile
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, IterBasedTrainLoop
 
+from detector.checkpoint import is_whole, read_checkpoint
 from detector.files import drafts, write_atomically
 from pgan.registry import HOOKS
 
@@ -76,46 +76,24 @@ def _restore_history(value: Any) -> Any:
     return value
 
 
-def load_plain(path: str, map_location: Any = "cpu") -> dict:
-    """Read a checkpoint that holds tensors and plain types; nothing in it is executed.
+def load_plain(path: str, map_location: Any = "cpu") -> dict[str, Any]:
+    """`detector.checkpoint.read_checkpoint`: tensors and plain values; nothing in it is executed.
 
     Raises:
-        CheckpointError: If the file is missing, broken, or holds pickled objects.
+        CheckpointError: If the file is missing, damaged, or holds pickled objects or something else.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; check the path, or train first")
-    if _is_archive(file) and not is_whole(file):
-        raise CheckpointError(f"{path}: damaged: a checksum in it is wrong; use another checkpoint")
-    try:
-        return torch.load(file, map_location=map_location, weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"{path}: not a checkpoint of tensors and plain types ({reason}); "
-            "files that hold other objects are not opened, since that would run their code: "
-            "save their `state_dict` alone"
-        ) from error
+    return read_checkpoint(path, CheckpointError, map_location)
+
+
+def _load_for_mmengine(path: str, map_location: Any = "cpu") -> dict[str, Any]:
+    """Without the config's text, which mmengine's ``resume`` would run, to look for ``gpu_ids`` in it."""
+    checkpoint = load_plain(path, map_location)
+    (checkpoint.get("meta") or {}).pop("config", None)
+    return checkpoint
 
 
 # mmengine's own loader unpickles whatever the file holds on torch < 2.6, and breaks on its own on >= 2.6.
-CheckpointLoader.register_scheme(prefixes="", loader=load_plain, force=True)
-
-
-def _is_archive(file: Path) -> bool:
-    try:
-        return zipfile.is_zipfile(file)
-    except zipfile.BadZipFile:  # one that is damaged at its end
-        return True
-
-
-def is_whole(path: str | Path) -> bool:
-    """Whether a file is one of torch's archives, with every byte as it was written, by its checksums."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except Exception:  # zipfile raises many kinds for a broken file
-        return False
+CheckpointLoader.register_scheme(prefixes="", loader=_load_for_mmengine, force=True)
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:

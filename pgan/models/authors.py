@@ -117,11 +117,8 @@ def convert_checkpoint(
     if target.exists():
         raise CheckpointError(f"{target} is there already: give another name, or delete it first")
     content = load_plain(str(source))
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{source}: holds no state dict of tensors")
     try:
-        state = _without_module(state)
+        state = _without_module(content.get("state_dict", content))
         num_vehicles = _num_vehicles(state)
         built = MODELS.build({**(model or RELEASED_MODEL), "num_vehicles": num_vehicles})
         converted = convert_state(state, built, to)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
-import torch
 from mmengine.model import Sequential
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from detector.checkpoint import read_checkpoint, weights_of
 from pgan.models.backbone_stages import build_model, cut_into_stages, probe, remove_last_stride
 from pgan.models.errors import ModelError
 from pgan.models.ibn import SUFFIX
@@ -97,16 +96,9 @@ class TorchvisionBackbone(Sequential):
 
     def _read(self, path: Path) -> dict[str, Tensor]:
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise ModelError(
-                f"backbone.weights={str(path)!r} cannot be read as plain tensors: save it anew with "
-                "torch.save(model.state_dict(), path)."
-            ) from error
-        state = state.get("state_dict", state) if isinstance(state, dict) else {}
-        if not state or not all(isinstance(value, Tensor) for value in state.values()):
-            raise ModelError(f"backbone.weights={str(path)!r} holds no state dict of tensors.")
-        return state
+            return weights_of(read_checkpoint(path, ModelError))
+        except ModelError as error:
+            raise ModelError(f"backbone.weights: {error}") from error
 
     def _load(self, state: dict[str, Tensor]) -> None:
         """Load what belongs to our stages; the model's later stages and classifier may be there or not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from hashlib import sha256
@@ -264,6 +265,9 @@ def test_other_weights_or_settings_are_refused(
             "1 tensors of other shapes",
         ),
         (lambda s: s["meta"]["dataset_meta"].update(classes=("wheel",)), "2 classes apart"),
+        (lambda s: s["meta"]["dataset_meta"].update(classes=5), "classes are no names"),
+        (lambda s: s["meta"].update(dataset_meta=[]), "classes are no names"),
+        (lambda s: s["state_dict"]["backbone.conv1.weight"].fill_(math.nan), "1 tensors hold NaN"),
         (lambda s: s.update(history=Path("x")), "not a checkpoint of tensors"),
     ],
 )
@@ -274,6 +278,15 @@ def test_a_checkpoint_of_something_else_is_refused(
     spoil(state)
     torch.save(state, checkpoint)
     with pytest.raises(DetectorError, match=words):
+        load_detector(tiny_config, checkpoint, 6, device="cpu")
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_refused(tiny_config: Config, checkpoint: Path) -> None:
+    data = bytearray(checkpoint.read_bytes())
+    weight = torch.load(checkpoint, weights_only=True)["state_dict"]["backbone.conv1.weight"]
+    data[data.index(weight.numpy().tobytes())] ^= 1
+    checkpoint.write_bytes(data)
+    with pytest.raises(DetectorError, match=f"{checkpoint}: damaged"):
         load_detector(tiny_config, checkpoint, 6, device="cpu")
 
 

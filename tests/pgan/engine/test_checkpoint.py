@@ -146,6 +146,17 @@ def test_nothing_in_a_checkpoint_is_executed(
     assert not (tmp_path / "made-by-a-checkpoint").exists()
 
 
+def test_the_config_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    make_runner(tmp_path, 1, workers=0).train()
+    newest = str(latest_checkpoint(tmp_path))
+    content = load_plain(newest)
+    content["meta"]["config"] = f"import os\nos.mkdir({str(tmp_path / 'made')!r})"
+    torch.save(content, newest)
+    make_runner(tmp_path, 2, workers=0, load_from=newest, resume=True).train()
+    assert (tmp_path / "epoch_2.pth").is_file()
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_missing_and_a_broken_checkpoint_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nowhere.pth: no such checkpoint"):
         load_plain(str(tmp_path / "nowhere.pth"))

@@ -128,6 +128,7 @@ def test_weights_of_a_model_with_features_load_too(tmp_path):
         (lambda s: s.pop("layer1.0.conv1.weight"), "lacks 1 entries, the first is 'layer1.0.conv1"),
         (lambda s: s.update(extra=torch.zeros(1)), "has unknown 1 entries, the first is 'extra'"),
         (lambda s: s.update({"conv1.weight": torch.zeros(1)}), "misshapes 1 entries"),
+        (lambda s: s.update(state_dict=[[]]), "holds no state dict of tensors"),
         (lambda s: s.update(epoch=3), "holds no state dict of tensors"),
         (lambda s: s.clear(), "holds no state dict of tensors"),
     ],
@@ -150,6 +151,24 @@ def test_a_file_with_more_than_tensors_and_a_broken_file_are_refused(tmp_path):
         backbone.weights = str(tmp_path / name)
         with pytest.raises(ModelError, match=f"{name}.*torch.save"):
             backbone.init_weights()
+
+
+def test_a_flipped_bit_is_noticed(resnet_state, tmp_path):
+    torch.save(resnet_state, tmp_path / "weights.pth")
+    data = bytearray((tmp_path / "weights.pth").read_bytes())
+    data[len(data) // 2] ^= 0x40
+    (tmp_path / "weights.pth").write_bytes(data)
+    backbone = TorchvisionBackbone("resnet18", weights=str(tmp_path / "weights.pth"))
+    with pytest.raises(ModelError, match=r"backbone\.weights: .*weights\.pth: damaged"):
+        backbone.init_weights()
+
+
+def test_weights_in_the_older_format_load(resnet_state, tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(resnet_state, path, _use_new_zipfile_serialization=False)
+    backbone = TorchvisionBackbone("resnet18", weights=str(path))
+    backbone.init_weights()
+    assert torch.equal(backbone.conv1.weight, resnet_state["conv1.weight"])
 
 
 def test_unknown_weights_name_the_known_ones():
