@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import logging
 import sys
 from collections.abc import Callable
 
 _OURS = ("pgan.", "detector.", "fleet.", "tools.")
+_NO_SPACE = "free some space, or give a place elsewhere"
+_NO_ACCESS = "allow it, or give a place where you may read and write"
+_WRONG_KIND = "a file is where a folder is needed, or a folder where a file is: give another path"
+# What the system refuses -> the mend.
+_MENDS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _NO_SPACE),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _NO_ACCESS),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.EISDIR), _WRONG_KIND),
+}
+_WORKER_DIED = "DataLoader worker (pid"  # as torch begins
 
 
 def report_errors(main: Callable[[], int]) -> Callable[[], int]:
     """Wrap a tool's ``main``: print our own errors as ``error: sentence`` and return 1.
 
-    Errors of our own classes say what is wrong and how to mend it. Any other error is a defect, ours or
-    a library's, and keeps its traceback. Interrupting a tool returns 130, as shells expect.
+    Errors of our own classes say what is wrong and how to mend it; what the system refuses, a full disk or
+    a folder that may not be written to, and the death of a loader's process are put in words here. Any other
+    error is a defect, ours or a library's, and keeps its traceback. Interrupting a tool returns 130, as
+    shells expect.
     """
 
     @functools.wraps(main)
     def wrapped() -> int:
+        logging.raiseExceptions = False  # on a full disk, every line of a log would be a traceback
         try:
             return main()
         except KeyboardInterrupt:
             print("interrupted: the same command goes on from here", file=sys.stderr)
             return 130
         except Exception as error:
-            if not f"{type(error).__module__}.".startswith(_OURS):
+            if (text := _told(error)) is None:
                 raise
-            print(f"error: {sentence(error)}", file=sys.stderr)
+            print(f"error: {text}", file=sys.stderr)
             return 1
 
     return wrapped
@@ -38,3 +53,26 @@ def sentence(error: Exception) -> str:
     if "Original Traceback" in message:
         return message.splitlines()[-1].split(": ", 1)[-1]
     return message
+
+
+def _told(error: Exception) -> str | None:
+    """What to tell a user of an error, None of a defect."""
+    if f"{type(error).__module__}.".startswith(_OURS):
+        return sentence(error)
+    if isinstance(error, OSError) and error.errno in _MENDS:
+        return _refused(error)
+    if isinstance(error, RuntimeError) and str(error).startswith(_WORKER_DIED):
+        return (
+            f"a process that reads images has died ({str(error).rstrip('. ')}): most likely memory ran out; "
+            "use fewer of them (--workers, or --cfg-options train_dataloader.num_workers=1), then the same "
+            "command, of a training with --resume, goes on"
+        )
+    return None
+
+
+def _refused(error: OSError) -> str | None:
+    """A sentence on what the system has refused; None without a file that it is about."""
+    mend = _MENDS[error.errno]
+    if (file := error.filename2 or error.filename) is None:
+        return f"cannot write ({error.strerror}): {mend}" if mend is _NO_SPACE else None
+    return f"cannot read or write {file} ({error.strerror}): {mend}"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
 from pgan.apis import ConfigError
 from pgan.tools.cli import report_errors, sentence
@@ -30,6 +34,78 @@ def test_a_defect_keeps_its_traceback() -> None:
 
     with pytest.raises(ZeroDivisionError):
         main()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a.pth"),
+            "a.pth (No space left on device): free",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "cannot write (No space left on device): free",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", "a"), "a (Read-only file system): allow it"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a"),
+            "a (Permission denied): allow it",
+        ),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "a"),
+            "a (File exists): a file is where a folder",
+        ),
+        (
+            IsADirectoryError(errno.EISDIR, "Is a directory", "x", None, "y"),
+            "y (Is a directory): a file",
+        ),
+        (
+            RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"),
+            "(DataLoader worker (pid(s) 7) exited unexpectedly): most likely memory ran out; use fewer",
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_system_refuses_is_one_sentence_with_the_mend(
+    capsys: pytest.CaptureFixture[str], error: Exception, words: str
+) -> None:
+    @report_errors
+    def main() -> int:
+        raise error
+
+    assert main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("odd"), PermissionError(errno.EPERM, "no"), RuntimeError("?")]
+)
+def test_what_names_no_file_is_a_defect(error: Exception) -> None:
+    @report_errors
+    def main() -> int:
+        raise error
+
+    with pytest.raises(type(error)):
+        main()
+
+
+def test_a_killed_worker_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    class Deadly(Dataset):
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out
+
+    @report_errors
+    def main() -> int:
+        return len(list(DataLoader(Deadly(), num_workers=1)))
+
+    assert main() == 1
+    assert "memory ran out; use fewer of them (--workers, or" in capsys.readouterr().err
 
 
 def test_an_interruption_returns_130() -> None:
