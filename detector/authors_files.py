@@ -10,7 +10,8 @@ import hashlib
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -19,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from detector.cache import MANIFEST, CacheError, PartCache, encode_name
+from detector.files import alone_in
 from detector.images import list_images
 
 # A cache that keeps all parts serves any D up to this, with empty slots where there are fewer.
@@ -160,11 +162,9 @@ def export_files(
         Parts in a file -> number of such files.
 
     Raises:
-        CacheError: ``out`` exists, two images would have one file, or the cache holds fewer parts.
+        CacheError: ``out`` exists, two images would have one file, another process exports to it, or the
+            cache holds fewer parts.
     """
-    out = Path(out)
-    if out.exists():
-        raise CacheError(f"{out} is there already: give a new folder")
     if num_parts is not None:
         cache.check([], num_parts)
     targets: dict[str, str] = {}
@@ -175,20 +175,31 @@ def export_files(
         if target in targets:
             raise CacheError(f"{targets[target]} and {image} would both be {target}: rename one")
         targets[target] = image
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
     counts: Counter[int] = Counter()
-    try:
-        draft.mkdir(parents=True)
+    with _new_folder(Path(out)) as folder:
         for target, image in tqdm(
             targets.items(), unit="image", desc="export", disable=not progress
         ):
-            (draft / target).parent.mkdir(parents=True, exist_ok=True)
-            with (draft / target).open("wb") as file:
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            with (folder / target).open("wb") as file:
                 counts[write(image, file)] += 1
-        os.replace(draft, out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return counts
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which then becomes ``out``; one that a killed process left is begun anew."""
+    workshop = out.parent / f".{out.name}.export"
+    with alone_in(workshop, CacheError, inherited=False):
+        try:
+            if out.exists():
+                raise CacheError(f"{out} is there already: give a new folder")
+            shutil.rmtree(workshop / "files", ignore_errors=True)
+            (workshop / "files").mkdir()
+            yield workshop / "files"
+            os.replace(workshop / "files", out)
+        finally:
+            shutil.rmtree(workshop, ignore_errors=True)
 
 
 def slots(counts: Iterable[int], max_parts: int | None) -> int:

@@ -185,6 +185,8 @@ def export_masks(
     Raises:
         CacheError: ``out`` exists, two images would have one file, or the cache cannot serve the masks.
     """
+    if min(size) < 1:
+        raise CacheError(f"masks of {_by(size)} cells: give a size of at least 1 row and 1 column")
 
     def write(image: str, file: BinaryIO) -> int:
         masks = cache.masks(image, None, size)[:num_parts]

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 import pytest
 
 from detector import cache as cache_module
-from detector.authors_files import pair_files
+from detector.authors_files import export_files, pair_files
 from detector.authors_masks import export_masks, import_masks
 from detector.authors_text import export_text
 from detector.cache import CacheError, PartCache, Parts
 from detector.cache_writer import PartCacheWriter
 from detector.errors import DetectorError
 from tests.detector.conftest import IMAGES
+
+FORK = multiprocessing.get_context("fork")
 
 
 def mask_file(folder: Path, image: str) -> Path:
@@ -165,6 +171,52 @@ def test_an_export_is_whole_or_not_there(root, masks, tmp_path, monkeypatch) -> 
     with pytest.raises(CacheError, match="14x14 cells and no boxes, 7x7 are asked for"):
         export_masks(cache, tmp_path / "other", size=(7, 7), progress=False)
     assert not (tmp_path / "other").exists()
+
+
+def _killed_export(cache: PartCache, out: Path) -> None:
+    def kill(image: str, file: object) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    export_files(cache, out, ".npy", kill, None, progress=False)
+
+
+def test_a_killed_export_leaves_nothing_for_ever(root, masks, tmp_path) -> None:
+    cache, _ = import_all(tmp_path)
+    before = sorted(file.name for file in tmp_path.iterdir())
+    for _ in range(2):
+        process = FORK.Process(target=_killed_export, args=(cache, tmp_path / "out"))
+        process.start()
+        process.join(30)
+        assert process.exitcode == -signal.SIGKILL
+        there = sorted(file.name for file in tmp_path.iterdir())
+        assert there == sorted([*before, ".out.export"])
+    export_masks(cache, tmp_path / "out", progress=False)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*before, "out"])
+    assert len(list((tmp_path / "out").rglob("*.*"))) == 3
+
+
+def _export(cache: PartCache, out: Path, told) -> None:
+    try:
+        export_masks(cache, out, progress=False)
+    except CacheError as error:
+        told.put(str(error))
+
+
+def test_two_exports_to_one_folder_do_not_mix(root, masks, tmp_path) -> None:
+    cache, _ = import_all(tmp_path)
+    told = FORK.Queue()
+
+    def write(image: str, file: BinaryIO) -> int:
+        if image == IMAGES[0]:
+            other = FORK.Process(target=_export, args=(cache, tmp_path / "out", told))
+            other.start()
+            assert "another process is at work there" in told.get(timeout=30)
+            other.join(30)
+        return file.write(b"x")
+
+    export_files(cache, tmp_path / "out", ".npy", write, None, progress=False)
+    assert [file.read_bytes() for file in (tmp_path / "out").rglob("*.npy")] == [b"x"] * 3
 
 
 def pickled(masks: np.ndarray) -> bytes:
