@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,17 @@ import numpy as np
 from detector.cache import FAILED, CacheError, PartCache
 
 _QUANTILES = (0, 25, 50, 75, 100)
+
+
+def open_sound(path: str | os.PathLike[str]) -> PartCache:
+    """Open a cache whose parts are to be told or carried on: damage in it would get new checksums.
+
+    Raises:
+        CacheError: As `PartCache.open` and `verify_content`.
+    """
+    cache = PartCache.open(path)
+    verify_content(cache)
+    return cache
 
 
 def verify_content(cache: PartCache) -> None:
@@ -21,8 +33,13 @@ def verify_content(cache: PartCache) -> None:
     images, records = list(cache.images()), cache.records()
     if images != sorted(set(images)):
         raise CacheError(f"{cache.path}: its images are not sorted, or one stands twice")
-    if lost := [image for image in images if image not in cache]:
-        raise CacheError(f"{cache.path}: {lost[0]} is not found through table.npy")
+    for image in images:
+        try:
+            known = image in cache
+        except IndexError:  # it points behind the last image
+            known = False
+        if not known:
+            raise CacheError(f"{cache.path}: {image} is not found through table.npy")
     counts = records["count"].astype(int)
     _refuse(
         cache, images, (counts < FAILED) | (counts > cache.max_parts), "its count is impossible"

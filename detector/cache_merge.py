@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from detector.cache import PLAN, CacheError, PartCache, Parts
+from detector.cache_content import open_sound
 from detector.cache_shards import ShardFolder
-from detector.cache_writer import PartCacheWriter, differences
+from detector.cache_writer import PartCacheWriter, differences, shown
 
 
 def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> PartCache:
@@ -26,12 +27,12 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
         out: The new cache's folder; for shares it may be one of them.
 
     Raises:
-        CacheError: The folders do not belong together, shards are missing in all of them, or `out` holds
-            something else or cannot be written to.
+        CacheError: The folders do not belong together, one is damaged, shards are missing in all of them, or
+            `out` holds something else or cannot be written to.
     """
     begun = [(Path(folder) / PLAN).is_file() for folder in folders]
     if not any(begun):
-        return _merge_caches([PartCache.open(folder) for folder in folders], out)
+        return _merge_caches([open_sound(folder) for folder in folders], out)
     if not all(begun):
         done, going = (Path(folders[begun.index(state)]) for state in (False, True))
         raise CacheError(
@@ -78,7 +79,7 @@ def _merge_caches(caches: list[PartCache], out: str | os.PathLike[str]) -> PartC
         if found := differences(first.manifest["identity"], cache.manifest["identity"]):
             raise CacheError(
                 f"{first.path} and {cache.path} are not by the same detector: {found[0][0]} is "
-                f"{found[0][1]} in one, {found[0][2]} in the other"
+                f"{shown(found[0][1])} in one, {shown(found[0][2])} in the other"
             )
         for index, image in enumerate(cache.images()):
             other, place = home.setdefault(image, (cache, index))

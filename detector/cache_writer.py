@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
+from textwrap import shorten
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -148,7 +149,8 @@ class PartCacheWriter:
     def _refuse_other(self, found: dict[str, Any], plan: dict[str, Any]) -> None:
         if found_differences := differences(found["identity"], plan["identity"]):
             named = "; ".join(
-                f"{what} is {old} there, {new} now" for what, old, new in found_differences[:4]
+                f"{what} is {shown(old)} there, {shown(new)} now"
+                for what, old, new in found_differences[:4]
             )
             raise CacheError(
                 f"{self.path} is of another detector or setting: {named}"
@@ -356,6 +358,11 @@ def _checked_images(images: Sequence[str]) -> list[str]:
     if len(set(images)) != len(images):
         raise CacheError("an image is named twice")
     return sorted(images)
+
+
+def shown(value: Any) -> str:
+    """A setting as a sentence can have it: a checksum whole, a whole model not."""
+    return shorten(str(value), 72, placeholder=" ...")
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, Any, Any]]:

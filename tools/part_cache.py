@@ -37,8 +37,9 @@ from pathlib import Path
 from detector.authors_masks import MASK_SIZE, export_masks, import_masks
 from detector.authors_text import export_text, import_text
 from detector.cache import CacheError, PartCache
-from detector.cache_content import compare, statistics, verify_content
+from detector.cache_content import compare, open_sound, statistics
 from detector.cache_merge import diff, merge
+from detector.cache_writer import shown
 from detector.files import write_atomically
 from detector.other_boxes import disturb, import_fleet
 from pgan.tables import markdown_table
@@ -128,7 +129,7 @@ def run_import_fleet(args: argparse.Namespace) -> None:
 
 def run_disturb(args: argparse.Namespace) -> None:
     """Copy a cache with other boxes."""
-    _tell(disturb(PartCache.open(args.cache), args.out, args.noise, args.seed))
+    _tell(disturb(open_sound(args.cache), args.out, args.noise, args.seed))
 
 
 def _tell(cache: PartCache) -> None:
@@ -137,10 +138,10 @@ def _tell(cache: PartCache) -> None:
 
 def run_compare(args: argparse.Namespace) -> None:
     """Print recall and precision of each cache."""
-    truth = PartCache.open(args.truth)
+    truth = open_sound(args.truth)
     rows = []
     for path in args.caches:
-        found = compare(PartCache.open(path), truth, args.num_parts)
+        found = compare(open_sound(path), truth, args.num_parts)
         rows.append([Path(path).name, *(f"{100 * share:.1f}" for share in found)])
     table = markdown_table(["boxes", "recall, %", "precision, %"], rows)
     note = f"At an IoU of 0.5 with the true boxes, of any label; D = {args.num_parts}."
@@ -151,7 +152,7 @@ def run_compare(args: argparse.Namespace) -> None:
 
 def run_export(args: argparse.Namespace) -> None:
     """Export, and say how many parts the files have."""
-    cache = PartCache.open(args.cache)
+    cache = open_sound(args.cache)
     if args.command == "export-text":
         counts = export_text(cache, args.out, args.num_parts)
     else:
@@ -164,14 +165,13 @@ def run_export(args: argparse.Namespace) -> None:
 
 def run_verify(args: argparse.Namespace) -> None:
     """Say that the cache is sound; what is not is an error."""
-    cache = PartCache.open(args.cache)
-    verify_content(cache)
+    cache = open_sound(args.cache)
     print(f"{args.cache}: sound, {len(cache)} images, {cache.manifest['num_parts']} parts")
 
 
 def run_stats(args: argparse.Namespace) -> None:
     """Print the statistics, and draw them."""
-    cache = PartCache.open(args.cache)
+    cache = open_sound(args.cache)
     print(*statistics(cache), sep="\n")
     if args.plot:
         from pgan.visualization.cache_plot import plot_cache  # the other commands draw nothing
@@ -190,16 +190,17 @@ def run_merge(args: argparse.Namespace) -> None:
 
 def run_diff(args: argparse.Namespace) -> int:
     """Print what differs, an image or setting a line."""
-    found = diff(*map(PartCache.open, args.caches))
+    found = diff(*map(open_sound, args.caches))
     for key, old, new in found.settings:
-        print(f"setting {key}: {old}, {new}")
+        print(f"setting {key}: {shown(old)}, {shown(new)}")
     for what, images in (
         (f"only in {args.caches[0]}", found.only_first),
         (f"only in {args.caches[1]}", found.only_second),
         ("other parts", found.changed),
     ):
         print(f"{what}: {len(images)} images")
-        print(*(f"  {image}" for image in images[:5]), *["  ..."] * (len(images) > 5), sep="\n")
+        for image in [*images[:5], *["..."] * (len(images) > 5)]:
+            print(f"  {image}")
     print(
         f"in both: {found.common} images, {found.common - len(found.changed)} of them with the same parts"
     )

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from detector.cache import SEAL, CacheError, PartCache, Parts, file_sha256, manifest_sha256
-from detector.cache_content import compare, statistics, verify_content
+from detector.cache_content import compare, open_sound, statistics, verify_content
+from detector.cache_merge import merge
 from detector.cache_writer import PartCacheWriter
 
 
@@ -40,8 +41,13 @@ def tamper(path: Path, change: Callable[[np.ndarray], None]) -> PartCache:
     records = np.load(path / "parts.npy")
     change(records)
     np.save(path / "parts.npy", records)
+    return reseal(path, "parts.npy")
+
+
+def reseal(path: Path, name: str) -> PartCache:
+    """Give a file's new checksum to the manifest."""
     manifest = json.loads((path / "manifest.json").read_text())
-    manifest["files"]["parts.npy"]["sha256"] = file_sha256(path / "parts.npy")
+    manifest["files"][name]["sha256"] = file_sha256(path / name)
     del manifest[SEAL]
     (path / "manifest.json").write_text(json.dumps({**manifest, SEAL: manifest_sha256(manifest)}))
     return PartCache.open(path)
@@ -50,6 +56,26 @@ def tamper(path: Path, change: Callable[[np.ndarray], None]) -> PartCache:
 def test_a_sound_cache_passes(tmp_path: Path) -> None:
     verify_content(box_cache(tmp_path / "boxes"))
     verify_content(mask_cache(tmp_path / "masks"))
+
+
+def test_a_table_that_points_behind_the_last_image_is_named(tmp_path: Path) -> None:
+    cache = box_cache(tmp_path / "cache")
+    table = np.load(cache.path / "table.npy")
+    table[table == 3] = 99
+    np.save(cache.path / "table.npy", table)
+    with pytest.raises(CacheError, match=r"d\.jpg is not found through table\.npy"):
+        verify_content(reseal(cache.path, "table.npy"))
+
+
+def test_only_a_sound_cache_is_opened_to_be_carried_on(tmp_path: Path) -> None:
+    box_cache(tmp_path / "cache")
+    assert len(open_sound(tmp_path / "cache")) == 4
+    tamper(tmp_path / "cache", put("labels", (0, 1), 3))
+    with pytest.raises(CacheError, match="a label is not one of the classes"):
+        open_sound(tmp_path / "cache")
+    with pytest.raises(CacheError, match="a label is not one of the classes"):
+        merge([tmp_path / "cache"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def put(field: str, index: object, value: object) -> Callable[[np.ndarray], None]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 
+from detector.cache import FILES, Parts
+from detector.cache_writer import PartCacheWriter
 from pgan.apis import build_runner, load_config
 from pgan.tools import part_cache, train
 from tests.pgan.datasets.layouts import make_veri
@@ -147,3 +151,56 @@ def test_a_cache_is_drawn_merged_and_compared(place, tmp_path, capsys) -> None:
     assert "in both: 7 images, 0 of them with the same parts" in capsys.readouterr().out
     assert call(part_cache, "merge", boxes, moved, "--out", tmp_path / "no") == 1
     assert "are not by the same detector" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["verify"],
+        ["stats"],
+        ["diff", "SOUND"],
+        ["merge", "--out", "OUT"],
+        ["merge", "SOUND", "--out", "OUT"],
+        ["disturb", "--anywhere", "--out", "OUT"],
+        ["compare", "--truth", "SOUND"],
+        ["export-text", "--out", "OUT"],
+        ["export-masks", "--out", "OUT"],
+    ],
+    ids=" ".join,
+)
+def test_damage_is_not_told_and_gets_no_new_checksum(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], name: str
+) -> None:
+    sound, damaged, out = place / "VeRi_parts", tmp_path / "damaged", tmp_path / "out"
+    shutil.copytree(sound, damaged)
+    data = bytearray((damaged / name).read_bytes())
+    data[-8] ^= 64
+    (damaged / name).write_bytes(data)
+    words = [{"SOUND": sound, "OUT": out}.get(word, word) for word in command[1:]]
+    assert call(part_cache, command[0], damaged, *words) == 1
+    said = capsys.readouterr()
+    assert f"{name} has changed since it was written" in said.err
+    assert not said.out
+    assert not out.exists()
+
+
+def test_a_difference_is_a_line_that_can_be_read(place, tmp_path, capsys) -> None:
+    images, parts = ["a.jpg"], Parts(*map(np.zeros, ((0, 4), 0, 0)), (9, 9))
+    for name, more in (("a", {"model": {"layers": ["conv"] * 99}}), ("b", {"weights": "new"})):
+        identity = {"classes": ["wheel"], "max_parts": 2} | more
+        PartCacheWriter(tmp_path / name, images, identity).fill(lambda image: parts, progress=False)
+    assert call(part_cache, "diff", tmp_path / "a", tmp_path / "b") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("setting model: {'layers': ['conv', 'conv',")
+    assert lines[0].endswith(" ..., None")
+    assert lines[1] == "setting weights: None, new"
+    assert all(0 < len(line) < 120 for line in lines if str(tmp_path) not in line)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (-3, 2), (4, 0)])
+def test_masks_without_cells_are_not_exported(place, tmp_path, capsys, size) -> None:
+    words = ["export-masks", place / "VeRi_parts", "--out", tmp_path / "out", "--size", *size]
+    assert call(part_cache, *words) == 1
+    assert "at least 1 row and 1 column" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
