@@ -19,6 +19,9 @@ from detector.errors import DetectorError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
+# Those that OpenCV decodes and that tell Pillow their size: of a file that is of two at once, the same.
+_FORMATS = ("JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "SUN", "JPEG2000", "AVIF")
+_NO_IMAGE = "is not an image, or is damaged"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 _FLAGS = {
@@ -72,7 +75,8 @@ def read_image(path: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
     """Read an image file upright, in RGB.
 
     Args:
-        path: File of any format that OpenCV decodes, whatever its name ends with; or the pixels themselves,
+        path: File of JPEG, PNG, BMP, TIFF, WebP, PBM to PPM, GIF (its first picture), Sun raster, JPEG 2000
+            or AVIF, as far as OpenCV decodes it, whatever its name ends with; or the pixels themselves,
             (H, W, 3) uint8 RGB, upright, which are given back.
 
     Returns:
@@ -153,7 +157,7 @@ def _decode(path: str | os.PathLike[str], data: bytes, reduction: int) -> np.nda
     except cv2.error as error:
         raise ImageError(path, f"cannot be decoded ({error.err})") from error
     if image is None:
-        raise ImageError(path, "is not an image, or is damaged")
+        raise ImageError(path, _NO_IMAGE)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -187,18 +191,27 @@ def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
 
 
 def _open_header(path: str | os.PathLike[str], data: bytes) -> Image.Image | None:
-    """The header as Pillow reads it, None if it cannot.
+    """The header as Pillow reads it, None of a PNG.
 
-    What a few bytes would blow up to gigabytes is refused.
+    What a few bytes would blow up to gigabytes is refused, and so is what does not tell its size beforehand.
     """
+    limit = Image.MAX_IMAGE_PIXELS
+    too_many = f"has more than {(limit or 0) / 1e6:.0f} million pixels"
+    if data.startswith(_PNG_START):
+        # Pillow would refuse a small picture with long texts in it.
+        width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+        if data[12:16] != b"IHDR":
+            raise ImageError(path, _NO_IMAGE)
+        if limit and width * height > limit:
+            raise ImageError(path, too_many)
+        return None
     try:
         with _warnings("error", Image.DecompressionBombWarning):
-            return Image.open(io.BytesIO(data))
+            return Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        limit = Image.MAX_IMAGE_PIXELS / 1e6
-        raise ImageError(path, f"has more than {limit:.0f} million pixels") from None
-    except Exception:  # of many kinds; what Pillow cannot read, OpenCV may, or says so
-        return None
+        raise ImageError(path, too_many) from None
+    except Exception:  # of many kinds
+        raise ImageError(path, _NO_IMAGE) from None
 
 
 @contextmanager
