@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from detector.files import file_sha256
 from detector.masks import overlap_masks
 from detector.plain import COUNT, fits
 
@@ -114,15 +115,6 @@ def name_slots(name: bytes, table_size: int) -> Iterable[int]:
     """The slots of the hash table at which a name may stand, in the order to try them."""
     first = first_slot(name, table_size)
     return ((first + step) % table_size for step in range(table_size))
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    digest = sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def manifest_sha256(manifest: dict[str, Any]) -> str:
@@ -369,13 +361,11 @@ class PartCache:
         self._checked(num_parts)
         self.verify()
         images = list(images)
-        missing = [image for image in images if image not in self]
-        if missing:
+        if missing := [image for image in images if image not in self]:
             raise CacheError(
                 f"{_some(missing)} of {len(images)} not in the part cache {self.path}: {self._mend()}"
             )
-        failed = [image for image in images if image in self.failed]
-        if failed:
+        if failed := [image for image in images if image in self.failed]:
             raise CacheError(
                 f"{_some(failed)} of {len(images)} could not be read when {self.path} was "
                 f"extracted ({self.failed[failed[0]]}): leave them out of the data set, or mend "

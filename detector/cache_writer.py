@@ -29,7 +29,6 @@ from detector.cache import (
     PartCache,
     Parts,
     encode_name,
-    file_sha256,
     name_slots,
     read_json,
     record_dtype,
@@ -44,6 +43,7 @@ from detector.cache_shards import (
     write_json,
     write_names,
 )
+from detector.files import file_sha256
 from detector.plain import fits
 
 _PLAN = {key: MANIFEST_SHAPE[key] for key in ("identity", "images_sha256", "num_images")}

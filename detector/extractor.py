@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from detector.attributes import ATTRIBUTES
-from detector.cache import PartCache, Parts, file_sha256
+from detector.cache import PartCache, Parts
 from detector.cache_writer import PartCacheWriter
 from detector.checkpoint import in_words, misfits, read_checkpoint, weights_of
 from detector.errors import DetectorError
+from detector.files import file_sha256
 from detector.images import ImageError
 from detector.lanes import count_lanes, keep_freed_memory, map_in_lanes
 from detector.plain import fits
@@ -175,7 +176,7 @@ def extract(
             number of them: they are listed in the cache as failed.
 
     Raises:
-        DetectorError: More images than ``max_bad`` cannot be read.
+        DetectorError: More images than ``max_bad`` cannot be read, or it or another number makes no sense.
         CacheError: `out` holds something else, was begun with another detector or other images, cannot be
             written to, or another process is writing the same.
     """
@@ -184,6 +185,8 @@ def extract(
     workers = _readers(detector.device) if workers is None else workers
     if batch_size < 1 or shard_size < 1 or workers < 0:
         raise DetectorError("batch size and shard size are at least 1, workers at least 0")
+    if max_bad is not None and max_bad < 0:
+        raise DetectorError(f"--max-bad {max_bad}: it is 0 or more; leave it out for any number")
     facts = {"config": detector.config}
     writer = PartCacheWriter(out, images, detector.identity, facts, shard_size)
     total = len(writer.images)

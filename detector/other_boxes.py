@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from detector.authors_files import slots
-from detector.cache import CacheError, PartCache, Parts, encode_name, file_sha256
+from detector.cache import CacheError, PartCache, Parts, encode_name
 from detector.cache_writer import PartCacheWriter
+from detector.files import file_sha256
 
 TRUE_PARTS = "true_parts.json"
 

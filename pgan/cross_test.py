@@ -18,8 +18,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
-from detector.cache import PartCache, file_sha256
-from detector.files import write_atomically, write_json
+from detector.cache import PartCache
+from detector.files import file_sha256, write_atomically, write_json
 from pgan.apis import ConfigError, build_tester, load_reid_config
 from pgan.engine.checkpoint import CheckpointError
 from pgan.evaluation import RANKS, Evaluation, evaluate, load_features

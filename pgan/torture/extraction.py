@@ -12,10 +12,10 @@ import torch
 from mmengine.registry import init_default_scope
 
 import detector.vehicle_parts  # noqa: F401 - registers the transforms
-from detector.cache import Parts, file_sha256
+from detector.cache import Parts
 from detector.cache_writer import PartCacheWriter
 from detector.extractor import PartDetector, extract
-from detector.files import drafts
+from detector.files import drafts, file_sha256
 from detector.share import Share
 from pgan.torture.kills import Work
 from pgan.torture.pictures import png, write_once

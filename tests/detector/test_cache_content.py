@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.cache import SEAL, CacheError, PartCache, Parts, file_sha256, manifest_sha256
+from detector.cache import SEAL, CacheError, PartCache, Parts, manifest_sha256
 from detector.cache_content import compare, open_sound, statistics, verify_content
 from detector.cache_merge import merge
 from detector.cache_writer import PartCacheWriter
+from detector.files import file_sha256
 
 
 def box_cache(path: Path) -> PartCache:

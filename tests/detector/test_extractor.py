@@ -139,6 +139,9 @@ def test_more_unreadable_images_than_allowed_stop_an_extraction(
         DetectorError, match=r"2 images could not be read.*05\.PNG: is not an image"
     ):
         run(detector, images, tmp_path / "some", max_bad=1)
+    with pytest.raises(DetectorError, match="--max-bad -1: it is 0 or more"):
+        run(detector, images, tmp_path / "none", max_bad=-1)
+    assert not (tmp_path / "none").exists()
     # What was tolerated before counts when it goes on; a mended file no longer does.
     with pytest.raises(DetectorError, match=r"2 images .* --max-bad 1"):
         run(detector, images, tmp_path / "some", max_bad=1)
