@@ -13,7 +13,9 @@ from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
+from detector.checkpoint import weights_of
 from pgan.engine.checkpoint import CheckpointError, latest_checkpoint, load_plain
+from pgan.engine.runner import CheckedRunner
 from pgan.evaluation import FingerprintHook
 from pgan.registry import DATASETS
 
@@ -138,7 +140,7 @@ def build_runner(
     init_default_scope(cfg.get("default_scope", "pgan"))
     if "num_vehicles" in cfg.model and cfg.model.num_vehicles is None:
         cfg.model.num_vehicles = count_training_vehicles(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = CheckedRunner.from_cfg(cfg)
     runner.register_hook(FingerprintHook())
     return runner
 
@@ -202,10 +204,9 @@ def refuse_foreign_weights(model: nn.Module, checkpoint: str) -> None:
     Raises:
         CheckpointError: A weight of the model is not in the file, or has another shape there.
     """
-    state = load_plain(checkpoint)
-    state = state.get("state_dict", state)
+    weights = weights_of(load_plain(checkpoint))
     wanted = {k: v.shape for k, v in model.state_dict().items() if not k.startswith("classifier.")}
-    missing = [k for k, shape in wanted.items() if getattr(state.get(k), "shape", None) != shape]
+    missing = [k for k, shape in wanted.items() if k not in weights or weights[k].shape != shape]
     if missing:
         raise CheckpointError(
             f"{checkpoint}: is not a checkpoint of this config's {type(model).__name__}: it lacks "

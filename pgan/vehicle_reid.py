@@ -15,6 +15,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope, init_default_scope
 
 from detector.cache import Parts
+from detector.checkpoint import weights_of
 from detector.images import ImageError, read_image
 from detector.masks import overlap_masks
 from pgan.apis import ConfigError, load_config, load_reid_config, refuse_foreign_weights
@@ -203,8 +204,7 @@ def load_reid_model(cfg: Config, checkpoint: str, device: str | None = None) -> 
     init_default_scope(cfg.get("default_scope", "pgan"))
     model: ReIDModel = MODELS.build({**cfg.model, "num_vehicles": None})
     refuse_foreign_weights(model, checkpoint)
-    state = load_plain(checkpoint)
-    model.load_state_dict(state.get("state_dict", state), strict=False)
+    model.load_state_dict(weights_of(load_plain(checkpoint)), strict=False)
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 

@@ -10,6 +10,7 @@ from pgan.engine.exact_resume import ExactResumeHook
 from pgan.engine.finite_loss import BrokenTrainingError, FiniteLossHook
 from pgan.engine.global_batch import GlobalBatchHook
 from pgan.engine.memory_format import ChannelsLastHook
+from pgan.engine.runner import CheckedRunner
 from pgan.engine.seeding import seed_worker
 from pgan.engine.training_lock import TrainingLockError, training_alone
 
@@ -17,6 +18,7 @@ __all__ = [
     "AtomicCheckpointHook",
     "BrokenTrainingError",
     "ChannelsLastHook",
+    "CheckedRunner",
     "CheckpointError",
     "ExactResumeHook",
     "FiniteLossHook",

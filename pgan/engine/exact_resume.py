@@ -141,7 +141,7 @@ class ExactResumeHook(Hook):
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Note how long an epoch was."""
-        self.saved_length = checkpoint.get("meta", {}).get(_LENGTH)
+        self.saved_length = (checkpoint.get("meta") or {}).get(_LENGTH)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Write down how long an epoch is."""

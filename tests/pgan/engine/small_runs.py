@@ -13,6 +13,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import Tensor
 
+from pgan.engine import CheckedRunner
+
 # mmengine keeps a log for each name, for as long as the process lives.
 _NUMBERS = itertools.count()
 
@@ -74,7 +76,7 @@ def make_runner(work_dir: Path, epochs: int, workers: int = 2, **kwargs) -> Runn
     by_epoch = {"by_epoch": True, "max_epochs": epochs}
     by_step = {"by_epoch": False, "max_iters": 5 * epochs, **kwargs.pop("val", {})}
     checkpoint = {"interval": 1, "max_keep_ckpts": 1, **kwargs.pop("checkpoint", {})}
-    return Runner(
+    return CheckedRunner(
         model=Noisy(),
         work_dir=str(work_dir),
         train_dataloader={

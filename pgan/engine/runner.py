@@ -1,0 +1,90 @@
+"""mmengine's runner, which trains from a checkpoint that fits or says why it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import CheckpointLoader, Runner
+from torch import nn
+
+from detector.checkpoint import in_words, misfits, weights_of
+from detector.plain import COUNT, fits
+from pgan.engine.checkpoint import CheckpointError
+
+# Of a training, for a resume; what else it holds is left to mmengine.
+_TRAINING = {"meta": {"epoch": COUNT, "iter": COUNT}, "message_hub": {"log_scalars": {}}}
+_COUNTER = "num_batches_tracked"  # has the same shape in every model
+
+
+class CheckedRunner(Runner):
+    """A runner that does not train from random weights when it was told to start from others.
+
+    mmengine loads what fits, be it nothing, and meets a checkpoint of another training halfway.
+    """
+
+    def train(self) -> nn.Module:
+        """Look at the checkpoint before anything is built, and train.
+
+        Raises:
+            CheckpointError: No tensor of it is the model's; or, for a resume, not all are, or it is none of a
+                training.
+        """
+        if self._load_from:
+            checkpoint = CheckpointLoader.load_checkpoint(self._load_from, map_location="cpu")
+            if self._resume:
+                self._refuse_other_training(checkpoint)
+            else:
+                self._tell_what_fits(checkpoint)
+        return super().train()
+
+    def load_or_resume(self) -> None:
+        """Load the checkpoint.
+
+        Raises:
+            CheckpointError: Something in it is not what mmengine, or a hook, expects there.
+        """
+        try:
+            super().load_or_resume()
+        except CheckpointError:
+            raise
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
+            raise CheckpointError(
+                f"{self._load_from}: is not a checkpoint of this training ({reason}); "
+                "go on with the config that it was trained with, or start from its weights with --load-from"
+            ) from error
+
+    def _misfits(self, checkpoint: Mapping[str, Any]) -> dict[str, list[str]]:
+        return misfits(self._bare_model().state_dict(), weights_of(checkpoint))
+
+    def _bare_model(self) -> nn.Module:
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def _refuse_other_training(self, checkpoint: Mapping[str, Any]) -> None:
+        if found := self._misfits(checkpoint):
+            raise CheckpointError(
+                f"{self._load_from}: is of another model than the config: {in_words(found)}. Go on with the "
+                "config that it was trained with, or train in another folder, --work-dir"
+            )
+        if not fits(checkpoint, _TRAINING):
+            raise CheckpointError(
+                f"{self._load_from}: holds weights, and not how far a training was: start from them with "
+                "--load-from, without --resume"
+            )
+
+    def _tell_what_fits(self, checkpoint: Mapping[str, Any]) -> None:
+        names = {name for name in self._bare_model().state_dict() if not name.endswith(_COUNTER)}
+        found = self._misfits(checkpoint)
+        unfit = names & set().union(*found.values())
+        if unfit == names:
+            raise CheckpointError(
+                f"{self._load_from}: no tensor of it fits the config's model: {in_words(found)}. Give a "
+                "checkpoint of such a model"
+            )
+        if unfit:
+            self.logger.warning(
+                f"{self._load_from}: {len(names) - len(unfit)} of the model's {len(names)} tensors are "
+                f"loaded; {in_words(found)}"
+            )

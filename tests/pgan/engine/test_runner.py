@@ -1,0 +1,89 @@
+"""A training starts from the checkpoint that it was given, or says why it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pgan.engine import CheckpointError, load_plain
+from tests.pgan.engine.small_runs import make_runner
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A checkpoint of one epoch."""
+    make_runner(tmp_path / "trained", 1, workers=0).train()
+    return tmp_path / "trained" / "epoch_1.pth"
+
+
+def change(path: Path, spoil: Callable[[dict], object]) -> str:
+    content = load_plain(str(path))
+    spoil(content)
+    torch.save(content, path)
+    return str(path)
+
+
+def optimize_less(content: dict) -> None:
+    content["optimizer"]["param_groups"][0]["params"].pop()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda c: [c.pop(key) for key in [*c] if key != "state_dict"], "holds weights, and not"),
+        (lambda c: c["meta"].pop("epoch"), "holds weights, and not how far"),
+        (lambda c: c.update(meta=None), "holds weights, and not how far"),
+        (lambda c: c.update(message_hub=[]), "holds weights, and not how far"),
+        (lambda c: c["state_dict"].update(x=torch.ones(1)), r"another model .*1 tensors too many"),
+        (lambda c: c["state_dict"].pop("last.bias"), r"another model .*1 tensors missing \(first: last"),
+        (optimize_less, r"not a checkpoint of this training \(ValueError: .*parameter group"),
+        (lambda c: c.update(optimizer=5), "not a checkpoint of this training"),
+        (lambda c: c.update(param_schedulers=[{}, 3]), "not a checkpoint of this training"),
+        (lambda c: c["message_hub"].update(log_scalars={"x": {"_history_buffer": 3}}), "this training"),
+    ],
+)  # fmt: skip
+def test_another_training_is_not_resumed(
+    trained: Path, tmp_path: Path, spoil: Callable[[dict], object], words: str
+) -> None:
+    start = change(trained, spoil)
+    with pytest.raises(CheckpointError, match=f"{start}: .*{words}") as caught:
+        make_runner(tmp_path / "run", 2, workers=0, load_from=start, resume=True).train()
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_which_none_fits_are_refused(tmp_path: Path) -> None:
+    other = {"layers.0.weight": torch.ones(1), "layers.1.num_batches_tracked": torch.tensor(0)}
+    torch.save(other, tmp_path / "other.pth")
+    with pytest.raises(
+        CheckpointError, match=r"other.pth: no tensor of it fits the config's model"
+    ):
+        make_runner(tmp_path / "run", 1, workers=0, load_from=str(tmp_path / "other.pth")).train()
+    assert not list((tmp_path / "run").glob("*.pth"))
+
+
+def test_how_many_weights_fit_is_told(trained: Path, tmp_path: Path, capsys) -> None:
+    start = change(trained, lambda c: c["state_dict"].update({"last.weight": torch.ones(9, 8)}))
+    make_runner(tmp_path / "run", 1, workers=0, load_from=start).train()
+    told = f"{start}: 7 of the model's 8 tensors are loaded; 1 tensors of other shapes (first: last.weight)"
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_training_starts_from_the_weights(
+    trained: Path, tmp_path: Path, capsys, archive: bool
+) -> None:
+    state = load_plain(str(trained))["state_dict"]
+    bare = {f"module.{name}": value for name, value in state.items()}
+    torch.save(bare, tmp_path / "bare.pth", _use_new_zipfile_serialization=archive)
+    runner = make_runner(tmp_path / "run", 1, workers=0, load_from=str(tmp_path / "bare.pth"))
+    seen = []
+    runner.call_hook = lambda name, call=runner.call_hook, **words: (
+        seen.append(runner.model.last.weight.detach().clone()) if name == "before_train" else None,
+        call(name, **words),
+    )
+    runner.train()
+    assert torch.equal(seen[0], state["last.weight"])
+    assert "tensors are loaded" not in capsys.readouterr().out
