@@ -11,11 +11,10 @@ import os
 import sys
 import time
 
-from mmengine.config import DictAction
-
 from pgan.apis import ConfigError, load_config
 from pgan.datasets.check import check_config
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +30,7 @@ def parse_args() -> argparse.Namespace:
         "--workers", type=int, default=os.cpu_count() or 1, help="threads to decode with"
     )
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="override config keys, e.g. data_root=…"
+        "--cfg-options", nargs="+", action=Options, help="override config keys, e.g. data_root=…"
     )
     return parser.parse_args()
 

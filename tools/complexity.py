@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 
 from detector.files import write_json
 from pgan.apis import ConfigError, load_reid_config
@@ -22,6 +21,7 @@ from pgan.models.complexity import complexity
 from pgan.papers.ssrnet import TABLE_7
 from pgan.tables import markdown_table
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     add("configs", nargs="*", default=list(TABLE_7), metavar="CONFIG", help="re-identification")
     add("--batch-size", type=int, default=1, help="images at once (%(default)s)")
     add("--repeats", type=int, default=11, help="timed rounds, of which medians are taken (11)")
-    add("--cfg-options", nargs="+", action=DictAction, help="override keys of every config")
+    add("--cfg-options", nargs="+", action=Options, help="override keys of every config")
     add("--json", type=Path, help="also write the numbers to this file")
     args = parser.parse_args()
     if twice := [config for config in args.configs if args.configs.count(config) > 1]:

@@ -13,10 +13,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 from pgan.cross_test import METRICS, Side, cross_test
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     add("--tests", nargs="+", required=True, metavar="CONFIG[:NAME][:KEY=VALUE...]")
     add("--work-dir", default="work_dirs/cross_test", help="features, scores, matrix (%(default)s)")
     add("--metrics", nargs="+", default=METRICS, help="mAP, mINP, Rank-k (mAP Rank-1)")
-    add("--cfg-options", nargs="+", action=DictAction, help="override keys of every config")
+    add("--cfg-options", nargs="+", action=Options, help="override keys of every config")
     return parser.parse_args()
 
 

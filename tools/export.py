@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 from pgan.export import export
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     add("--max-parts", type=int, default=16, help="boxes that a detector gives (%(default)s)")
     add("--tolerance", type=float, default=1e-4, help="distance from PyTorch's (%(default)s)")
     add("--seed", type=int, default=0, help="of the images that are compared (%(default)s)")
-    add("--cfg-options", nargs="+", action=DictAction, help="override keys, such as num_parts=8")
+    add("--cfg-options", nargs="+", action=Options, help="override keys, such as num_parts=8")
     return parser.parse_args()
 
 

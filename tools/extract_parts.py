@@ -27,12 +27,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmengine.config import DictAction
-
 from detector.errors import DetectorError
 from detector.images import list_images
 from detector.share import Share
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 
 if TYPE_CHECKING:
     from detector.extractor import Extraction
@@ -66,7 +65,7 @@ def parse_args() -> argparse.Namespace:
         help="decode large JPEGs at a part of their size: boxes move a bit",
     )
     add("--draw", type=int, default=0, metavar="N", help="write a picture of N images' parts")
-    add("--cfg-options", nargs="+", action=DictAction, help="override keys of the detector config")
+    add("--cfg-options", nargs="+", action=Options, help="override keys of the detector config")
     return parser.parse_args()
 
 

@@ -14,11 +14,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 from pgan.apis import load_reid_config
 from pgan.evaluation import FeatureSet, fit_projection, load_features, save_projection
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 from pgan.training_features import training_features
 
 
@@ -35,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     add("--images", type=int, default=100_000, help="at most so many training images (%(default)s)")
     add("--seed", type=int, default=0, help="that they are drawn by (%(default)s)")
     add("--work-dir", default="work_dirs/projection", help="log and features (%(default)s)")
-    add("--cfg-options", nargs="+", action=DictAction, help="override config keys")
+    add("--cfg-options", nargs="+", action=Options, help="override config keys")
     args = parser.parse_args()
     if len(args.source) > 2 or (len(args.source) == 1) != args.source[0].endswith(".npz"):
         parser.error("give a config and a checkpoint, or one .npz file of features")

@@ -26,7 +26,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from detector.files import write_json
@@ -38,6 +38,7 @@ from pgan.gallery.search import Filters, Searcher, build
 from pgan.gallery.store import Gallery
 from pgan.gallery.times import Time
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options, count
 
 # The commands that look at images import what they need themselves: it takes torch along, and seconds, that
 # `info`, `remove`, `index` and --help do without.
@@ -70,13 +71,13 @@ def parse_args() -> argparse.Namespace:
 
     arg = command("search", run_search, "find the vehicle of an image")
     arg("queries", nargs="+", metavar="QUERY", help="image files and folders")
-    arg("--top", type=_count, default=20, metavar="K", help="results of each (%(default)s)")
+    arg("--top", type=count, default=20, metavar="K", help="results of each (%(default)s)")
     arg("--camera", nargs="+", default=[], metavar="ID", help="only images by these cameras")
     arg("--camera-not", nargs="+", default=[], metavar="ID", help="no images by these cameras")
     arg("--other-cameras", action="store_true", help="none by the query's camera, if it is known")
     arg("--after", type=_time, metavar="TIME", help="a date, 2018-03-11T09:12:01, or a number")
     arg("--before", type=_time, metavar="TIME", help="likewise")
-    arg("--rerank", nargs="?", type=_count, const=100, default=0, metavar="N",
+    arg("--rerank", nargs="?", type=count, const=100, default=0, metavar="N",
         help="k-reciprocal re-ranking of the nearest N (%(const)s)")  # fmt: skip
     arg("--json", metavar="FILE", help="also write all of it as JSON")
     arg("--out", metavar="DIR", help="also draw panels with parts and a page")
@@ -112,14 +113,7 @@ def _add_model(arg: Any) -> None:
 
 
 def _add_options(arg: Any) -> None:
-    arg("--cfg-options", nargs="+", action=DictAction, help="override keys of the configs")
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, not {text}")
-    return count
+    arg("--cfg-options", nargs="+", action=Options, help="override keys of the configs")
 
 
 def _time(text: str) -> Time:
@@ -203,8 +197,8 @@ def run_remove(args: argparse.Namespace) -> int:
     """Take images out of a gallery."""
     if not args.images and not args.vehicle:
         raise GalleryError("name images to remove, or --vehicle ID")
-    count = remove(args.gallery, args.images, args.vehicle)
-    print(f"{args.gallery}: {count} images removed, {len(Gallery.open(args.gallery))} left")
+    removed = remove(args.gallery, args.images, args.vehicle)
+    print(f"{args.gallery}: {removed} images removed, {len(Gallery.open(args.gallery))} left")
     return 0
 
 

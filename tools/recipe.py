@@ -13,10 +13,9 @@ import argparse
 import shlex
 import sys
 
-from mmengine.config import DictAction
-
 from pgan.recipes import Recipe
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     add(
         "--dry-run", action="store_true", help="print what would be trained and tested, run nothing"
     )
-    add("--cfg-options", nargs="+", action=DictAction, help="override keys of every model")
+    add("--cfg-options", nargs="+", action=Options, help="override keys of every model")
     return parser.parse_args()
 
 

@@ -20,12 +20,11 @@ import shlex
 import sys
 from dataclasses import replace
 
-from mmengine.config import DictAction
-
 from pgan.apis import ConfigError
 from pgan.papers import EXPERIMENTS, paper_sweep
 from pgan.sweeps import Sweep, SweepResults, grid, parse_settings, plan, run_sweep
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,7 +64,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--gpus-per-run", type=int, default=1, help="train each on so many, a batch on each (1)")
     add("--keep-features", action="store_true", help="of each test, for tools/evaluate.py")
     add("--metric", default="mAP", help="to plot, and to choose the best point by (mAP)")
-    add("--cfg-options", nargs="+", action=DictAction, help="override keys of every run")
+    add("--cfg-options", nargs="+", action=Options, help="override keys of every run")
 
 
 def make_sweep(args: argparse.Namespace) -> Sweep:

@@ -7,13 +7,13 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
 from detector.files import write_json
 from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
 from pgan.evaluation import ReIDMetric
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
         "--dump", help="write features, ids and cameras to this .npz (re-identification)"
     )
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="override config keys, e.g. num_parts=4"
+        "--cfg-options", nargs="+", action=Options, help="override config keys, e.g. num_parts=4"
     )
     return parser.parse_args()
 

@@ -7,9 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="override config keys, e.g. num_parts=4"
+        "--cfg-options", nargs="+", action=Options, help="override config keys, e.g. num_parts=4"
     )
     return parser.parse_args()
 

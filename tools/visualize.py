@@ -20,10 +20,9 @@ import argparse
 import shlex
 import sys
 
-from mmengine.config import DictAction
-
 from pgan.inspection import Inspection
 from pgan.tools.cli import report_errors
+from pgan.tools.options import Options, count
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,23 +36,16 @@ def parse_args() -> argparse.Namespace:
     add("--out", required=True, metavar="DIR", help="folder for figures and index.html")
     add("--features", metavar="FILE", help="in place of a checkpoint: what tools/test.py dumped")
     add("--images", nargs="+", metavar="PATH", help="files or folders, in place of the test set")
-    add("--queries", type=_count, default=6, metavar="N", help="and as many mistakes (%(default)s)")
-    add("--top", type=_count, default=5, metavar="K", help="results of each (%(default)s)")
+    add("--queries", type=count, default=6, metavar="N", help="and as many mistakes (%(default)s)")
+    add("--top", type=count, default=5, metavar="K", help="results of each (%(default)s)")
     add("--pdf", action="store_true", help="each figure as PDF, too, a column or a page wide")
-    add("--cfg-options", nargs="+", action=DictAction, help="override config keys")
+    add("--cfg-options", nargs="+", action=Options, help="override config keys")
     args = parser.parse_args()
     if (args.checkpoint is None) == (args.features is None):
         parser.error("name a checkpoint or --features, one of them")
     if args.features and args.images:
         parser.error("--images needs a checkpoint: features are of the test set")
     return args
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, not {text}")
-    return count
 
 
 @report_errors

@@ -120,8 +120,10 @@ def torture(
         say: Is given a line after each kill and each end.
 
     Raises:
-        TortureError: The work failed by itself, or hangs.
+        TortureError: The work failed by itself, or hangs; ``kills`` is negative.
     """
+    if kills < 0:
+        raise TortureError(f"kills={kills}: 0 or more of them, 0 to compare two undisturbed works")
     rng = np.random.default_rng(seed)
     start = time.monotonic()
     _live(work, folder / "undisturbed", iter(()))

@@ -13,10 +13,14 @@ from pgan.torture import Work
 
 
 def run(
-    work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    work: Work,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kills: str = "0",
 ) -> tuple[int, str, str]:
     monkeypatch.setattr(tool, "WORKS", {"small": lambda data_root: work})
-    arguments = ["torture.py", "small", "--kills", "0", "--work-dir", str(folder)]
+    arguments = ["torture.py", "small", "--kills", kills, "--work-dir", str(folder)]
     monkeypatch.setattr(sys, "argv", arguments)
     status = tool.main()
     return status, *capsys.readouterr()
@@ -39,3 +43,17 @@ def test_what_was_lost_is_named_and_the_status_says_so(tmp_path: Path, monkeypat
     status, _, errors = run(work, tmp_path, monkeypatch, capsys)
     assert status == 1
     assert "error: tortured_1: file" in errors
+
+
+def test_a_mistake_is_one_sentence(tmp_path: Path, monkeypatch, capsys) -> None:
+    work = Work(lambda place: (place / "file").write_text("the same"), drafts, contents)
+    status, _, errors = run(work, tmp_path / "new", monkeypatch, capsys, kills="-3")
+    assert (status, errors) == (
+        1,
+        "error: kills=-3: 0 or more of them, 0 to compare two undisturbed works\n",
+    )
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("mine")
+    status, _, errors = run(work, tmp_path / "file", monkeypatch, capsys)
+    assert status == 1
+    assert f"{tmp_path / 'file' / 'undisturbed'} (Not a directory): a file is where" in errors
