@@ -24,6 +24,7 @@ from detector.attributes import ATTRIBUTES
 from detector.cache import PartCache, Parts
 from detector.cache_writer import PartCacheWriter
 from detector.checkpoint import in_words, misfits, read_checkpoint, weights_of
+from detector.device import usable_device
 from detector.errors import DetectorError
 from detector.files import file_sha256
 from detector.images import ImageError
@@ -104,13 +105,12 @@ def load_detector(
         amp: Half precision; None for yes on a GPU.
 
     Raises:
-        DetectorError: The checkpoint cannot be read, is damaged, of another model, or holds NaN.
+        DetectorError: The checkpoint cannot be read, is damaged, of another model, or holds NaN; the
+            device cannot be used.
     """
     if max_parts < 1:
         raise DetectorError(f"max_parts must be at least 1, not {max_parts}")
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise DetectorError(f"there is no GPU for device {device!r}: use 'cpu'")
+    target = usable_device(device, DetectorError)
     if amp and target.type == "cpu":
         raise DetectorError("half precision needs a GPU: leave --amp out")
     amp = target.type == "cuda" if amp is None else amp

@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope, init_default_scope
 
 from detector.cache import Parts
 from detector.checkpoint import weights_of
+from detector.device import usable_device
 from detector.images import ImageError, read_image
 from detector.masks import overlap_masks
 from pgan.apis import ConfigError, load_config, load_reid_config, refuse_foreign_weights
@@ -107,7 +108,8 @@ class VehicleReID:
 
         Raises:
             ImageError: One cannot be read; `stream` goes on to the next.
-            ConfigError: The model needs parts, and there is no detector.
+            ConfigError: The model needs parts, and there is no detector; ``images`` is a single one;
+                ``batch_size`` is below 1.
         """
         found = []
         for seen in self.stream(images, batch_size):
@@ -123,6 +125,12 @@ class VehicleReID:
 
         Args and Raises as in a call.
         """
+        if isinstance(images, str | os.PathLike) or getattr(images, "ndim", 4) < 4:
+            raise ConfigError(
+                "images are a list of files or pixels: write [image] for a single one"
+            )
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size}: look at 1 or more images at once")
         if self.num_parts and self._finder is None:
             raise ConfigError(
                 f"{type(self.model).__name__} needs the parts of an image: give VehicleReID a "
@@ -197,15 +205,14 @@ def load_reid_model(cfg: Config, checkpoint: str, device: str | None = None) -> 
 
     Raises:
         CheckpointError: The weights are of another model, or cannot be read.
-        ConfigError: The device is a GPU, and there is none.
+        ConfigError: The device cannot be used.
     """
-    if device and device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"there is no GPU for device {device!r}: use 'cpu'")
+    target = usable_device(device, ConfigError)
     init_default_scope(cfg.get("default_scope", "pgan"))
     model: ReIDModel = MODELS.build({**cfg.model, "num_vehicles": None})
     refuse_foreign_weights(model, checkpoint)
     model.load_state_dict(weights_of(load_plain(checkpoint)), strict=False)
-    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    return model.to(target).eval()
 
 
 def _read(image: Image) -> np.ndarray | ImageError:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from detector.device import usable_device
 from pgan.evaluation.distances import CHUNK_SIZE, DistanceChunks, feature_distances
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.features import FeatureSet
@@ -179,7 +180,7 @@ class _Comparison:
         device: str | torch.device | None,
     ) -> None:
         self.refinement, self.chunk_size, self.progress = refinement, chunk_size, progress
-        self.device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable_device(device, RankingError, torch.float64)
         self.encoded: tuple[np.ndarray, KReciprocal] | None = None
 
     def distances(self, draw: FeatureSet) -> DistanceChunks:
@@ -220,17 +221,6 @@ class _Comparison:
 
     def _tensor(self, features: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(features).to(self.device)
-
-
-def _usable(device: str | torch.device) -> str | torch.device:
-    try:
-        torch.empty(0, dtype=torch.float64, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise RankingError(
-            f"device {str(device)!r} cannot be used ({reason}): use 'cpu'"
-        ) from error
-    return device
 
 
 def _rows(features: np.ndarray, rows: np.ndarray) -> np.ndarray:

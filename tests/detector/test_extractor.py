@@ -305,6 +305,8 @@ def test_settings_that_make_no_sense_are_refused(
         ({"checkpoint": tmp_path / "none.pth"}, "no such checkpoint"),
         ({"max_parts": 0}, "at least 1"),
         ({"device": "cuda"}, "there is no GPU"),
+        ({"device": "nonsense"}, "device 'nonsense' cannot be used .*: use 'cpu'"),
+        ({"device": "meta"}, "device 'meta' cannot be used .*: use 'cpu'"),
         ({"amp": True}, "half precision needs a GPU"),
     ]:
         arguments = {"checkpoint": checkpoint, "max_parts": 6, "device": "cpu"} | settings

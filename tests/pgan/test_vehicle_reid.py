@@ -139,6 +139,25 @@ def test_a_users_mistake_is_named(model: Files, detector: Files, images: list[Pa
         VehicleReID(*detector, device="cpu")
 
 
+def test_a_single_image_or_no_batch_is_refused(reid: VehicleReID, images: list[Path]) -> None:
+    for single in (images[0], str(images[0]), read_image(images[0])):
+        with pytest.raises(ConfigError, match=r"write \[image\] for a single one"):
+            reid(single)
+    for size in (0, -1):
+        with pytest.raises(ConfigError, match=f"batch_size={size}: look at 1 or more"):
+            reid(images, batch_size=size)
+    with pytest.raises(ConfigError, match="batch_size=0"):
+        next(reid.stream(images, 0))
+    stacked = np.stack([read_image(images[0])] * 2)
+    assert [seen.feature.shape for seen in reid(stacked)] == [(16,), (16,)]
+
+
+@pytest.mark.parametrize("device", ["nonsense", "meta", "cuda:77"])
+def test_a_device_that_cannot_be_used_is_named(model: Files, device: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^device '{device}' cannot be used .*: use 'cpu'$"):
+        VehicleReID(*model, device=device)
+
+
 def test_importing_the_package_is_light() -> None:
     code = "import sys, pgan; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
