@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ _TRAINING = (
     *("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"),
     *("val_dataloader", "val_cfg", "val_evaluator"),
 )
+
+# Launcher -> what it tells its processes, and how it is started.
+_LAUNCHERS = {
+    "pytorch": ("RANK", "torchrun --nproc-per-node N"),
+    "slurm": ("SLURM_PROCID", "srun"),
+    "mpi": ("OMPI_COMM_WORLD_LOCAL_RANK", "mpirun"),
+}
 
 
 class ConfigError(ValueError):
@@ -120,7 +128,8 @@ def build_runner(
             through gloo.
 
     Raises:
-        ConfigError: ``amp`` without a GPU, or another launcher than ``pytorch``.
+        ConfigError: ``amp`` without a GPU, or another launcher than ``pytorch``; a launcher that has not
+            started this process.
         DatasetError, CacheError, CheckpointError: See there; raised before training starts.
     """
     cfg.work_dir, cfg.launcher = work_dir, launcher
@@ -128,8 +137,10 @@ def build_runner(
     if resume or (cfg.get("resume") and not cfg.load_from):
         newest = latest_checkpoint(work_dir)
         cfg.load_from, cfg.resume = str(newest) if newest else cfg.load_from, newest is not None
-    if launcher != "none" and not torch.cuda.is_available():
-        _join_processes_on_cpu(cfg, launcher)
+    if launcher != "none":
+        _refuse_without_launcher(launcher)
+        if not torch.cuda.is_available():
+            _join_processes_on_cpu(cfg)
     if amp:
         if not torch.cuda.is_available():
             raise ConfigError(
@@ -145,12 +156,22 @@ def build_runner(
     return runner
 
 
-def _join_processes_on_cpu(cfg: Config, launcher: str) -> None:
-    """Do for processes without GPUs what mmengine does for those with."""
-    if launcher != "pytorch":
+def _refuse_without_launcher(launcher: str) -> None:
+    """Refuse a launcher that cannot be used, or has not started this process."""
+    if launcher != "pytorch" and not torch.cuda.is_available():
         raise ConfigError(
             f"--launcher {launcher}: torch sees no GPU: on CPUs it is --launcher pytorch"
         )
+    variable, starter = _LAUNCHERS[launcher]
+    if variable not in os.environ and not torch.distributed.is_initialized():
+        raise ConfigError(
+            f"--launcher {launcher}: {variable} is not set: start by `{starter}` in place of `python`, or "
+            "leave --launcher out for one process"
+        )
+
+
+def _join_processes_on_cpu(cfg: Config) -> None:
+    """Do for processes without GPUs what mmengine does for those with."""
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
     cfg.setdefault("model_wrapper_cfg", {"type": "MMDistributedDataParallel"})

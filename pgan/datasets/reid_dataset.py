@@ -53,7 +53,8 @@ class ReIDDataset(BaseDataset):
             replaces none.
 
     Raises:
-        DatasetError: A file is missing or malformed, or a split is empty.
+        DatasetError: A file is missing or malformed, a split is empty, or more than ``max_bad`` training
+            images could not be read when their parts were looked for.
         CacheError: The cache lacks an image, or holds fewer than ``num_parts`` parts per image.
     """
 
@@ -173,13 +174,25 @@ class ReIDDataset(BaseDataset):
             print_log(self.describe(role, images), logger="current")
         paths = self._check_files(found)
         if self.part_cache is not None:
-            failed = {path for path in paths if path in self.part_cache.failed}
-            replaced = failed if len(failed) <= self.max_bad else set()
+            replaced = self._replaced(paths) if self.split == "train" else set()
             self.part_cache.check([path for path in paths if path not in replaced], self.num_parts)
         if self.split == "train":
             vehicles = {image.vehicle_id for image in found["train"]}
             self._metainfo["num_vehicles"] = len(vehicles)
         return Records(found, labelled=self.split == "train")
+
+    def _replaced(self, paths: list[str]) -> set[str]:
+        """The training images without parts, because they could not be read then."""
+        failed = [path for path in paths if path in self.part_cache.failed]
+        if len(failed) > self.max_bad:
+            cache, first = self.part_cache, failed[0]
+            raise DatasetError(
+                f"{len(failed)} of {len(paths)} images could not be read when {cache.path} was extracted, "
+                f"the first is {first} ({cache.failed[first]}): mend the files and extract again, or set "
+                f"train_dataloader.dataset.max_bad={len(failed)} or more for other images of their vehicles "
+                "in their place"
+            )
+        return set(failed)
 
     def describe(self, role: str, images: list[ReIDImage]) -> str:
         """One line on what was found of a role, and what was published of it if that differs."""

@@ -119,6 +119,26 @@ def test_parts_without_a_cache_are_refused(tmp_path: Path) -> None:
         CSVDataset(str(tmp_path), num_parts=8)
 
 
+@pytest.mark.parametrize(
+    ("launcher", "on_gpu", "words"),
+    [
+        ("pytorch", False, "RANK is not set: start by `torchrun"),
+        ("pytorch", True, "RANK is not set: start by `torchrun"),
+        ("slurm", True, "SLURM_PROCID is not set: start by `srun"),
+        ("slurm", False, "on CPUs it is --launcher pytorch"),
+    ],
+)
+def test_a_launcher_that_has_started_nothing_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, launcher: str, on_gpu: bool, words: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: on_gpu)
+    for variable in ("RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(variable, raising=False)
+    cfg = load_config(str(CONFIGS / "pgan/baseline_r50_1xb64-130e_csv-224x224.py"))
+    with pytest.raises(ConfigError, match=words):
+        build_runner(cfg, str(tmp_path), launcher=launcher)
+
+
 def test_amp_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cfg = load_config(str(CONFIGS / "pgan/baseline_r50_1xb64-130e_csv-224x224.py"))

@@ -127,7 +127,8 @@ def test_what_extraction_could_not_read_is_replaced_too(root: Path, tmp_path: Pa
     writer.write(0, ["is damaged" if name == "a1.png" else found for name in writer.images])
     writer.finish()
     parts = {"part_cache": str(tmp_path / "cache"), "num_parts": 2}
-    with pytest.raises(ValueError, match="could not be read when"):
+    words = r"could not be read when .* a1\.png \(is damaged\).*train_dataloader\.dataset\.max_bad=1 or more"
+    with pytest.raises(DatasetError, match=words):
         dataset(root, **parts).full_init()
     sample = dataset(root, max_bad=1, **parts)[1]["data_samples"]
     assert sample.img_path == "a2.png"
