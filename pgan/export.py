@@ -103,7 +103,8 @@ def export(
         seed: Of the images and boxes that are compared.
 
     Raises:
-        ExportError: onnxruntime is not there, or the file computes something else: none is left then.
+        ExportError: onnxruntime is not there, the file computes something else, or a detector finds nothing
+            that could be compared: none is left then.
         ConfigError, CheckpointError, DetectorError: See there.
     """
     runtime = _onnxruntime()
@@ -112,10 +113,12 @@ def export(
     data = _draw(network, generator)
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     distances = dict.fromkeys(network.outputs, 0.0)
+    any_seen = False
     for count in _BATCHES:
         batch = network.make(count, generator)
         with torch.no_grad():
             expected = [tensor.numpy() for tensor in network.reference(*batch)]
+        any_seen |= bool(expected[0].any())
         fed = dict(zip(network.inputs, (tensor.numpy() for tensor in batch)))
         found = session.run(list(network.outputs), fed)
         for name, distance in network.distances(expected, found).items():
@@ -124,6 +127,11 @@ def export(
         raise ExportError(
             f"{out} is not written: its {bad[0]} differ from PyTorch's by {distances[bad[0]]:.2g}, more than "
             f"{tolerance:g}: say a larger --tolerance if that is near enough"
+        )
+    if not any_seen:
+        raise ExportError(
+            f"{out} is not written: in none of the images {checkpoint} finds anything, so that nothing was "
+            "compared: is it trained?"
         )
     write_atomically(out, lambda file: file.write(data))
     return Exported(Path(out), distances, network.metadata)

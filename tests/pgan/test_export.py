@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 import torchvision
 from torchvision.models import VisionTransformer
 
+from detector.errors import DetectorError
 from pgan.apis import ConfigError, load_config
 from pgan.export import ExportError, export, load_network, read_metadata
 from pgan.registry import TRANSFORMS
@@ -152,6 +154,32 @@ def test_a_difference_above_the_tolerance_leaves_no_file(
     assert main() == 0
     assert "features: at most" in capsys.readouterr().out
     assert [file.name for file in out.parent.iterdir()] == ["pgan.onnx"]
+
+
+def test_a_detector_that_finds_nothing_is_not_exported(tmp_path: Path) -> None:
+    config, checkpoint = tiny_detector(tmp_path)
+    content = torch.load(checkpoint, weights_only=True)
+    biases = [
+        value
+        for name, value in content["state_dict"].items()
+        if "cls_convs" in name and value.ndim == 1 and len(value) % (len(CLASSES) + 1) == 0
+    ]
+    for bias in biases:
+        bias.view(-1, len(CLASSES) + 1)[:, -1] = 1e6  # the background
+    torch.save(content, checkpoint)
+    with pytest.raises(ExportError, match=f"in none of the images .*{checkpoint} finds anything"):
+        export(config, checkpoint, tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_a_diverged_detector_is_not_exported(tmp_path: Path) -> None:
+    config, checkpoint = tiny_detector(tmp_path)
+    content = torch.load(checkpoint, weights_only=True)
+    for value in content["state_dict"].values():
+        value.copy_(torch.full_like(value, math.nan) if value.is_floating_point() else value)
+    torch.save(content, checkpoint)
+    with pytest.raises(DetectorError, match=f"{checkpoint}: .* tensors hold NaN or infinity"):
+        export(config, checkpoint, tmp_path / "x.onnx")
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
