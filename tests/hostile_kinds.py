@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from detector.authors_masks import import_masks
@@ -23,7 +21,6 @@ from detector.cache_merge import merge
 from detector.cache_writer import PartCacheWriter
 from detector.images import read_image
 from detector.voc_xml import read_annotation
-from pgan.engine import load_plain
 from pgan.evaluation import (
     FeatureSet,
     Projection,
@@ -40,9 +37,18 @@ from pgan.gallery.search import Query, Searcher, build
 from pgan.gallery.store import Entry, Gallery
 from pgan.gallery.threshold import Curve, Threshold
 from pgan.gallery.times import Time
-from pgan.models.authors import convert_checkpoint
-from pgan.registry import DATASETS, MODELS
+from pgan.registry import DATASETS
 from tests.detector.parts_samples import XML
+from tests.hostile_checkpoints import (
+    convert,
+    make_authors_checkpoint,
+    make_backbone,
+    make_checkpoint,
+    make_detector,
+    read_backbone,
+    read_checkpoint,
+    read_detector,
+)
 from tests.pgan.datasets.layouts import LAYOUTS
 from tests.pgan.gallery.conftest import NameReader, annotations, draw
 
@@ -78,17 +84,6 @@ def make_features(folder: Path) -> Path:
 def read_features(folder: Path) -> Any:
     found = load_features(folder / "features.npz")
     return [found.features, found.vehicle_ids, found.camera_ids, found.roles, found.img_paths]
-
-
-def make_checkpoint(folder: Path) -> Path:
-    folder.mkdir()
-    torch.save({"state_dict": {"w": torch.arange(5.0)}, "meta": {"epoch": 3}}, folder / "a.pth")
-    return folder
-
-
-def read_checkpoint(folder: Path) -> Any:
-    found = load_plain(str(folder / "a.pth"))
-    return found["state_dict"]["w"].numpy(), found["meta"]
 
 
 def make_annotation(folder: Path) -> Path:
@@ -267,37 +262,6 @@ def read_projection(folder: Path) -> Any:
     return projection.dataset, str(projection), projection.project(rows)
 
 
-_SMALL_PGAN = {
-    "type": "PGAN",
-    "backbone": {
-        **{"type": "TorchvisionBackbone", "name": "resnet18"},
-        **{"out": "layer1", "last_stride": 2},
-    },
-    "feature_dim": 16,
-    "attention_channels": 8,
-}
-
-
-def make_authors_checkpoint(folder: Path) -> Path:
-    """In the authors' layout and in theirs, the old format, which has no checksums; and in ours."""
-    model = MODELS.build({**_SMALL_PGAN, "num_vehicles": 3})
-    folder.mkdir()
-    torch.save({"state_dict": model.state_dict()}, folder / "made.pth")
-    convert_checkpoint(folder / "made.pth", folder / "theirs.pth", "authors", _SMALL_PGAN)
-    convert_checkpoint(folder / "theirs.pth", folder / "ours.pth", "ours", _SMALL_PGAN)
-    return folder
-
-
-def convert(folder: Path, name: str, to: str) -> Any:
-    """Whatever is written has the model's tensors, all of them numbers."""
-    with TemporaryDirectory(dir=folder.parent) as place:
-        done = convert_checkpoint(folder / name, Path(place) / "a.pth", to, _SMALL_PGAN)
-        state = load_plain(str(done.path))
-        state = state.get("state_dict", state)
-        assert all(torch.isfinite(tensor).all() for tensor in state.values())
-        return {key: zlib.crc32(tensor.numpy().tobytes()) for key, tensor in state.items()}
-
-
 TYPES = {
     "csv": "CSVDataset",
     "vehicleid": "VehicleID",
@@ -336,6 +300,11 @@ KINDS = {
     "manifest": Kind(make_cache, read_cache, (MANIFEST,), True),
     "features": Kind(make_features, read_features, ("features.npz",), True),
     "checkpoint": Kind(make_checkpoint, read_checkpoint, ("a.pth",), True),
+    "detector's checkpoint": Kind(make_detector, read_detector, ("detector.pth",), True),
+    "backbone": Kind(lambda f: make_backbone(f, True), read_backbone, ("a.pth",), True),
+    "backbone, older format": Kind(
+        lambda f: make_backbone(f, False), read_backbone, ("a.pth",), False
+    ),
     "annotation": Kind(make_annotation, read_boxes, ("a.xml",), False),
     "JPEG": Kind(lambda f: make_image(f, ".jpg"), read_pixels, ("a.jpg",), False),
     "PNG": Kind(lambda f: make_image(f, ".png"), read_pixels, ("a.png",), False),

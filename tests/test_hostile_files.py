@@ -36,6 +36,7 @@ from pgan.datasets.text import read_xml
 from pgan.engine import CheckpointError, load_plain
 from pgan.evaluation import FeatureSetError, ProjectionError, load_features
 from pgan.gallery.errors import GalleryError
+from pgan.models import ModelError
 from pgan.registry import DATASETS
 from tests.hostile_kinds import KINDS, make_cache
 from tests.pgan.datasets.layouts import LAYOUTS
@@ -45,7 +46,7 @@ SECONDS = 10  # in which a small file is read, or the reader hangs
 
 OURS = (
     *(AnnotationError, CacheError, CheckpointError, DatasetError, DetectorError),
-    *(FeatureSetError, GalleryError, ImageError, ProjectionError),
+    *(FeatureSetError, GalleryError, ImageError, ModelError, ProjectionError),
 )
 
 
