@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from detector.cache import PartCache
+from detector.files import write_atomically
 from detector.images import read_image
 
 _SIDE = 320
@@ -75,5 +76,13 @@ def draw_sheet(
         picture = draw_parts(read_image(Path(root) / name), cache, name, num_parts)
         top, left = index // columns * _SIDE, index % columns * _SIDE
         sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    cv2.imwrite(os.fspath(out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    return Path(out)
+    return write_picture(out, sheet)
+
+
+def write_picture(path: str | os.PathLike[str], image: np.ndarray) -> Path:
+    """Write an (H, W, 3) uint8 RGB image, in the format that the name's end says, whole or not at all.
+
+    OpenCV's own writing leaves what it has written of it on a full disk, and raises nothing.
+    """
+    data = cv2.imencode(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return write_atomically(path, lambda file: file.write(data))

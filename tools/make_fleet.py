@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
+from detector.drawing import write_picture
 from fleet import FleetSpec, make_fleet
 from fleet.preview import contact_sheet
 from pgan.tools.cli import report_errors
@@ -70,8 +70,7 @@ def main() -> int:
         + ("was there already" if made.kept else f"{rate:.0f} images/s with {args.workers} workers")
     )
     if args.preview:
-        sheet = args.out / "preview.png"
-        cv2.imwrite(str(sheet), cv2.cvtColor(contact_sheet(spec), cv2.COLOR_RGB2BGR))
+        sheet = write_picture(args.out / "preview.png", contact_sheet(spec))
         print(f"{sheet}: the contact sheet")
     return 0
 
