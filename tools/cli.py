@@ -6,7 +6,9 @@ import errno
 import functools
 import logging
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _OURS = ("pgan.", "detector.", "fleet.", "tools.")
 _NO_SPACE = "free some space, or give a place elsewhere"
@@ -32,9 +34,9 @@ def report_errors(main: Callable[[], int]) -> Callable[[], int]:
 
     @functools.wraps(main)
     def wrapped() -> int:
-        logging.raiseExceptions = False  # on a full disk, every line of a log would be a traceback
         try:
-            return main()
+            with _one_voice():
+                return main()
         except KeyboardInterrupt:
             print("interrupted: the same command goes on from here", file=sys.stderr)
             return 130
@@ -47,7 +49,25 @@ def report_errors(main: Callable[[], int]) -> Callable[[], int]:
     return wrapped
 
 
-def sentence(error: Exception) -> str:
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Have logs and threads be as brief: on a full disk, each would give a traceback of its own."""
+    hook, loud = threading.excepthook, logging.raiseExceptions
+
+    def brief(thread: threading.ExceptHookArgs) -> None:
+        if (text := _told(thread.exc_value)) is None:
+            hook(thread)
+        else:
+            print(f"error: {text}", file=sys.stderr)
+
+    threading.excepthook, logging.raiseExceptions = brief, False
+    try:
+        yield
+    finally:
+        threading.excepthook, logging.raiseExceptions = hook, loud
+
+
+def sentence(error: BaseException) -> str:
     """Return an error's message; of one that a loader worker passed on, the last line of it."""
     message = str(error).strip()
     if "Original Traceback" in message:
@@ -55,7 +75,7 @@ def sentence(error: Exception) -> str:
     return message
 
 
-def _told(error: Exception) -> str | None:
+def _told(error: BaseException | None) -> str | None:
     """What to tell a user of an error, None of a defect."""
     if f"{type(error).__module__}.".startswith(_OURS):
         return sentence(error)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,37 @@ def test_a_killed_worker_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
 
     assert main() == 1
     assert "memory ran out; use fewer of them (--workers, or" in capsys.readouterr().err
+
+
+def test_logs_and_threads_that_cannot_write_are_as_brief(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    full, hook = OSError(errno.ENOSPC, "No space left on device", "a.log"), threading.excepthook
+
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                raise full
+            except OSError:
+                self.handleError(record)
+
+    def write() -> None:
+        raise full
+
+    @report_errors
+    def main() -> int:
+        logger = logging.Logger("full")
+        logger.addHandler(Full())
+        logger.warning("a line")
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+        return 0
+
+    assert main() == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: cannot read or write a.log (No space left on device)")
+    assert threading.excepthook is hook
 
 
 def test_an_interruption_returns_130() -> None:
