@@ -53,16 +53,17 @@ def read_checkpoint(
             f"{path}: holds no state dict of tensors by name; save it anew with "
             "torch.save(model.state_dict(), path)"
         )
+    if not isinstance(content.get("meta"), dict | None):
+        raise refusal(f"{path}: its meta is no dict: save the state_dict alone")
     return content
 
 
 def _holds_weights(content: Any) -> bool:
     if not isinstance(content, dict):
         return False
-    state, meta = content.get("state_dict", content), content.get("meta")
+    state = content.get("state_dict", content)
     return (
-        (meta is None or isinstance(meta, dict))
-        and isinstance(state, dict)
+        isinstance(state, dict)
         and len(state) > 0
         and all(isinstance(name, str) and _is_plain(value) for name, value in state.items())
     )

@@ -63,15 +63,15 @@ class CheckedRunner(Runner):
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     def _refuse_other_training(self, checkpoint: Mapping[str, Any]) -> None:
-        if found := self._misfits(checkpoint):
-            raise CheckpointError(
-                f"{self._load_from}: is of another model than the config: {in_words(found)}. Go on with the "
-                "config that it was trained with, or train in another folder, --work-dir"
-            )
         if not fits(checkpoint, _TRAINING):
             raise CheckpointError(
                 f"{self._load_from}: holds weights, and not how far a training was: start from them with "
                 "--load-from, without --resume"
+            )
+        if found := self._misfits(checkpoint):
+            raise CheckpointError(
+                f"{self._load_from}: is of another model than the config: {in_words(found)}. Go on with the "
+                "config that it was trained with, or train in another folder, --work-dir"
             )
 
     def _tell_what_fits(self, checkpoint: Mapping[str, Any]) -> None:

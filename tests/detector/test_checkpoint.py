@@ -54,7 +54,6 @@ def test_one_bit_of_a_weight_is_noticed(tmp_path: Path) -> None:
     [
         *([1, 2], 5, torch.ones(2), [[[]]], {}, {"state_dict": 5}, {"state_dict": {}}),
         *({"state_dict": {1: torch.ones(2)}}, {"state_dict": {"a": [1.0, 2.0]}}, {"epoch": 3}),
-        {"state_dict": STATE, "meta": 3},
         {"state_dict": {"a": torch.ones(2, device="meta")}},
         {"state_dict": {"a": torch.ones(2, 2).to_sparse()}},
     ],
@@ -64,6 +63,12 @@ def test_one_bit_of_a_weight_is_noticed(tmp_path: Path) -> None:
 def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(RefusalError, match=r"a\.pth: holds no state dict of tensors"):
+        read_checkpoint(tmp_path / "a.pth", RefusalError)
+
+
+def test_what_is_known_of_the_weights_goes_by_name(tmp_path: Path) -> None:
+    torch.save({"state_dict": STATE, "meta": 3}, tmp_path / "a.pth")
+    with pytest.raises(RefusalError, match=r"a\.pth: its meta is no dict"):
         read_checkpoint(tmp_path / "a.pth", RefusalError)
 
 
