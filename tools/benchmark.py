@@ -14,6 +14,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -71,8 +72,12 @@ BENCHMARKS: dict[str, tuple[str, Callable[..., dict[str, float]]]] = {
         cache_benchmark,
     ),
     "extraction": (
-        "SSDLite at 256 x 256 against mmdet's DetInferencer, and where its time goes",
+        "SSDLite, MobileNetV2 at 320 x 320, against mmdet's DetInferencer, and where its time goes",
         extraction_benchmark,
+    ),
+    "extraction_small": (
+        "the same with the small network of the demo at 256 x 256",
+        partial(extraction_benchmark, "configs/detector/ssdlite_resnet_parts.py"),
     ),
     "top_d": ("post-processing of 16 images against mmdet's image-by-image path", top_d_benchmark),
 }
