@@ -8,7 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 import detector.part_head
 import detector.parts_metric
@@ -71,6 +74,18 @@ def tiny_config() -> Config:
             if step.type == "Resize":
                 step.scale = (64, 64)
     return config
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, tiny_config: Config) -> Path:
+    """Random weights of the tiny detector."""
+    init_default_scope("mmdet")
+    torch.manual_seed(1)
+    model = MODELS.build(tiny_config.model)
+    model.init_weights()
+    meta = {"dataset_meta": {"classes": ("wheel", "plate")}}
+    torch.save({"state_dict": model.state_dict(), "meta": meta}, tmp_path / "weights.pth")
+    return tmp_path / "weights.pth"
 
 
 @pytest.fixture
