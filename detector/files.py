@@ -58,7 +58,8 @@ def _about(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if Path(error.filename or f".{path.name}.").name.startswith(f".{path.name}."):
+        ours = Path(error.filename or f".{path.name}.").name.startswith(f".{path.name}.")
+        if error.errno and ours:  # one that is not the system's has a text alone
             error.filename, error.filename2 = os.fspath(path), None
         raise
 
