@@ -27,8 +27,9 @@ from detector.checkpoint import in_words, misfits, read_checkpoint, weights_of
 from detector.device import usable_device
 from detector.errors import DetectorError
 from detector.files import file_sha256
+from detector.folding import fold_norms
 from detector.images import ImageError
-from detector.lanes import count_lanes, keep_freed_memory, map_in_lanes
+from detector.lanes import count_lanes, map_in_lanes
 from detector.plain import fits
 from detector.preparing import with_fewer_copies
 from detector.share import Share, claim
@@ -41,7 +42,7 @@ class PartDetector:
     """A trained detector, ready to predict.
 
     Attributes:
-        model: mmdet's model on its device, in evaluation mode.
+        model: mmdet's model on its device, in evaluation mode, see `detector.folding`.
         pipeline: The config's test pipeline without the annotations, see `detector.preparing`.
         classes: Names of the labels.
         identity: What its boxes depend on, as JSON values.
@@ -129,7 +130,8 @@ def load_detector(
     content = read_checkpoint(checkpoint, DetectorError)
     _load_weights(model, weights_of(content), checkpoint)
     classes = _classes(config, content, model, checkpoint)
-    model.to(target, memory_format=torch.channels_last).eval()
+    steps = [with_fewer_copies(step) for step in pipeline]
+    model = fold_norms(model.to(target).eval(), steps).to(memory_format=torch.channels_last)
     identity = {
         "weights_sha256": file_sha256(checkpoint),
         "classes": list(classes),
@@ -139,7 +141,6 @@ def load_detector(
         "pipeline": pipeline,
         "model": config.model.to_dict(),
     }
-    steps = [with_fewer_copies(step) for step in pipeline]
     return PartDetector(model, steps, classes, identity, text, target, amp)
 
 
@@ -190,8 +191,6 @@ def extract(
     facts = {"config": detector.config}
     writer = PartCacheWriter(out, images, detector.identity, facts, shard_size)
     total = len(writer.images)
-    if detector.device.type == "cpu":
-        keep_freed_memory()
     if share is None or not share.helps:
         shards = list(claim(writer, share))
         total = sum(len(writer.shard(index)) for index in shards)

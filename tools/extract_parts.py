@@ -107,10 +107,12 @@ def main() -> int:
 
     from detector.drawing import draw_sheet
     from detector.extractor import extract, load_detector
+    from detector.lanes import keep_freed_memory
     from detector.vehicle_parts import reduced_pipeline
     from pgan.apis import load_config
     from pgan.datasets.listing import images_of_config
 
+    keep_freed_memory()
     config = load_config(args.config, args.cfg_options)
     if "data_preprocessor" not in config.model or "test_dataloader" not in config:
         raise DetectorError(f"{args.config} is not a detector config: see configs/detector")

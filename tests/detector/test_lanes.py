@@ -66,18 +66,24 @@ def test_one_lane_calls_in_this_thread_and_a_gpu_has_one() -> None:
     assert count_lanes(torch.device("cpu")) == 8
 
 
-def pages_of_a_second_batch() -> int:
-    """Pages that the kernel gives for 30 MB, after as much was freed."""
+def pages_of_a_second_batch(threads: int) -> int:
+    """Pages that the kernel gives for 30 MB a thread, after as much was freed."""
     keep_freed_memory()
+
+    def batch(_: int) -> None:
+        several = [np.ones(3 << 20, np.uint8) for _ in range(10)]
+        del several
+
     before = 0
     for _ in range(2):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        batch = [np.ones(3 << 20, np.uint8) for _ in range(10)]
-        del batch
+        for _ in map_in_lanes(batch, range(threads), threads):
+            pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
-def test_memory_of_a_batch_is_there_for_the_next() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_memory_of_a_batch_is_there_for_the_next(threads: int) -> None:
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        assert pool.apply(pages_of_a_second_batch) < 700  # of 7,680
+        assert pool.apply(pages_of_a_second_batch, [threads]) < 700  # of 7,680 a thread
