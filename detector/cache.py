@@ -19,7 +19,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,11 @@ import numpy as np
 
 from detector.files import file_sha256
 from detector.masks import overlap_masks
-from detector.plain import COUNT, fits
+from detector.plain import COUNT, fits, unseal
 
 SCHEMA = 1
 MANIFEST, PLAN = "manifest.json", "extraction.json"
 FILES = ("parts.npy", "names.npy", "offsets.npy", "table.npy")
-SEAL = "manifest_sha256"  # a JSON file's own checksum in it; older ones have none
 _INDEX_LAYOUT = [("|u1", 1), ("<i8", 1), ("<i8", 1)]  # of the last three: type and dimensions
 MANIFEST_SHAPE = {  # what is used of one
     "identity": {"classes": [str], "max_parts": range(1, 2**15)},
@@ -117,11 +116,6 @@ def name_slots(name: bytes, table_size: int) -> Iterable[int]:
     return ((first + step) % table_size for step in range(table_size))
 
 
-def manifest_sha256(manifest: dict[str, Any]) -> str:
-    """Checksum of a manifest without its own."""
-    return sha256(json.dumps(manifest, sort_keys=True).encode("ascii")).hexdigest()
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """Read one of the cache's JSON files.
 
@@ -137,9 +131,10 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CacheError(
             f"{path} has schema {schema}, this version reads {SCHEMA}: extract again into a new folder"
         )
-    if content.pop(SEAL, None) not in (None, manifest_sha256(content)):
-        raise _damaged(path.parent, f"{path.name} has changed since it was written")
-    return content
+    try:
+        return unseal(content)
+    except ValueError as error:
+        raise _damaged(path.parent, f"{path.name} {error}") from None
 
 
 class PartCache:

@@ -33,15 +33,13 @@ from detector.cache import (
     FILES,
     MANIFEST,
     PLAN,
-    SEAL,
     CacheError,
     decode_name,
     encode_name,
-    manifest_sha256,
     read_json,
 )
 from detector.files import drafts, write_atomically
-from detector.plain import fits
+from detector.plain import fits, seal
 
 LOCK = ".lock"
 _BEGIN = 2**30  # the byte of the lock that is held by the process that begins
@@ -210,8 +208,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write plain values in one step, sealed, in ASCII: file names that are no UTF-8 survive."""
-    content = json.loads(json.dumps(content))  # as it will be read: a key is text, a tuple a list
-    text = json.dumps(content | {SEAL: manifest_sha256(content)}, indent=1)
+    text = json.dumps(seal(content), indent=1)
     write_file(path, lambda file: file.write(text.encode("ascii")))
 
 

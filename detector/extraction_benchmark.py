@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from mmdet.apis import DetInferencer
 from mmdet.registry import MODELS
@@ -22,6 +20,7 @@ from detector.cache_writer import PartCacheWriter
 from detector.extractor import PartDetector, extract, load_detector
 from detector.images import read_image
 from detector.lanes import count_lanes, keep_freed_memory, map_in_lanes
+from detector.noise_pictures import draw_jpegs
 from detector.timing import paired_medians
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +60,7 @@ def extraction_benchmark(
     keep_freed_memory()  # as tools/extract_parts.py does
     with tempfile.TemporaryDirectory(prefix="extraction_") as folder:
         root = Path(folder)
-        names = draw_jpegs(root, images)
+        names = list(draw_jpegs(root, images))
         cfg = Config.fromfile(_ROOT / config)
         weights = _random_weights(cfg, root / "weights.pth")
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -97,18 +96,6 @@ def extraction_benchmark(
         **{f"{stage}_percent": 100 * each[stage] / total for stage in stages},
         "images_per_second": 1 / each["ours"],
     }
-
-
-def draw_jpegs(root: Path, number: int) -> list[str]:
-    """Write blurred noise as JPEGs of 200 to 500 pixels a side, seed 0; returns their names."""
-    rng = np.random.default_rng(0)
-    names = [f"{index:05}.jpg" for index in range(number)]
-    for name in names:
-        width, height = (int(side) for side in rng.integers(200, 500, 2))
-        small = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
-        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(root / name), picture)
-    return names
 
 
 def _random_weights(cfg: Config, path: Path) -> str:

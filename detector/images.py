@@ -123,17 +123,15 @@ def read_reduced(
     return ReducedImage(pixels, reduction, stored if reduction > 1 else pixels.shape[:2])
 
 
-def checked_size(size: Sequence[int] | None) -> tuple[int, int] | None:
-    """Height and width as a config states them, for `read_reduced`.
+def checked_size(size: Sequence[int], key: str = "size") -> tuple[int, int]:
+    """Height and width in pixels, as a key of a config states them.
 
     Raises:
         DetectorError: They are no two whole numbers of 1 or more.
     """
-    if size is None:
-        return None
     numbers = tuple(size) if isinstance(size, Sequence) else ()
-    if len(numbers) != 2 or not all(isinstance(n, int) and n > 0 for n in numbers):
-        raise DetectorError(f"size={size!r} is no size: give height and width, such as (128, 256)")
+    if len(numbers) != 2 or not all(type(n) is int and n > 0 for n in numbers):
+        raise DetectorError(f"{key}={size!r} is no size: give height and width, such as (128,256)")
     return numbers
 
 

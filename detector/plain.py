@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from hashlib import sha256
 from typing import Any
 
 COUNT = range(2**63)
+SEAL = "manifest_sha256"  # the name of a JSON file's own checksum in it; older files have none
 _GREATEST = 1e300
 
 
@@ -40,3 +43,25 @@ def fits(value: Any, shape: Any) -> bool:
     if shape is float:
         return type(value) in (int, float) and -_GREATEST < value < _GREATEST
     return value is None if shape is None else isinstance(value, shape)
+
+
+def seal(values: dict[str, Any]) -> dict[str, Any]:
+    """Plain values with their checksum, to be written as JSON."""
+    values = json.loads(json.dumps(values))  # as they will be read: a key is text, a tuple a list
+    return values | {SEAL: _checksum(values)}
+
+
+def unseal(values: dict[str, Any]) -> dict[str, Any]:
+    """What `seal` was given, or an older file's values, which have no checksum.
+
+    Raises:
+        ValueError: They have changed since they were written.
+    """
+    rest = {key: value for key, value in values.items() if key != SEAL}
+    if values.get(SEAL) not in (None, _checksum(rest)):
+        raise ValueError("has changed since it was written")
+    return rest
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return sha256(json.dumps(values, sort_keys=True).encode("ascii")).hexdigest()

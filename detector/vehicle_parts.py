@@ -39,7 +39,7 @@ class LoadVehicleImage(BaseTransform):
     """
 
     def __init__(self, size: Sequence[int] | None = None) -> None:
-        self.size = checked_size(size)
+        self.size = None if size is None else checked_size(size)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``img``, ``img_shape`` and ``ori_shape`` for ``img_path``, and with a size ``scale_factor``.

@@ -15,7 +15,10 @@ from torch import nn
 from tqdm import tqdm
 
 from detector.checkpoint import weights_of
+from detector.errors import DetectorError
+from detector.images import checked_size
 from pgan.engine.checkpoint import CheckpointError, latest_checkpoint, load_plain
+from pgan.engine.launchers import LAUNCHERS
 from pgan.engine.runner import CheckedRunner
 from pgan.evaluation import FingerprintHook
 from pgan.registry import DATASETS
@@ -28,13 +31,6 @@ _TRAINING = (
     *("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"),
     *("val_dataloader", "val_cfg", "val_evaluator"),
 )
-
-# Launcher -> what it tells its processes, and how it is started.
-_LAUNCHERS = {
-    "pytorch": ("RANK", "torchrun --nproc-per-node N"),
-    "slurm": ("SLURM_PROCID", "srun"),
-    "mpi": ("OMPI_COMM_WORLD_LOCAL_RANK", "mpirun"),
-}
 
 
 class ConfigError(ValueError):
@@ -83,14 +79,11 @@ def _size_transforms(cfg: Config, path: str, overridden: bool) -> None:
             f"{path}: image_size changes nothing here, where each transform states its own size: change "
             "theirs, such as test_dataloader.dataset.pipeline.1.size"
         )
-    size = cfg.image_size
-    whole = isinstance(size, list | tuple) and all(isinstance(n, int) and n > 0 for n in size)
-    if unsized and not (whole and len(size) == 2):
-        raise ConfigError(
-            f"{path}: image_size={size!r} is no size: give height and width in pixels, such as (128,256)"
-        )
     for step in unsized:
-        step.size = size
+        try:
+            step.size = checked_size(cfg.image_size, "image_size")
+        except DetectorError as error:
+            raise ConfigError(f"{path}: {error}") from None
 
 
 def load_reid_config(path: str, options: dict[str, Any] | None = None) -> Config:
@@ -162,10 +155,10 @@ def _refuse_without_launcher(launcher: str) -> None:
         raise ConfigError(
             f"--launcher {launcher}: torch sees no GPU: on CPUs it is --launcher pytorch"
         )
-    variable, starter = _LAUNCHERS[launcher]
+    variable, command = LAUNCHERS[launcher]
     if variable not in os.environ and not torch.distributed.is_initialized():
         raise ConfigError(
-            f"--launcher {launcher}: {variable} is not set: start by `{starter}` in place of `python`, or "
+            f"--launcher {launcher}: {variable} is not set: start by `{command}` in place of `python`, or "
             "leave --launcher out for one process"
         )
 

@@ -24,10 +24,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detector.cache import SEAL, CacheError, PartCache, manifest_sha256
+from detector.cache import CacheError, PartCache
 from detector.errors import DetectorError
 from detector.extractor import load_detector
 from detector.images import ImageError
+from detector.plain import SEAL, seal
 from detector.vehicle_parts import VehiclePartsDataset
 from detector.voc_xml import AnnotationError, read_annotation
 from pgan.apis import load_config
@@ -186,7 +187,7 @@ def reseal(data: bytes, swaps: list[tuple[float, Any]]) -> bytes:
                 del inside[key]
             else:
                 inside[key] = copy.deepcopy(value)
-    return json.dumps(content | {SEAL: manifest_sha256(content)}).encode()
+    return json.dumps(seal(content)).encode()
 
 
 def _places(inside: Any) -> Iterator[tuple[Any, Any]]:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from detector.cache import Parts
 from detector.cache_writer import PartCacheWriter
+from detector.noise_pictures import draw_jpegs
 from detector.timing import paired_medians
 from pgan.apis import load_reid_config
 from pgan.registry import MODELS
@@ -152,17 +152,13 @@ def _waiting_share(loader: DataLoader, step: Callable[[dict[str, Any]], None], s
 
 
 def _draw(root: Path, images: int, sides: tuple[int, int]) -> None:
-    """A data set of JPEGs that cost as much to decode as photographs, and a part cache of it; seed 0."""
+    """A data set of JPEGs and a part cache of it; seed 0."""
     rng = np.random.default_rng(0)
     root.mkdir()
     rows, found = ["path,vehicle_id,split"], {}
-    for vehicle, number in itertools.product(range(_VEHICLES), range(images)):
-        name = f"{vehicle:04}_{number:04}.jpg"
-        width, height = (int(side) for side in rng.integers(*sides, 2))
-        coarse = rng.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)
-        picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(root / name), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
-        rows.append(f"{name},{vehicle},train")
+    sizes = draw_jpegs(root, _VEHICLES * images, sides)
+    for index, (name, (height, width)) in enumerate(sizes.items()):
+        rows.append(f"{name},{index % _VEHICLES},train")
         corners = np.sort(rng.random((16, 2, 2)), 1) * (width, height)
         boxes = corners.reshape(16, 4).astype(np.float32)
         scores = np.linspace(1, 0, 16, dtype=np.float32)

@@ -56,7 +56,7 @@ class LoadReIDImage:
     """
 
     def __init__(self, size: Sequence[int] | None = None) -> None:
-        self.size = checked_size(size)
+        self.size = None if size is None else checked_size(size)
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read ``results['image_file']``; raises ImageError if it cannot be read."""

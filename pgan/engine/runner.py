@@ -15,6 +15,7 @@ from pgan.engine.checkpoint import CheckpointError
 
 # Of a training, for a resume; what else it holds is left to mmengine.
 _TRAINING = {"meta": {"epoch": COUNT, "iter": COUNT}, "message_hub": {"log_scalars": {}}}
+_ADDED = {"params", "initial_lr"}  # to a group's own settings
 _COUNTER = "num_batches_tracked"  # has the same shape in every model
 
 
@@ -56,6 +57,17 @@ class CheckedRunner(Runner):
                 "go on with the config that it was trained with, or start from its weights with --load-from"
             ) from error
 
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load the weights.
+
+        Raises:
+            CheckpointError: For a resume, its optimizer has other settings than the config's has.
+        """
+        checkpoint = super().load_checkpoint(filename, *args, **kwargs)
+        if self._resume:
+            self._refuse_other_optimizer(checkpoint)
+        return checkpoint
+
     def _misfits(self, checkpoint: Mapping[str, Any]) -> dict[str, list[str]]:
         return misfits(self._bare_model().state_dict(), weights_of(checkpoint))
 
@@ -73,6 +85,22 @@ class CheckedRunner(Runner):
                 f"{self._load_from}: is of another model than the config: {in_words(found)}. Go on with the "
                 "config that it was trained with, or train in another folder, --work-dir"
             )
+
+    def _refuse_other_optimizer(self, checkpoint: Mapping[str, Any]) -> None:
+        optimizer = getattr(self.optim_wrapper, "optimizer", None)
+        saved = checkpoint.get("optimizer")
+        if optimizer is None or not fits(saved, {"param_groups": [{}]}):
+            return
+        for group in saved["param_groups"]:
+            unknown = sorted(map(str, group.keys() - optimizer.defaults.keys() - _ADDED))
+            lacking = sorted(optimizer.defaults.keys() - group.keys())
+            # A version of torch may add a setting; another optimizer has others.
+            if unknown and lacking:
+                raise CheckpointError(
+                    f"{self._load_from}: is of another optimizer than the config's "
+                    f"{type(optimizer).__name__}: it has {unknown[0]!r}, and no {lacking[0]!r}. Go on with "
+                    "the config that it was trained with, or start from its weights with --load-from"
+                )
 
     def _tell_what_fits(self, checkpoint: Mapping[str, Any]) -> None:
         names = {name for name in self._bare_model().state_dict() if not name.endswith(_COUNTER)}

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from detector.files import alone_in
+from pgan.engine.launchers import LAUNCHERS
 
 _LOCK = ".training.lock"
-_RANKS = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
 
 
 class TrainingLockError(ValueError):
@@ -32,7 +32,7 @@ def training_alone(work_dir: str | os.PathLike[str], launcher: str = "none") -> 
         TrainingLockError: Another process trains there, or the folder cannot be written to.
     """
     # Asked of the launcher: process groups are made by the runner, which comes too late.
-    if int(os.environ.get(_RANKS.get(launcher, ""), 0)) > 0:
+    if launcher in LAUNCHERS and int(os.environ.get(LAUNCHERS[launcher].rank, 0)) > 0:
         yield
         return
     with alone_in(work_dir, TrainingLockError, _LOCK, inherited=False):

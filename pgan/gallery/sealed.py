@@ -7,15 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from detector.cache import SEAL, manifest_sha256
 from detector.files import write_json
-from detector.plain import fits
+from detector.plain import fits, seal, unseal
 
 
 def write_sealed(path: str | os.PathLike[str], value: dict[str, Any]) -> Path:
     """Write plain values with their checksum, in one step."""
-    value = json.loads(json.dumps(value))  # as it will be read: a key is text, a tuple a list
-    return write_json(path, value | {SEAL: manifest_sha256(value)})
+    return write_json(path, seal(value))
 
 
 def read_sealed(path: str | os.PathLike[str], shape: dict[Any, Any]) -> dict[str, Any]:
@@ -35,8 +33,7 @@ def read_sealed(path: str | os.PathLike[str], shape: dict[Any, Any]) -> dict[str
         raise ValueError(str(error)) from None
     if not isinstance(value, dict):
         raise ValueError("holds no names")
-    if value.pop(SEAL, None) not in (None, manifest_sha256(value)):
-        raise ValueError("has changed since it was written")
+    value = unseal(value)
     if wrong := [key for key in shape if not (key in value and fits(value[key], shape[key]))]:
         raise ValueError(f"its {wrong[0]!r} is missing or makes no sense")
     return value

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.cache import SEAL, CacheError, PartCache, Parts, manifest_sha256
+from detector.cache import CacheError, PartCache, Parts
 from detector.cache_content import compare, open_sound, statistics, verify_content
 from detector.cache_merge import merge
 from detector.cache_writer import PartCacheWriter
 from detector.files import file_sha256
+from detector.plain import SEAL, seal
 
 
 def box_cache(path: Path) -> PartCache:
@@ -50,7 +51,7 @@ def reseal(path: Path, name: str) -> PartCache:
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["files"][name]["sha256"] = file_sha256(path / name)
     del manifest[SEAL]
-    (path / "manifest.json").write_text(json.dumps({**manifest, SEAL: manifest_sha256(manifest)}))
+    (path / "manifest.json").write_text(json.dumps(seal(manifest)))
     return PartCache.open(path)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.cache import MANIFEST, SEAL, CacheError, PartCache, manifest_sha256
+from detector.cache import MANIFEST, CacheError, PartCache
+from detector.plain import SEAL, seal
 from tests.detector.test_cache_content import box_cache, mask_cache
 
 
@@ -18,7 +19,7 @@ def with_index(path: Path, name: str, content: np.ndarray) -> Path:
     manifest = json.loads((path / MANIFEST).read_text())
     manifest["files"][name]["bytes"] = (path / name).stat().st_size
     del manifest[SEAL]
-    (path / MANIFEST).write_text(json.dumps({**manifest, SEAL: manifest_sha256(manifest)}))
+    (path / MANIFEST).write_text(json.dumps(seal(manifest)))
     return path
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from detector.plain import COUNT, fits
+from detector.plain import COUNT, SEAL, fits, seal, unseal
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,13 @@ from detector.plain import COUNT, fits
 def test_values_fit_a_shape_or_not(shape: Any, good: list, bad: list) -> None:
     assert [value for value in good if not fits(value, shape)] == []
     assert [value for value in bad if fits(value, shape)] == []
+
+
+def test_sealed_values_are_given_back_and_changed_ones_refused() -> None:
+    values = {"a": [1, 2.5], "b": {"c": None}}
+    sealed = seal(values | {"d": (3,)})
+    assert unseal(sealed) == values | {"d": [3]}
+    assert unseal(values) == values  # of before there were seals
+    for changed in ({"a": [1, 2]}, {"e": 0}, {SEAL: "0" * 64}):
+        with pytest.raises(ValueError, match="changed since it was written"):
+            unseal(sealed | changed)

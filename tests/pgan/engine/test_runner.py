@@ -30,6 +30,11 @@ def optimize_less(content: dict) -> None:
     content["optimizer"]["param_groups"][0]["params"].pop()
 
 
+def optimize_by_momentum(content: dict) -> None:
+    for group in content["optimizer"]["param_groups"]:
+        group["momentum"] = group.pop("betas")[0]
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -40,6 +45,7 @@ def optimize_less(content: dict) -> None:
         (lambda c: c["state_dict"].update(x=torch.ones(1)), r"another model .*1 tensors too many"),
         (lambda c: c["state_dict"].pop("last.bias"), r"another model .*1 tensors missing \(first: last"),
         (optimize_less, r"not a checkpoint of this training \(ValueError: .*parameter group"),
+        (optimize_by_momentum, "another optimizer than the config's Adam: it has 'momentum', and no 'b"),
         (lambda c: c.update(optimizer=5), "not a checkpoint of this training"),
         (lambda c: c.update(param_schedulers=[{}, 3]), "not a checkpoint of this training"),
         (lambda c: c["message_hub"].update(log_scalars={"x": {"_history_buffer": 3}}), "this training"),
@@ -52,6 +58,15 @@ def test_another_training_is_not_resumed(
     with pytest.raises(CheckpointError, match=f"{start}: .*{words}") as caught:
         make_runner(tmp_path / "run", 2, workers=0, load_from=start, resume=True).train()
     assert "\n" not in str(caught.value)
+
+
+def test_settings_that_an_older_torch_did_not_have_hinder_no_resume(
+    trained: Path, tmp_path: Path
+) -> None:
+    start = change(trained, lambda c: c["optimizer"]["param_groups"][0].pop("capturable"))
+    runner = make_runner(tmp_path / "run", 2, workers=0, load_from=start, resume=True)
+    runner.train()
+    assert (tmp_path / "run" / "epoch_2.pth").exists()
 
 
 def test_weights_of_which_none_fits_are_refused(tmp_path: Path) -> None:
