@@ -172,6 +172,8 @@ class PartCache:
                 missing, cut short or of another schema. Content is checked by `verify`.
         """
         folder = Path(path)
+        # Asked first: whoever finishes the cache now writes the manifest, and then removes the plan.
+        unfinished = (folder / PLAN).is_file()
         if (folder / MANIFEST).is_file():
             manifest = read_json(folder / MANIFEST)
             if not fits(manifest, MANIFEST_SHAPE):
@@ -181,7 +183,7 @@ class PartCache:
             except (KeyError, TypeError, AttributeError, OverflowError) as error:
                 reason = f"{MANIFEST}: {type(error).__name__}: {error}"
                 raise _damaged(folder, reason) from None
-        if (folder / PLAN).is_file():
+        if unfinished:
             raise CacheError(
                 f"the extraction into {folder} has not finished: run the same command again "
                 "(tools/extract_parts.py, or tools/part_cache.py for an import), it goes on where it stopped"

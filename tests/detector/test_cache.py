@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 from collections.abc import Callable
@@ -241,6 +242,24 @@ def test_killed_while_finishing(
     fill(again, results).finish()
     assert sorted(f.name for f in again.iterdir()) == sorted(f.name for f in path.iterdir())
     assert (again / "manifest.json").read_bytes() == (path / "manifest.json").read_bytes()
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_a_cache_is_opened_while_another_process_finishes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int
+) -> None:
+    results = make_results(10)
+    writer = fill(tmp_path / "cache", results)
+    is_file, questions = Path.is_file, itertools.count()
+
+    def finishing(file: Path) -> bool:
+        if file.name in (cache_module.PLAN, cache_module.MANIFEST) and next(questions) == asked:
+            monkeypatch.undo()
+            writer.finish()
+        return is_file(file)
+
+    monkeypatch.setattr(Path, "is_file", finishing)
+    assert list(PartCache.open(tmp_path / "cache").images()) == sorted(results)
 
 
 def test_shards_left_by_a_kill_after_the_manifest_are_removed(finished: tuple) -> None:
