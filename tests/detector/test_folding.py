@@ -31,6 +31,7 @@ class Swapped(nn.Module):
         self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
         # Rows of uint8 to float32, as mmdet's preprocessor gives them.
         self.data_preprocessor = lambda data: {"inputs": torch.stack(data["inputs"]).float()}
+        self.change = nn.Identity()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return [self.conv(self.norm(images))]
@@ -40,7 +41,7 @@ class Straight(Swapped):
     """The same in the order of the names."""
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return [self.norm(self.conv(images))]
+        return [self.norm(self.change(self.conv(images)))]
 
 
 def norms(model: nn.Module) -> Iterator[nn.Module]:
@@ -88,6 +89,22 @@ def test_a_norm_that_does_not_follow_its_convolution_stays(kind: type, folds: bo
     init_default_scope("mmdet")
     model = trained(kind())
     assert (fold_norms(model, PIPELINE) is not model) == folds
+
+
+def test_a_norm_that_changes_little_is_not_folded_wrongly() -> None:
+    init_default_scope("mmdet")
+    model = Straight().eval()
+    model.change = nn.ReLU(inplace=True)
+    model.norm.running_mean.fill_(1e-4)
+    assert fold_norms(model, PIPELINE) is model
+
+
+@pytest.mark.parametrize("lacking", [{"track_running_stats": False}, {"affine": False}])
+def test_a_norm_that_cannot_be_folded_stays(lacking: dict[str, bool]) -> None:
+    init_default_scope("mmdet")
+    model = Straight().eval()
+    model.norm = nn.BatchNorm2d(3, **lacking).eval()
+    assert fold_norms(model, PIPELINE) is model
 
 
 def test_a_pipeline_that_reads_files_in_its_own_way_stays_unasked() -> None:
