@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from detector.cache import MANIFEST, CacheError, PartCache, encode_name
+from detector.cache_writer import is_plain_path
 from detector.files import alone_in
 from detector.images import list_images
 
@@ -162,13 +163,17 @@ def export_files(
         Parts in a file -> number of such files.
 
     Raises:
-        CacheError: ``out`` exists, two images would have one file, another process exports to it, or the
-            cache holds fewer parts.
+        CacheError: ``out`` exists, two images would have one file, an image's path leads out of the folder,
+            another process exports to it, or the cache holds fewer parts.
     """
     if num_parts is not None:
         cache.check([], num_parts)
     targets: dict[str, str] = {}
     for image in cache.images():
+        if not is_plain_path(image):
+            raise CacheError(
+                f"{cache.path} is damaged ({image!r} is no plain path): delete it and extract again"
+            )
         target = PurePosixPath(image).with_suffix(suffix).as_posix()
         if image in cache.failed:
             continue

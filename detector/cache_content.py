@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from detector.cache import FAILED, CacheError, PartCache
+from detector.cache_writer import is_plain_path
 
 _QUANTILES = (0, 25, 50, 75, 100)
 
@@ -33,6 +34,10 @@ def verify_content(cache: PartCache) -> None:
     images, records = list(cache.images()), cache.records()
     if images != sorted(set(images)):
         raise CacheError(f"{cache.path}: its images are not sorted, or one stands twice")
+    outside = np.array([not is_plain_path(image) for image in images])
+    _refuse(
+        cache, [*map(repr, images)], outside, "a name is no plain path relative to the data root"
+    )
     for image in images:
         try:
             known = image in cache

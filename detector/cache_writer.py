@@ -348,12 +348,18 @@ def _read_plan(path: Path, shape: dict[str, Any]) -> dict[str, Any]:
     return plan
 
 
+def is_plain_path(name: str) -> bool:
+    """Whether a name leads from a folder to a file in it, in the one way that it can be written."""
+    pure = PurePosixPath(name)
+    plain = str(pure) == name != "." and "\0" not in name
+    return plain and not pure.is_absolute() and ".." not in pure.parts
+
+
 def _checked_images(images: Sequence[str]) -> list[str]:
     if not images:
         raise CacheError("there are no images to extract parts from")
     for image in images:
-        pure = PurePosixPath(image)
-        if pure.is_absolute() or ".." in pure.parts or str(pure) != image:
+        if not is_plain_path(image):
             raise CacheError(f"{image!r} is not a plain path relative to the data root")
     if len(set(images)) != len(images):
         raise CacheError("an image is named twice")

@@ -319,7 +319,10 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     assert [f.name for f in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("names", [[], ["/etc/x.jpg"], ["a/../b.jpg"], ["./a.jpg"], ["a", "a"]])
+@pytest.mark.parametrize(
+    "names",
+    [[], ["/etc/x.jpg"], ["a/../b.jpg"], ["./a.jpg"], ["a", "a"], [""], ["."], [".."], ["a\0.jpg"]],
+)
 def test_image_names_that_are_no_keys_are_refused(tmp_path: Path, names: list[str]) -> None:
     with pytest.raises(CacheError):
         PartCacheWriter(tmp_path / "cache", names, IDENTITY)

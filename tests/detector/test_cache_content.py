@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector import cache_writer
+from detector.authors_text import export_text
 from detector.cache import CacheError, PartCache, Parts
 from detector.cache_content import compare, open_sound, statistics, verify_content
 from detector.cache_merge import merge
@@ -67,6 +69,22 @@ def test_a_table_that_points_behind_the_last_image_is_named(tmp_path: Path) -> N
     np.save(cache.path / "table.npy", table)
     with pytest.raises(CacheError, match=r"d\.jpg is not found through table\.npy"):
         verify_content(reseal(cache.path, "table.npy"))
+
+
+@pytest.mark.parametrize("name", ["/tmp/x.jpg", "../../x.jpg", "a/../x.jpg", "a\0.jpg", "", "."])
+def test_a_name_that_leaves_the_root_is_named_and_nothing_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with monkeypatch.context() as lax:  # as one could write it by hand
+        lax.setattr(cache_writer, "is_plain_path", lambda name: True)
+        cache = random_cache(tmp_path / "cache", [name, "b.jpg"], 0)
+    with pytest.raises(CacheError, match="a name is no plain path") as told:
+        verify_content(cache)
+    assert repr(name) in str(told.value)
+    with pytest.raises(CacheError, match="is no plain path") as told:
+        export_text(cache, tmp_path / "new/out", progress=False)
+    assert repr(name) in str(told.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["cache"]
 
 
 def test_only_a_sound_cache_is_opened_to_be_carried_on(tmp_path: Path) -> None:
