@@ -39,6 +39,7 @@ MANIFEST_SHAPE = {  # what is used of one
     "files": {name: {"bytes": COUNT, "sha256": str} for name in FILES},
     "failed": {str: str},
 }
+MASK_SIZE = (None, [range(1, 2**15)] * 2)  # the shape of an identity's
 FAILED = -1  # the count of an image that could not be read
 COMMAND = "python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG"
 
@@ -202,15 +203,17 @@ class PartCache:
 
     def _map_files(self) -> None:
         try:
+            layout = record_dtype(self.max_parts, self.mask_size)
             maps = [np.load(self.path / name, mmap_mode="r", allow_pickle=False) for name in FILES]
-        except Exception as error:  # numpy raises many kinds for a broken file
+        except Exception as error:  # numpy raises many kinds for a broken file or layout
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise _damaged(self.path, reason) from None
         # As plain arrays: memmap's own indexing takes several times as long.
         self._records, *index = (array.view(np.ndarray) for array in maps)
         agree = len(index[2]) >= len(self) == len(index[1]) - 1 == self.manifest["num_images"]
         agree &= [(array.dtype.str, array.ndim) for array in index] == _INDEX_LAYOUT
-        if self._records.dtype != record_dtype(self.max_parts, self.mask_size) or not agree:
+        agree &= fits(self.manifest["identity"].get("mask_size"), MASK_SIZE)
+        if self._records.dtype != layout or not agree:
             raise _damaged(self.path, "its files disagree")
         # For one number or one path a memoryview is quicker still, and a field of all records than of one.
         self._names, self._offsets, self._table = map(memoryview, index)

@@ -23,6 +23,7 @@ from detector.cache import (
     FILES,
     MANIFEST,
     MANIFEST_SHAPE,
+    MASK_SIZE,
     PLAN,
     SCHEMA,
     CacheError,
@@ -46,9 +47,9 @@ from detector.cache_shards import (
 from detector.files import file_sha256
 from detector.plain import fits
 
+SHARD_SIZES = range(1, 2**31)
 _PLAN = {key: MANIFEST_SHAPE[key] for key in ("identity", "images_sha256", "num_images")}
-_PLAN |= {"facts": dict, "shard_size": range(1, 2**31)}
-_SIDE = range(1, 2**15)
+_PLAN |= {"facts": dict, "shard_size": SHARD_SIZES}
 
 
 class PartCacheWriter:
@@ -343,7 +344,7 @@ class PartCacheWriter:
 def _read_plan(path: Path, shape: dict[str, Any]) -> dict[str, Any]:
     """What a manifest or a plan says; raises CacheError if that makes no sense."""
     plan = read_json(path)
-    if not fits(plan, shape) or not fits(plan["identity"].get("mask_size"), (None, [_SIDE, _SIDE])):
+    if not fits(plan, shape) or not fits(plan["identity"].get("mask_size"), MASK_SIZE):
         raise CacheError(f"{path} is damaged: delete its folder and extract again")
     return plan
 

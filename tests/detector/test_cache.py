@@ -14,6 +14,7 @@ import pytest
 from detector import cache as cache_module
 from detector.cache import CacheError, PartCache, Parts
 from detector.cache_writer import PartCacheWriter
+from detector.plain import seal, unseal
 from tests.detector.test_masks import literal_mask
 
 IDENTITY = {"classes": ["wheel", "plate", "logo"], "max_parts": 4, "model": {"nms": 0.45}}
@@ -356,6 +357,21 @@ def test_a_manifest_of_another_schema_or_damaged_is_refused(finished: tuple) -> 
     file.write_text(file.read_text()[:50])
     with pytest.raises(CacheError, match="is damaged"):
         PartCache.open(finished[0])
+
+
+@pytest.mark.parametrize(
+    "size",
+    [[100000, 100000], [32767, 32767], [np.inf, 2], [2.5, 2], [2], [2, 2, 2], [-2, -3], 4, ""],
+)
+def test_masks_of_an_impossible_size_are_damage(tmp_path: Path, size: object) -> None:
+    identity = {"classes": [], "max_parts": 4, "mask_size": [2, 3]}
+    writer = PartCacheWriter(tmp_path / "cache", ["a.jpg"], identity)
+    file = writer.fill(lambda image: np.ones((1, 2, 3), bool), False).path / "manifest.json"
+    manifest = unseal(json.loads(file.read_text()))
+    manifest["identity"]["mask_size"] = size
+    file.write_text(json.dumps(seal(manifest)))
+    with pytest.raises(CacheError, match="cache is damaged"):
+        PartCache.open(tmp_path / "cache")
 
 
 @pytest.mark.parametrize("box", [[0, 0, 0, 5], [5, 0, 3, 5], [-1, 0, 5, 5], [0, 0, 21, 5]])
