@@ -22,6 +22,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".p
 # Those that OpenCV decodes and that tell Pillow their size: of a file that is of two at once, the same.
 _FORMATS = ("JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "SUN", "JPEG2000", "AVIF")
 _NO_IMAGE = "is not an image, or is damaged"
+_AN_IMAGE = "a file's path, or (height, width, 3) pixels of uint8"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 _FLAGS = {
@@ -39,10 +40,10 @@ _ORIENTATION = 0x0112  # EXIF's tag: 1 is upright, from 5 on width and height ch
 
 
 class ImageError(ValueError):
-    """An image file that cannot be read.
+    """An image that cannot be read.
 
     Attributes:
-        path (str): The file.
+        path (str): The file, or in words what was given in its place.
         reason (str): What is wrong with it, in words.
     """
 
@@ -77,7 +78,7 @@ def read_image(path: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
     Args:
         path: File of JPEG, PNG, BMP, TIFF, WebP, PBM to PPM, GIF (its first picture), Sun raster, JPEG 2000
             or AVIF, as far as OpenCV decodes it, whatever its name ends with; or the pixels themselves,
-            (H, W, 3) uint8 RGB, upright, which are given back.
+            (H, W, 3) uint8 RGB, upright, which are given back, contiguous.
 
     Returns:
         (H, W, 3) uint8 RGB, after the EXIF orientation was applied. Grey, palette and CMYK images are
@@ -85,7 +86,8 @@ def read_image(path: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
 
     Raises:
         ImageError: The file is missing, empty, truncated, no image, or has more pixels than Pillow lets pass
-            (``PIL.Image.MAX_IMAGE_PIXELS``, 89 million): they are not decoded.
+            (``PIL.Image.MAX_IMAGE_PIXELS``, 89 million): they are not decoded; or it is neither a path nor
+            such pixels.
     """
     return read_reduced(path, None).pixels
 
@@ -140,6 +142,12 @@ def _read_bytes(path: str | os.PathLike[str]) -> bytes:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(path, error.strerror or str(error)) from error
+    except TypeError:
+        kind = type(path).__name__
+        raise ImageError(f"an object of {kind}", f"an image is {_AN_IMAGE}") from None
+    except ValueError as error:  # a NUL in it, or what no file system encodes
+        reason = f"no file has such a path ({error}): an image is {_AN_IMAGE}"
+        raise ImageError(repr(str(path)), reason) from None
     if not data:
         raise ImageError(path, "the file is empty")
     if _is_cut_off(data):
@@ -185,7 +193,8 @@ def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
             f"an array of {pixels.dtype} {pixels.shape}",
             "pixels are (height, width, 3) of uint8, in the order red, green, blue",
         )
-    return pixels
+    # Those turned by [..., ::-1] have negative strides, which torch refuses.
+    return np.ascontiguousarray(pixels)
 
 
 def _open_header(path: str | os.PathLike[str], data: bytes) -> Image.Image | None:

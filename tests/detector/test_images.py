@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from detector.images import ImageError, read_image
 
@@ -91,6 +93,30 @@ def test_what_is_no_image_is_refused_with_a_reason(tmp_path: Path, picture: np.n
         read_image(tmp_path / "missing.jpg")
     with pytest.raises(ImageError, match="directory"):
         read_image(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [None, 3, b"a.jpg", ["a.jpg"], Image.new("RGB", (4, 4)), torch.zeros(4, 4, 3).byte()],
+)
+def test_what_is_neither_path_nor_pixels_is_refused_by_its_kind(image: object) -> None:
+    kind = type(image).__name__
+    with pytest.raises(ImageError, match=f"^an object of {kind}: an image is a file's path, or"):
+        read_image(image)
+
+
+@pytest.mark.parametrize("path", ["a\0.jpg", Path("a\0.jpg"), "a\ud800.jpg"])
+def test_a_path_that_no_file_has_is_refused(path: str | Path) -> None:
+    with pytest.raises(ImageError, match=r"^'a\\(x00|ud800)\.jpg': no file has such a path"):
+        read_image(path)
+
+
+def test_turned_pixels_are_given_back_contiguous(picture: np.ndarray) -> None:
+    for turned in (picture[:, :, ::-1], picture[::-1], picture[:, 1:]):
+        image = read_image(turned)
+        assert image.flags.c_contiguous
+        np.testing.assert_array_equal(image, turned)
+    assert read_image(picture) is picture
 
 
 def test_the_error_passes_between_processes() -> None:
