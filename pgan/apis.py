@@ -51,7 +51,7 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
 
     Raises:
         ConfigError: The file is missing or is not a config; ``image_size`` is no size, or is overridden where
-            all transforms state their own.
+            all transforms state their own; ``num_parts`` is no whole number of 0 or more.
     """
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such config file: see configs/ for those there are")
@@ -60,13 +60,22 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
         cfg.merge_from_dict(options or {})
     except (SyntaxError, KeyError, TypeError, OSError, AttributeError) as error:
         raise ConfigError(f"{path}: cannot be read as a config: {error}") from error
-    for loader in filter(None, map(cfg.get, _LOADERS)):
+    loaders = list(filter(None, map(cfg.get, _LOADERS)))
+    if loaders and "num_parts" in cfg:  # those of a study, which has no loaders, are many
+        cfg.num_parts = _checked_num_parts(cfg.num_parts, path)
+    for loader in loaders:
         for key in _SHARED:
             if key in cfg:
                 loader.dataset[key] = cfg[key]
     if "image_size" in cfg:
         _size_transforms(cfg, path, overridden="image_size" in (options or {}))
     return cfg
+
+
+def _checked_num_parts(number: Any, path: str) -> int:
+    if number is not None and (type(number) is not int or number < 0):
+        raise ConfigError(f"{path}: num_parts={number!r} is no number of parts: give 0 or more")
+    return number or 0
 
 
 def _size_transforms(cfg: Config, path: str, overridden: bool) -> None:

@@ -61,6 +61,14 @@ def test_what_is_no_image_size_is_refused(size: object) -> None:
         load_config(path, {"image_size": size})
 
 
+@pytest.mark.parametrize("number", [-1, 3.5, "x", "3", True, [4]])
+def test_what_is_no_number_of_parts_is_refused(number: object) -> None:
+    path = str(CONFIGS / "pgan/pgan_r50_1xb64-130e_veri776-224x224.py")
+    with pytest.raises(ConfigError, match=r"224\.py: num_parts=.* is no number of parts: give 0"):
+        load_config(path, {"num_parts": number})
+    assert load_config(path, {"num_parts": None}).test_dataloader.dataset.num_parts == 0
+
+
 def test_an_image_size_that_would_change_nothing_is_refused(tmp_path: Path) -> None:
     cfg = load_config(str(CONFIGS / "pgan/baseline_r50_1xb64-130e_veri776-224x224.py"))
     cfg.dump(tmp_path / "kept.py")  # as a training keeps it, complete
