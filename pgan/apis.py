@@ -164,10 +164,11 @@ def _refuse_without_launcher(launcher: str) -> None:
         raise ConfigError(
             f"--launcher {launcher}: torch sees no GPU: on CPUs it is --launcher pytorch"
         )
-    variable, command = LAUNCHERS[launcher]
-    if variable not in os.environ and not torch.distributed.is_initialized():
+    rank, command, further = LAUNCHERS[launcher]
+    unset = [variable for variable in (rank, *further) if variable not in os.environ]
+    if unset and not torch.distributed.is_initialized():
         raise ConfigError(
-            f"--launcher {launcher}: {variable} is not set: start by `{command}` in place of `python`, or "
+            f"--launcher {launcher}: {unset[0]} is not set: start by `{command}` in place of `python`, or "
             "leave --launcher out for one process"
         )
 

@@ -29,11 +29,23 @@ def training_alone(work_dir: str | os.PathLike[str], launcher: str = "none") -> 
         launcher: As of `pgan.apis.build_runner`.
 
     Raises:
-        TrainingLockError: Another process trains there, or the folder cannot be written to.
+        TrainingLockError: Another process trains there, or the folder cannot be written to; the launcher's
+            number of this process is no number.
     """
     # Asked of the launcher: process groups are made by the runner, which comes too late.
-    if launcher in LAUNCHERS and int(os.environ.get(LAUNCHERS[launcher].rank, 0)) > 0:
+    if launcher in LAUNCHERS and _rank(launcher) > 0:
         yield
         return
     with alone_in(work_dir, TrainingLockError, _LOCK, inherited=False):
         yield
+
+
+def _rank(launcher: str) -> int:
+    variable, command, *_ = LAUNCHERS[launcher]
+    rank = os.environ.get(variable, "0")
+    if not rank.isdecimal():
+        raise TrainingLockError(
+            f"--launcher {launcher}: {variable}={rank!r} is no process's number: start by `{command}`, which "
+            "sets it"
+        )
+    return int(rank)

@@ -147,6 +147,18 @@ def test_a_launcher_that_has_started_nothing_is_named(
         build_runner(cfg, str(tmp_path), launcher=launcher)
 
 
+@pytest.mark.parametrize("lacks", ["WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
+def test_half_of_what_torchrun_sets_is_too_little(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacks: str
+) -> None:
+    for variable in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(variable, "1")
+    monkeypatch.delenv(lacks)
+    cfg = load_config(str(CONFIGS / "pgan/baseline_r50_1xb64-130e_csv-224x224.py"))
+    with pytest.raises(ConfigError, match=f"pytorch: {lacks} is not set: start by `torchrun"):
+        build_runner(cfg, str(tmp_path), launcher="pytorch")
+
+
 def test_amp_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cfg = load_config(str(CONFIGS / "pgan/baseline_r50_1xb64-130e_csv-224x224.py"))

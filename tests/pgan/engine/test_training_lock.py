@@ -107,6 +107,16 @@ def test_the_first_process_locks_for_all_of_one_training(
             training_alone(tmp_path).__enter__()
 
 
+@pytest.mark.parametrize("rank", ["abc", "", "-1", "1.5"])
+def test_a_rank_that_is_no_number_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    words = f"--launcher pytorch: RANK={rank!r} is no process's number: start by `torchrun"
+    with pytest.raises(TrainingLockError, match=words):
+        training_alone(tmp_path, "pytorch").__enter__()
+
+
 def test_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrainingLockError, match="file/run: cannot be written to"):
