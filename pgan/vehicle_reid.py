@@ -94,7 +94,7 @@ class VehicleReID:
         parts = settings.get("num_parts") or 0
         self.num_parts = int(parts) if self.model.needs_parts() else 0
         self._prepare = Compose([TRANSFORMS.build(step) for step in settings.pipeline])
-        self._finder = _Finder(*detector, self.num_parts, device) if detector else None
+        self._finder = _Finder(detector, self.num_parts, device) if detector else None
 
     def __call__(self, images: Sequence[Image], batch_size: int = 16) -> list[Embedded]:
         """Look at images.
@@ -109,7 +109,7 @@ class VehicleReID:
         Raises:
             ImageError: One cannot be read; `stream` goes on to the next.
             ConfigError: The model needs parts, and there is no detector; ``images`` is a single one;
-                ``batch_size`` is below 1.
+                ``batch_size`` is no whole number of 1 or more.
         """
         found = []
         for seen in self.stream(images, batch_size):
@@ -129,8 +129,8 @@ class VehicleReID:
             raise ConfigError(
                 "images are a list of files or pixels: write [image] for a single one"
             )
-        if batch_size < 1:
-            raise ConfigError(f"batch_size={batch_size}: look at 1 or more images at once")
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size!r}: look at 1 or more images at once")
         if self.num_parts and self._finder is None:
             raise ConfigError(
                 f"{type(self.model).__name__} needs the parts of an image: give VehicleReID a "
@@ -177,16 +177,20 @@ class VehicleReID:
 class _Finder:
     """The part detector on pixels in memory."""
 
-    def __init__(self, config: str, checkpoint: str, num_parts: int, device: str | None) -> None:
+    def __init__(self, files: Sequence[str], num_parts: int, device: str | None) -> None:
+        if isinstance(files, str) or not isinstance(files, Sequence) or len(files) != 2:
+            raise ConfigError(f"detector={files!r}: give two files, detector=(CONFIG, CHECKPOINT)")
+        path, checkpoint = files
+        config = load_config(path)
+        if "data_preprocessor" not in config.get("model", {}) or "test_dataloader" not in config:
+            raise ConfigError(f"{path} is not a detector config: see configs/detector")
         # mmdet takes seconds to import, and models without parts need none of it.
         from detector.extractor import load_detector
 
         max_parts = max(_CACHED_PARTS, num_parts)
         # mmengine builds by the scope that was set last.
         with DefaultScope.overwrite_default_scope("mmdet"):
-            self._detector = load_detector(
-                load_config(config), checkpoint, max_parts, device=device
-            )
+            self._detector = load_detector(config, checkpoint, max_parts, device=device)
             self._prepare = Compose(self._detector.pipeline)
         self.classes = self._detector.classes
 

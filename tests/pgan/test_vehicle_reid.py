@@ -121,6 +121,21 @@ def test_a_bad_image_has_its_error_in_its_place(
         reid(batch)
 
 
+def test_what_is_no_image_has_its_error_in_its_place(reid: VehicleReID, images: list[Path]) -> None:
+    batch = [images[0], "a\0.png", None, 3, b"a.png", images[1]]
+    found = list(reid.stream(batch, batch_size=4))
+    assert [isinstance(seen, ImageError) for seen in found] == [False, *[True] * 4, False]
+    np.testing.assert_allclose(found[5].feature, reid(images[1:2])[0].feature, atol=1e-5)
+
+
+def test_pixels_as_opencv_has_them_may_be_turned_in_place(
+    reid: VehicleReID, images: list[Path]
+) -> None:
+    turned, file = reid([cv2.imread(str(images[0]))[:, :, ::-1], images[0]])
+    np.testing.assert_allclose(turned.feature, file.feature, atol=1e-5)
+    np.testing.assert_allclose(turned.parts.boxes, file.parts.boxes, atol=1e-3)
+
+
 def test_a_model_without_part_boxes_needs_no_detector(place: Path, images: list[Path]) -> None:
     seen = VehicleReID(*tiny_reid(place / "models", "baseline"), device="cpu")(images[:2])
     assert [s.feature.shape for s in seen] == [(16,), (16,)]
@@ -137,14 +152,24 @@ def test_a_users_mistake_is_named(model: Files, detector: Files, images: list[Pa
         VehicleReID(model.config, detector.checkpoint, device="cpu")
     with pytest.raises(ConfigError, match="not a re-identification config"):
         VehicleReID(*detector, device="cpu")
+    with pytest.raises(ConfigError, match=r"num_parts=-1 is no number of parts: give 0 or more"):
+        VehicleReID(*model, options={"num_parts": -1}, device="cpu")
+
+
+def test_what_is_no_detector_is_named(model: Files, detector: Files) -> None:
+    for files in (detector.config, Path(detector.config), detector[:1], (*detector, "more")):
+        with pytest.raises(ConfigError, match=r"give two files, detector=\(CONFIG, CHECKPOINT\)"):
+            VehicleReID(*model, detector=files, device="cpu")
+    with pytest.raises(ConfigError, match=r"pgan_0\.py is not a detector config: see configs/"):
+        VehicleReID(*model, detector=model, device="cpu")
 
 
 def test_a_single_image_or_no_batch_is_refused(reid: VehicleReID, images: list[Path]) -> None:
     for single in (images[0], str(images[0]), read_image(images[0])):
         with pytest.raises(ConfigError, match=r"write \[image\] for a single one"):
             reid(single)
-    for size in (0, -1):
-        with pytest.raises(ConfigError, match=f"batch_size={size}: look at 1 or more"):
+    for size in (0, -1, 1.5, None, "4"):
+        with pytest.raises(ConfigError, match=f"batch_size={size!r}: look at 1 or more"):
             reid(images, batch_size=size)
     with pytest.raises(ConfigError, match="batch_size=0"):
         next(reid.stream(images, 0))
