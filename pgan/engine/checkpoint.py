@@ -19,10 +19,13 @@ from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, IterBasedTrai
 
 from detector.checkpoint import is_whole, read_checkpoint
 from detector.files import drafts, write_atomically
+from detector.plain import COUNT, fits
 from pgan.registry import HOOKS
 
 _HISTORY = "_history_buffer"
 _VALIDATED = "epoch_validated"  # "val..." would be logged as a metric
+_STEP = re.compile(r"\d+(?:_iter_\d+)?")  # of a checkpoint that is kept
+_BEST = re.compile(r"best_[^/\\\0]+\.pth")
 _NAME = re.compile(r"(?:epoch_(?P<epoch>\d+)(?:_iter_(?P<step>\d+))?|iter_(?P<steps>\d+))\.pth")
 
 
@@ -146,6 +149,9 @@ class _Postponed:
     def remove(self, path: str) -> None:
         self.removed.add(path)
 
+    def rmtree(self, path: str) -> None:
+        """Leave a folder: none is a checkpoint of ours."""
+
     def remove_now(self, kept: set[str | None]) -> None:
         for path in self.removed - kept:
             self.backend.remove(path)
@@ -169,13 +175,30 @@ def _forget_other_run(info: dict[str, Any]) -> None:
             del info[key]
 
 
+def _forget_what_is_none(info: dict[str, Any]) -> None:
+    """Drop what is said of checkpoints and is not: mmengine removes what it is told is one."""
+    for key in [*info]:
+        value = info[key]
+        if key.startswith("best_ckpt"):
+            good = isinstance(value, str) and _BEST.fullmatch(Path(value).name)
+        elif key.startswith("best_score"):
+            good = fits(value, float)
+        elif key == "keep_ckpt_ids":
+            good = fits(value, [(COUNT, _STEP)])
+        else:
+            continue
+        if not good:
+            del info[key]
+
+
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook`` with its faults mended.
 
     - A file, ``last_checkpoint`` too, is written whole or not at all, and the old checkpoint is removed only
       after the new one is on disk. What a killed run left half-done, here or there, the next one ends: drafts
-      are removed, and so is a checkpoint too many; one process at a time trains in a folder.
+      are removed, and so is a checkpoint too many; one process at a time trains in a folder. Nothing outside
+      the run's own folder is removed, whatever a checkpoint says, or wherever it comes from.
     - It holds only tensors and plain types, so that ``--resume`` works with ``weights_only=True`` (mmengine
       #1655).
     - A validation that the kill cut short is made up for, so that the best checkpoint is the undisturbed
@@ -215,7 +238,9 @@ class AtomicCheckpointHook(CheckpointHook):
         """End what a killed run has begun."""
         if runner.iter == 0:
             _forget_other_run(runner.message_hub.runtime_info)
+        _forget_what_is_none(runner.message_hub.runtime_info)
         super().before_train(runner)  # removes checkpoints that are too many
+        self._take_best_for_own(runner.message_hub)
         self.kept = list(getattr(self, "keep_ckpt_ids", []))
         self.last_ckpt = runner.message_hub.runtime_info.get("last_ckpt")
         if is_main_process():
@@ -225,6 +250,19 @@ class AtomicCheckpointHook(CheckpointHook):
         if self._owes_validation(runner):
             runner.logger.info(f"Validating step {runner.iter}, which the last run did not.")
             runner.val_loop.run()
+
+    def _take_best_for_own(self, hub: Any) -> None:
+        """The best checkpoint of a run that was copied or moved here is the copy."""
+        several = getattr(self, "best_ckpt_path_dict", {})
+        for key in [*hub.runtime_info]:
+            if key.startswith("best_ckpt"):
+                path = self.file_backend.join_path(self.out_dir, Path(hub.get_info(key)).name)
+                hub.update_info(key, path)
+                indicator = key.removeprefix("best_ckpt_")
+                if indicator in several:
+                    several[indicator] = path
+                elif key == "best_ckpt" and hasattr(self, "best_ckpt_path"):
+                    self.best_ckpt_path = path
 
     def _owes_validation(self, runner: Any) -> bool:
         loop = runner.train_loop

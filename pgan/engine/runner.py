@@ -16,6 +16,7 @@ from pgan.engine.checkpoint import CheckpointError
 # Of a training, for a resume; what else it holds is left to mmengine.
 _TRAINING = {"meta": {"epoch": COUNT, "iter": COUNT}, "message_hub": {"log_scalars": {}}}
 _ADDED = {"params", "initial_lr"}  # to a group's own settings
+_OPTIMIZER = "optimizer_name"  # in a checkpoint's meta
 _COUNTER = "num_batches_tracked"  # has the same shape in every model
 
 
@@ -36,9 +37,22 @@ class CheckedRunner(Runner):
             checkpoint = CheckpointLoader.load_checkpoint(self._load_from, map_location="cpu")
             if self._resume:
                 self._refuse_other_training(checkpoint)
+                self._take_seed(checkpoint["meta"])
             else:
                 self._tell_what_fits(checkpoint)
         return super().train()
+
+    def _take_seed(self, meta: Mapping[str, Any]) -> None:
+        """Go on with the checkpoint's seed: mmengine takes it after the sampler was built with another."""
+        seed, stated = meta.get("seed"), self._randomness_cfg.get("seed")
+        if not fits(seed, range(2**32)) or seed == stated:
+            return
+        if stated is not None:
+            self.logger.warning(
+                f"{self._load_from}: seed {seed} goes on, not the config's {stated}"
+            )
+        self._randomness_cfg["seed"] = seed
+        self.set_randomness(**self._randomness_cfg)
 
     def load_or_resume(self) -> None:
         """Load the checkpoint.
@@ -56,6 +70,14 @@ class CheckedRunner(Runner):
                 f"{self._load_from}: is not a checkpoint of this training ({reason}); "
                 "go on with the config that it was trained with, or start from its weights with --load-from"
             ) from error
+
+    def save_checkpoint(
+        self, *args: Any, meta: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Save, with the name of the optimizer."""
+        optimizer = getattr(self.optim_wrapper, "optimizer", None)
+        named = {} if optimizer is None else {_OPTIMIZER: type(optimizer).__name__}
+        super().save_checkpoint(*args, meta={**(meta or {}), **named}, **kwargs)
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Load the weights.
@@ -91,16 +113,27 @@ class CheckedRunner(Runner):
         saved = checkpoint.get("optimizer")
         if optimizer is None or not fits(saved, {"param_groups": [{}]}):
             return
+        name = type(optimizer).__name__
+        trained_by = checkpoint["meta"].get(_OPTIMIZER)  # checkpoints of older versions do not tell
         for group in saved["param_groups"]:
-            unknown = sorted(map(str, group.keys() - optimizer.defaults.keys() - _ADDED))
-            lacking = sorted(optimizer.defaults.keys() - group.keys())
+            unknown = group.keys() - optimizer.defaults.keys() - _ADDED
             # A version of torch may add a setting; another optimizer has others.
-            if unknown and lacking:
+            if trained_by not in (None, name) or (
+                unknown and optimizer.defaults.keys() - group.keys()
+            ):
                 raise CheckpointError(
-                    f"{self._load_from}: is of another optimizer than the config's "
-                    f"{type(optimizer).__name__}: it has {unknown[0]!r}, and no {lacking[0]!r}. Go on with "
-                    "the config that it was trained with, or start from its weights with --load-from"
+                    f"{self._load_from}: was trained by another optimizer "
+                    f"({trained_by or 'its settings'}) than the config's {name}: go on with the config that it "
+                    "was trained with, or start from its weights with --load-from"
                 )
+        for group, stated in zip(saved["param_groups"], optimizer.param_groups):
+            for key in ("initial_lr", "weight_decay"):
+                if key in group and key in stated and group[key] != stated[key]:
+                    self.logger.warning(
+                        f"{self._load_from}: {key}={group[key]} goes on, not the config's {stated[key]}: "
+                        "start from its weights with --load-from to change it"
+                    )
+                    return
 
     def _tell_what_fits(self, checkpoint: Mapping[str, Any]) -> None:
         names = {name for name in self._bare_model().state_dict() if not name.endswith(_COUNTER)}

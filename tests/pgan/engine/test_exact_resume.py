@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,44 @@ def test_a_validation_that_was_killed_is_made_up_for(tmp_path: Path, killed_at: 
         train_and_validate(tmp_path / "halves", killed_at)
     train_and_validate(tmp_path / "halves")
     assert_same_files(tmp_path / "whole", tmp_path / "halves")
+
+
+def test_the_best_checkpoint_of_a_copied_run_stays(tmp_path: Path) -> None:
+    train_and_validate(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train_and_validate(tmp_path / "one", killed_at=2)
+    before = sorted(tmp_path.glob("one/*.pth"))
+    assert "best_accuracy_epoch_1.pth" in [file.name for file in before]
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    train_and_validate(tmp_path / "copy")
+    assert sorted(tmp_path.glob("one/*.pth")) == before
+    assert_same_files(tmp_path / "whole", tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"best_ckpt": "ROOT/mine.pth"},
+        {"best_ckpt": "ROOT/best_folder.pth"},
+        {"best_ckpt": 5, "best_score": "a"},
+        {"keep_ckpt_ids": ["../../mine", 1.5, "0/../../mine"]},
+    ],
+)
+def test_a_checkpoint_cannot_have_other_files_removed(tmp_path: Path, said: dict) -> None:
+    (tmp_path / "mine.pth").touch()
+    (tmp_path / "best_folder.pth").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        train_and_validate(tmp_path / "run", killed_at=2)
+    newest = latest_checkpoint(tmp_path / "run")
+    content = load_plain(str(newest))
+    said = {
+        k: v.replace("ROOT", str(tmp_path)) if isinstance(v, str) else v for k, v in said.items()
+    }
+    content["message_hub"]["runtime_info"] |= said
+    torch.save(content, newest)
+    train_and_validate(tmp_path / "run")
+    assert (tmp_path / "mine.pth").is_file()
+    assert (tmp_path / "best_folder.pth").is_dir()
 
 
 def assert_same_files(one: Path, other: Path) -> None:

@@ -31,6 +31,7 @@ def optimize_less(content: dict) -> None:
 
 
 def optimize_by_momentum(content: dict) -> None:
+    del content["meta"]["optimizer_name"]  # as in a checkpoint of before it was kept
     for group in content["optimizer"]["param_groups"]:
         group["momentum"] = group.pop("betas")[0]
 
@@ -45,7 +46,8 @@ def optimize_by_momentum(content: dict) -> None:
         (lambda c: c["state_dict"].update(x=torch.ones(1)), r"another model .*1 tensors too many"),
         (lambda c: c["state_dict"].pop("last.bias"), r"another model .*1 tensors missing \(first: last"),
         (optimize_less, r"not a checkpoint of this training \(ValueError: .*parameter group"),
-        (optimize_by_momentum, "another optimizer than the config's Adam: it has 'momentum', and no 'b"),
+        (optimize_by_momentum, r"another optimizer \(its settings\) than the config's Adam"),
+        (lambda c: c["meta"].update(optimizer_name="AdamW"), r"another optimizer \(AdamW\) than"),
         (lambda c: c.update(optimizer=5), "not a checkpoint of this training"),
         (lambda c: c.update(param_schedulers=[{}, 3]), "not a checkpoint of this training"),
         (lambda c: c["message_hub"].update(log_scalars={"x": {"_history_buffer": 3}}), "this training"),
@@ -58,6 +60,34 @@ def test_another_training_is_not_resumed(
     with pytest.raises(CheckpointError, match=f"{start}: .*{words}") as caught:
         make_runner(tmp_path / "run", 2, workers=0, load_from=start, resume=True).train()
     assert "\n" not in str(caught.value)
+
+
+def test_a_setting_that_the_checkpoint_overrides_is_told(
+    trained: Path, tmp_path: Path, capsys
+) -> None:
+    def slower(content: dict) -> None:
+        content["optimizer"]["param_groups"][0]["initial_lr"] = 0.05
+
+    start = change(trained, slower)
+    make_runner(tmp_path / "run", 2, workers=0, load_from=start, resume=True).train()
+    assert f"{start}: initial_lr=0.05 goes on, not the config's 0.1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stated", [None, 4])
+def test_a_resumed_run_has_the_seed_of_its_checkpoint(
+    trained: Path, tmp_path: Path, capsys, stated: int | None
+) -> None:
+    """Before its sampler is made."""
+    weights = []
+    for folder in ("same", "other"):
+        runner = make_runner(tmp_path / folder, 2, workers=0, load_from=str(trained), resume=True)
+        if folder == "other":
+            runner._randomness_cfg["seed"] = stated
+            runner._seed = 77  # which mmengine has drawn
+        runner.train()
+        weights.append(runner.model.last.weight)
+    assert torch.equal(*weights)
+    assert ("seed 3 goes on, not the config's 4" in capsys.readouterr().out) == (stated == 4)
 
 
 def test_settings_that_an_older_torch_did_not_have_hinder_no_resume(
