@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -14,15 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.registry import MODELS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from detector.attributes import ATTRIBUTES
-from detector.cache import PartCache, Parts
-from detector.cache_writer import PartCacheWriter
+from detector.cache import MANIFEST_SHAPE, PartCache, Parts
+from detector.cache_writer import SHARD_SIZES, PartCacheWriter
 from detector.checkpoint import in_words, misfits, read_checkpoint, weights_of
 from detector.device import usable_device
 from detector.errors import DetectorError
@@ -107,10 +108,14 @@ def load_detector(
 
     Raises:
         DetectorError: The checkpoint cannot be read, is damaged, of another model, or holds NaN; the
-            device cannot be used.
+            device cannot be used; or a number makes no sense.
     """
-    if max_parts < 1:
-        raise DetectorError(f"max_parts must be at least 1, not {max_parts}")
+    if max_parts not in (counts := MANIFEST_SHAPE["identity"]["max_parts"]):
+        raise DetectorError(
+            f"max_parts must be at least 1 and at most {counts[-1]}, not {max_parts}"
+        )
+    if not math.isfinite(score_threshold):
+        raise DetectorError(f"score_threshold must be a number such as 0.5, not {score_threshold}")
     target = usable_device(device, DetectorError)
     if amp and target.type == "cpu":
         raise DetectorError("half precision needs a GPU: leave --amp out")
@@ -126,7 +131,7 @@ def load_detector(
         if step["type"] not in _ANNOTATION_STEPS
     ]
     settings["data_preprocessor"] = with_fewer_copies(settings["data_preprocessor"])
-    model = MODELS.build(settings)
+    model = MODELS.build(ConfigDict(settings))
     content = read_checkpoint(checkpoint, DetectorError)
     _load_weights(model, weights_of(content), checkpoint)
     classes = _classes(config, content, model, checkpoint)
@@ -182,10 +187,14 @@ def extract(
             written to, or another process is writing the same.
     """
     start = time.perf_counter()
-    batch_size = batch_size or (4 if detector.device.type == "cpu" else 64)
+    if batch_size is None:
+        batch_size = 4 if detector.device.type == "cpu" else 64
     workers = _readers(detector.device) if workers is None else workers
-    if batch_size < 1 or shard_size < 1 or workers < 0:
-        raise DetectorError("batch size and shard size are at least 1, workers at least 0")
+    if batch_size < 1 or shard_size not in SHARD_SIZES or workers < 0:
+        raise DetectorError(
+            f"--batch-size {batch_size} and --shard-size {shard_size} are at least 1, the latter at most "
+            f"{SHARD_SIZES[-1]}; --workers {workers} is at least 0"
+        )
     if max_bad is not None and max_bad < 0:
         raise DetectorError(f"--max-bad {max_bad}: it is 0 or more; leave it out for any number")
     facts = {"config": detector.config}

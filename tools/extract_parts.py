@@ -69,6 +69,12 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def images_to_extract(folder: str, out: str) -> list[str]:
+    """All images below a folder but our own pictures, where the cache is below it as well."""
+    ours = os.path.relpath(os.path.realpath(out), os.path.realpath(folder)) + "/"
+    return [image for image in list_images(folder) if not image.startswith(ours)]
+
+
 def report(done: Extraction, args: argparse.Namespace) -> None:
     """Print what was found and what to do next."""
     if done.processed:
@@ -120,7 +126,7 @@ def main() -> int:
         dataset = config.test_dataloader.dataset
         dataset.pipeline = reduced_pipeline(dataset.pipeline)
     if args.images:
-        root, images = args.images, list_images(args.images)
+        root, images = args.images, images_to_extract(args.images, args.out)
     else:
         options = {"data_root": args.data_root} if args.data_root else None
         root, images = images_of_config(load_config(args.dataset, options))

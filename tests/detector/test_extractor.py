@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from hashlib import sha256
@@ -254,7 +255,10 @@ def test_settings_that_make_no_sense_are_refused(
     monkeypatch.setattr(extractor.torch.cuda, "is_available", lambda: False)
     for settings, words in [
         ({"checkpoint": tmp_path / "none.pth"}, "no such checkpoint"),
-        ({"max_parts": 0}, "at least 1"),
+        ({"max_parts": 0}, "at least 1 and at most 32767, not 0"),
+        ({"max_parts": 2**15}, "at least 1 and at most 32767, not 32768"),
+        ({"score_threshold": math.nan}, "score_threshold must be a number such as 0.5, not nan"),
+        ({"score_threshold": math.inf}, "score_threshold must be a number such as 0.5, not inf"),
         ({"device": "cuda"}, "there is no GPU"),
         ({"device": "nonsense"}, "device 'nonsense' cannot be used .*: use 'cpu'"),
         ({"device": "meta"}, "device 'meta' cannot be used .*: use 'cpu'"),
@@ -263,8 +267,9 @@ def test_settings_that_make_no_sense_are_refused(
         arguments = {"checkpoint": checkpoint, "max_parts": 6, "device": "cpu"} | settings
         with pytest.raises(DetectorError, match=words):
             load_detector(tiny_config, **arguments)
-    with pytest.raises(DetectorError, match="batch size"):
-        extract(detector, tmp_path, ["a.png"], tmp_path / "cache", batch_size=-1)
+    for name, value in [("batch", -1), ("batch", 0), ("shard", 0), ("shard", 2**31)]:
+        with pytest.raises(DetectorError, match=f"--{name}-size {value} "):
+            extract(detector, tmp_path, ["a.png"], tmp_path / "cache", **{f"{name}_size": value})
 
 
 def test_a_sheet_shows_the_parts(detector: PartDetector, images: Path, tmp_path: Path) -> None:
@@ -300,7 +305,7 @@ def test_one_line_serves_a_folder_of_images(
     images: Path,
     tmp_path: Path,
 ) -> None:
-    config, out = tmp_path / "tiny.py", tmp_path / "cache"
+    config, out = tmp_path / "tiny.py", images / "cache"  # whose picture is none of the images
     tiny_config.dump(config)
     arguments = [config, checkpoint, "--images", images, "--out", out, "--max-parts", 3]
     assert command(*arguments, "--draw", 2) == 0
@@ -314,6 +319,9 @@ def test_one_line_serves_a_folder_of_images(
     assert manifest["identity"]["weights_sha256"] == sha256(checkpoint.read_bytes()).hexdigest()
     assert command(*arguments) == 0
     assert "nothing was left to do" in capsys.readouterr().out
+    (images / "cache of mine.PNG").touch()
+    assert command(*arguments) == 1
+    assert "of other images: 11 there, 12 now" in capsys.readouterr().err
 
 
 def test_a_reid_config_gives_train_query_and_gallery(
