@@ -123,8 +123,8 @@ class CheckedRunner(Runner):
             ):
                 raise CheckpointError(
                     f"{self._load_from}: was trained by another optimizer "
-                    f"({trained_by or 'its settings'}) than the config's {name}: go on with the config that it "
-                    "was trained with, or start from its weights with --load-from"
+                    f"({trained_by or 'its settings'}) than the config's {name}: go on with the config that "
+                    "it was trained with, or start from its weights with --load-from"
                 )
         for group, stated in zip(saved["param_groups"], optimizer.param_groups):
             for key in ("initial_lr", "weight_decay"):
