@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import functools
 import logging
+import os
+import select
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -28,18 +31,27 @@ def report_errors(main: Callable[[], int]) -> Callable[[], int]:
 
     Errors of our own classes say what is wrong and how to mend it; what the system refuses, a full disk or
     a folder that may not be written to, and the death of a loader's process are put in words here. Any other
-    error is a defect, ours or a library's, and keeps its traceback. Interrupting a tool returns 130, as
-    shells expect.
+    error is a defect, ours or a library's, and keeps its traceback. Interrupting a tool returns 130, and one
+    whose output nobody reads on returns 141, as shells expect.
     """
 
     @functools.wraps(main)
     def wrapped() -> int:
         try:
             with _one_voice():
-                return main()
+                code = main()
+                print(
+                    end="", flush=True
+                )  # else it is told only at the very end that nobody reads on
+                return code
         except KeyboardInterrupt:
             print("interrupted: the same command goes on from here", file=sys.stderr)
             return 130
+        except BrokenPipeError:
+            if not _nobody_reads():
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
         except Exception as error:
             if (text := _told(error)) is None:
                 raise
@@ -47,6 +59,13 @@ def report_errors(main: Callable[[], int]) -> Callable[[], int]:
             return 1
 
     return wrapped
+
+
+def _nobody_reads() -> bool:
+    """Whether the program that this one's output went to has ended, such as ``| head``."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 @contextmanager

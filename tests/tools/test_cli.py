@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from torch.utils.data import DataLoader, Dataset
@@ -83,7 +84,13 @@ def test_what_the_system_refuses_is_one_sentence_with_the_mend(
 
 
 @pytest.mark.parametrize(
-    "error", [OSError("odd"), PermissionError(errno.EPERM, "no"), RuntimeError("?")]
+    "error",
+    [
+        OSError("odd"),
+        PermissionError(errno.EPERM, "no"),
+        RuntimeError("?"),
+        BrokenPipeError("other"),
+    ],
 )
 def test_what_names_no_file_is_a_defect(error: Exception) -> None:
     @report_errors
@@ -147,6 +154,22 @@ def test_an_interruption_returns_130() -> None:
         raise KeyboardInterrupt
 
     assert main() == 130
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # fewer and more than a pipe holds
+def test_output_that_nobody_reads_on_ends_quietly(lines: int) -> None:
+    code = f"""
+import sys
+from pgan.tools.cli import report_errors
+sys.stdin.read()
+sys.exit(report_errors(lambda: print("line\\n" * {lines}))())
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as tool:
+        tool.stdout.close()
+        tool.stdin.close()
+        assert tool.stderr.read() == ""
+    assert tool.returncode == 128 + signal.SIGPIPE
 
 
 def test_the_last_line_of_a_workers_message_is_the_sentence() -> None:
