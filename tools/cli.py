@@ -40,9 +40,7 @@ def report_errors(main: Callable[[], int]) -> Callable[[], int]:
         try:
             with _one_voice():
                 code = main()
-                print(
-                    end="", flush=True
-                )  # else it is told only at the very end that nobody reads on
+                print(end="", flush=True)  # at exit, a broken pipe could not be caught
                 return code
         except KeyboardInterrupt:
             print("interrupted: the same command goes on from here", file=sys.stderr)
