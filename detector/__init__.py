@@ -1,5 +1,5 @@
-"""Where might the parts be? The part detector (mmdet) and the part cache that it fills.
+"""Where might the parts be? The part detector and the part cache that it fills.
 
-Importing this package imports neither mmdet nor torch: `detector.cache`, `detector.images` and
-`detector.attributes` serve those who only read a cache.
+This package imports neither mmdet nor torch; `detector.cache` and `detector.common.images` serve those who
+only read a cache.
 """

@@ -8,6 +8,6 @@ def __getattr__(name: str) -> object:
     """Import what is asked for only then: torch and mmengine take seconds."""
     if name != "VehicleReID":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pgan.vehicle_reid import VehicleReID
+    from pgan.inference.vehicle_reid import VehicleReID
 
     return VehicleReID

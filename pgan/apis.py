@@ -11,16 +11,17 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 from torch import nn
 from tqdm import tqdm
 
-from detector.checkpoint import weights_of
-from detector.errors import DetectorError
-from detector.images import checked_size
+from detector.common.checkpoint import weights_of
+from detector.common.errors import DetectorError
+from detector.common.images import checked_size
+from pgan.engine import FingerprintHook
 from pgan.engine.checkpoint import CheckpointError, latest_checkpoint, load_plain
 from pgan.engine.launchers import LAUNCHERS
 from pgan.engine.runner import CheckedRunner
-from pgan.evaluation import FingerprintHook
 from pgan.registry import DATASETS
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -30,6 +31,11 @@ _SHARED = ("data_root", "part_cache", "num_parts", "test_size")
 _TRAINING = (
     *("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"),
     *("val_dataloader", "val_cfg", "val_evaluator"),
+)
+
+# Modules that the configs of earlier versions import, which runs keep in their work_dir.
+_RENAMED = dict.fromkeys(
+    ("detector.vehicle_parts", "detector.part_head", "detector.parts_metric"), "detector.model"
 )
 
 
@@ -56,8 +62,9 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such config file: see configs/ for those there are")
     try:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(path, import_custom_modules=False)
         cfg.merge_from_dict(options or {})
+        _import_custom_modules(cfg)
     except (SyntaxError, KeyError, TypeError, OSError, AttributeError) as error:
         raise ConfigError(f"{path}: cannot be read as a config: {error}") from error
     loaders = list(filter(None, map(cfg.get, _LOADERS)))
@@ -70,6 +77,13 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     if "image_size" in cfg:
         _size_transforms(cfg, path, overridden="image_size" in (options or {}))
     return cfg
+
+
+def _import_custom_modules(cfg: Config) -> None:
+    """Import what ``custom_imports`` names, under today's name where a run of an older version names it."""
+    if custom_imports := cfg.get("custom_imports"):
+        custom_imports.imports = [_RENAMED.get(name, name) for name in custom_imports.imports]
+        import_modules_from_strings(**custom_imports)
 
 
 def _checked_num_parts(number: Any, path: str) -> int:

@@ -17,7 +17,7 @@ DATASETS = _child("DATASETS", "pgan.datasets")
 TRANSFORMS = _child("TRANSFORMS", "pgan.datasets")
 DATA_SAMPLERS = _child("DATA_SAMPLERS", "pgan.datasets")
 MODELS = _child("MODELS", "pgan.models")
-METRICS = _child("METRICS", "pgan.evaluation")
+METRICS = _child("METRICS", "pgan.engine")
 HOOKS = _child("HOOKS", "pgan.engine")
 FUNCTIONS = _child("FUNCTIONS", "pgan.engine")
 

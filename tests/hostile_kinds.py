@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detector.authors_masks import import_masks
-from detector.authors_text import import_text
-from detector.cache import FILES, MANIFEST, PLAN, PartCache, Parts
-from detector.cache_merge import merge
-from detector.cache_writer import PartCacheWriter
-from detector.images import read_image
-from detector.voc_xml import read_annotation
+from detector.cache import PartCache, Parts
+from detector.cache.formats.authors_masks import import_masks
+from detector.cache.formats.authors_text import import_text
+from detector.cache.layout import FILES, MANIFEST, PLAN
+from detector.cache.merge import merge
+from detector.cache.writer import PartCacheWriter
+from detector.common.images import read_image
+from detector.model.voc_xml import read_annotation
 from pgan.evaluation import (
     FeatureSet,
     Projection,

@@ -25,12 +25,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detector.cache import CacheError, PartCache
-from detector.errors import DetectorError
-from detector.extractor import load_detector
-from detector.images import ImageError
-from detector.plain import SEAL, seal
-from detector.vehicle_parts import VehiclePartsDataset
-from detector.voc_xml import AnnotationError, read_annotation
+from detector.common.errors import DetectorError
+from detector.common.images import ImageError
+from detector.common.schema import SEAL, seal
+from detector.extraction.extractor import load_detector
+from detector.model.dataset import VehiclePartsDataset
+from detector.model.voc_xml import AnnotationError, read_annotation
 from pgan.apis import load_config
 from pgan.datasets import DatasetError
 from pgan.datasets.text import read_xml

@@ -13,7 +13,7 @@ import argparse
 import sys
 
 from detector.cache import PartCache
-from pgan.sweeps import Point, Sweep, run_sweep
+from pgan.experiments.sweeps import Point, Sweep, run_sweep
 from pgan.tools.cli import report_errors
 from pgan.tools.sweep import add_run_options, print_results
 

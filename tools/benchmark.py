@@ -20,21 +20,21 @@ from pathlib import Path
 import torch
 from mmengine.logging import MMLogger
 
-from detector.cache_benchmark import cache_benchmark
-from detector.extraction_benchmark import extraction_benchmark
-from detector.files import write_json
-from detector.top_d_benchmark import top_d_benchmark
-from pgan.datasets.benchmark import reading_benchmark
-from pgan.datasets.loader_benchmark import loader_benchmark
-from pgan.evaluation.benchmark import (
+from detector.common.files import write_json
+from pgan.benchmarks.datasets import reading_benchmark
+from pgan.benchmarks.extraction import extraction_benchmark
+from pgan.benchmarks.loader import loader_benchmark
+from pgan.benchmarks.models import part_attention, pgan_over_baseline
+from pgan.benchmarks.part_cache import cache_benchmark
+from pgan.benchmarks.ranking import (
     ranking_benchmark,
     scaling_benchmark,
     vehicleid_13164_benchmark,
     veriwild_large_benchmark,
 )
-from pgan.gallery.benchmark import measure_parts, search_benchmark, search_table
-from pgan.gallery.extrapolation import extrapolation_table
-from pgan.models.benchmark import part_attention, pgan_over_baseline
+from pgan.benchmarks.search import measure_parts, search_benchmark, search_table
+from pgan.benchmarks.search_extrapolation import extrapolation_table
+from pgan.benchmarks.top_d import top_d_benchmark
 from pgan.tables import markdown_table
 from pgan.tools.cli import report_errors
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from detector.files import write_json
+from detector.common.files import write_json
 from pgan.apis import ConfigError, load_reid_config
-from pgan.models.complexity import complexity
-from pgan.papers.ssrnet import TABLE_7
+from pgan.benchmarks.complexity import complexity
+from pgan.experiments.papers.ssrnet import TABLE_7
 from pgan.tables import markdown_table
 from pgan.tools.cli import report_errors
 from pgan.tools.options import Options

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pgan.cross_test import METRICS, Side, cross_test
+from pgan.experiments.cross_test import METRICS, Side, cross_test
 from pgan.tools.cli import report_errors
 from pgan.tools.options import Options
 

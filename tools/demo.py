@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pgan.demo import Demo
+from pgan.experiments.demo import Demo
 from pgan.tools.cli import report_errors
 
 

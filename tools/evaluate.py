@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from detector.files import write_json
+from detector.common.files import write_json
 from pgan.evaluation import (
     FPRS,
     PROTOCOLS,

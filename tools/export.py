@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pgan.export import export
+from pgan.inference.export import export
 from pgan.tools.cli import report_errors
 from pgan.tools.options import Options
 

@@ -27,14 +27,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detector.errors import DetectorError
-from detector.images import list_images
-from detector.share import Share
+from detector.common.errors import DetectorError
+from detector.common.images import list_images
+from detector.extraction.work_split import Share
 from pgan.tools.cli import report_errors
 from pgan.tools.options import Options
 
 if TYPE_CHECKING:
-    from detector.extractor import Extraction
+    from detector.extraction.extractor import Extraction
 
 
 def parse_args() -> argparse.Namespace:
@@ -111,10 +111,10 @@ def main() -> int:
     # Only now, since they take seconds: --help and a mistyped option are answered without them.
     import torch
 
-    from detector.drawing import draw_sheet
-    from detector.extractor import extract, load_detector
-    from detector.lanes import keep_freed_memory
-    from detector.vehicle_parts import reduced_pipeline
+    from detector.cache.drawing import draw_sheet
+    from detector.extraction.extractor import extract, load_detector
+    from detector.extraction.worker_threads import keep_freed_memory
+    from detector.model.dataset import reduced_pipeline
     from pgan.apis import load_config
     from pgan.datasets.listing import images_of_config
 

@@ -16,9 +16,9 @@ import sys
 
 from pgan.apis import load_reid_config
 from pgan.evaluation import FeatureSet, fit_projection, load_features, save_projection
+from pgan.inference.training_features import training_features
 from pgan.tools.cli import report_errors
 from pgan.tools.options import Options
-from pgan.training_features import training_features
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pgan.fleet_study import FleetStudy
+from pgan.experiments.fleet_study import FleetStudy
 from pgan.tools.cli import report_errors
 from pgan.tools.sweep import print_results
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from detector.files import write_json
+from detector.common.files import write_json
 from pgan.gallery.adding import add, remove
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.info import describe, describe_index, describe_threshold, short_path, threshold_of

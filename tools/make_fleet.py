@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from detector.drawing import write_picture
+from detector.cache.drawing import write_picture
 from fleet import FleetSpec, make_fleet
 from fleet.preview import contact_sheet
 from pgan.tools.cli import report_errors

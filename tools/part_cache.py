@@ -34,14 +34,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from detector.authors_masks import MASK_SIZE, export_masks, import_masks
-from detector.authors_text import export_text, import_text
 from detector.cache import CacheError, PartCache
-from detector.cache_content import compare, open_sound, statistics
-from detector.cache_merge import diff, merge
-from detector.cache_writer import shown
-from detector.files import write_atomically
-from detector.other_boxes import disturb, import_fleet
+from detector.cache.check import compare, open_sound, statistics
+from detector.cache.formats.authors_masks import MASK_SIZE, export_masks, import_masks
+from detector.cache.formats.authors_text import export_text, import_text
+from detector.cache.merge import diff, merge
+from detector.cache.perturb import disturb, import_fleet
+from detector.cache.writer import shown
+from detector.common.files import write_atomically
 from pgan.tables import markdown_table
 from pgan.tools.cli import report_errors
 

@@ -13,7 +13,7 @@ import argparse
 import shlex
 import sys
 
-from pgan.recipes import Recipe
+from pgan.experiments.recipes import Recipe
 from pgan.tools.cli import report_errors
 from pgan.tools.options import Options
 

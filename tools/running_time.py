@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from detector.files import write_json
-from detector.running_time import detection
-from detector.timing import paired_medians
+from detector.common.files import write_json
 from pgan.apis import ConfigError, load_config
-from pgan.models.running_time import extraction
+from pgan.benchmarks.detector_running_time import detection
+from pgan.benchmarks.running_time import extraction
+from pgan.benchmarks.timing import paired_medians
 from pgan.tools.cli import report_errors
 
 DETECTOR = "configs/detector/ssd300_vgg16_parts.py"

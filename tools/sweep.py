@@ -21,8 +21,8 @@ import sys
 from dataclasses import replace
 
 from pgan.apis import ConfigError
-from pgan.papers import EXPERIMENTS, paper_sweep
-from pgan.sweeps import Sweep, SweepResults, grid, parse_settings, plan, run_sweep
+from pgan.experiments.papers import EXPERIMENTS, paper_sweep
+from pgan.experiments.sweeps import Sweep, SweepResults, grid, parse_settings, plan, run_sweep
 from pgan.tools.cli import report_errors
 from pgan.tools.options import Options
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from detector.files import write_json
+from detector.common.files import write_json
 from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
-from pgan.evaluation import ReIDMetric
+from pgan.engine import ReIDMetric
 from pgan.tools.cli import report_errors
 from pgan.tools.options import Options
 

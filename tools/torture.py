@@ -16,10 +16,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from pgan.benchmarks.crash_test import Work, torture
+from pgan.benchmarks.crash_test.extraction import WORKS as EXTRACTIONS
+from pgan.benchmarks.crash_test.training import training
 from pgan.tools.cli import report_errors
-from pgan.torture import Work, torture
-from pgan.torture.extraction import WORKS as EXTRACTIONS
-from pgan.torture.training import training
 
 # What can be tortured, and how its work is made, given a folder for its data.
 WORKS: dict[str, Callable[[Path], Work]] = {"training": training} | EXTRACTIONS

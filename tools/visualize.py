@@ -20,9 +20,9 @@ import argparse
 import shlex
 import sys
 
-from pgan.inspection import Inspection
 from pgan.tools.cli import report_errors
 from pgan.tools.options import Options, count
+from pgan.visualization.inspection import Inspection
 
 
 def parse_args() -> argparse.Namespace:

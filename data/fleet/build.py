@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 
-from detector.attributes import ATTRIBUTES
+from detector.common.attributes import ATTRIBUTES
 
 from .camera import draw_cameras
 from .render import Scene

@@ -8,7 +8,7 @@ from itertools import groupby
 import cv2
 import numpy as np
 
-from detector.attributes import ATTRIBUTES
+from detector.common.attributes import ATTRIBUTES
 
 from .camera import Shot, draw_cameras
 from .render import Picture, Scene

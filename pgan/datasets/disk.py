@@ -8,7 +8,7 @@ from multiprocessing.pool import ThreadPool
 
 from tqdm import tqdm
 
-from detector.images import ImageError, read_image
+from detector.common.images import ImageError, read_image
 
 
 def missing_images(root: str | os.PathLike[str], paths: Iterable[str]) -> list[str]:

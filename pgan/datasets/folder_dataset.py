@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from detector.images import IMAGE_SUFFIXES
+from detector.common.images import IMAGE_SUFFIXES
 from pgan.datasets.errors import DatasetError
 from pgan.datasets.records import Annotation
 from pgan.datasets.reid_dataset import Parser, ReIDDataset

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from detector.cache import decode_name, encode_name
+from detector.cache.layout import decode_name, encode_name
 
 
 class ReIDImage(NamedTuple):

@@ -14,7 +14,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from detector.cache import PartCache
-from detector.images import ImageError
+from detector.common.images import ImageError
 from pgan.datasets.disk import missing_images
 from pgan.datasets.errors import DatasetError, refuse
 from pgan.datasets.records import Annotation, Records, ReIDImage
@@ -31,7 +31,7 @@ class ReIDDataset(BaseDataset):
     A subclass names the file that lists the images of a role (:meth:`list_file`) and says what a line
     of it means (:meth:`parser`). ``split='train'`` gives the training images, with identities numbered
     0..N-1 in ascending order of vehicle id; ``split='test'`` gives all test images in one data set, for
-    :class:`pgan.evaluation.ReIDMetric` to tell apart by role: ``'query'`` and ``'gallery'`` where the
+    :class:`pgan.engine.ReIDMetric` to tell apart by role: ``'query'`` and ``'gallery'`` where the
     owners list both, ``'pool'`` where their protocol divides the images.
 
     ``metainfo`` holds ``dataset``, a title, and ``protocol``, the name of the protocol that the data set is

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from detector.images import IMAGE_SUFFIXES
+from detector.common.images import IMAGE_SUFFIXES
 from pgan.datasets.errors import DatasetError
 
 # Most paths are plain, and need no closer look.

@@ -14,7 +14,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from detector.images import checked_size, read_reduced
+from detector.common.images import checked_size, read_reduced
 from pgan.datasets.cell_masks import CellMasks
 from pgan.registry import TRANSFORMS
 from pgan.structures import ReIDSample
@@ -47,7 +47,7 @@ class LoadReIDImage:
 
     Args:
         size: Height and width that the image is resized to next: a JPEG is then decoded at a half, a quarter
-            or an eighth of its size where that leaves enough; see `detector.images.read_reduced`. Left out,
+            or an eighth of its size where that leaves enough; see `detector.common.images.read_reduced`. Left out,
             images are decoded in full, as the paper's numbers and the features of the authors' weights are
             to be had: pixels differ a little. ``size=None`` in a config stands for its ``image_size``.
 

@@ -10,6 +10,7 @@ from pgan.engine.exact_resume import ExactResumeHook
 from pgan.engine.finite_loss import BrokenTrainingError, FiniteLossHook
 from pgan.engine.global_batch import GlobalBatchHook
 from pgan.engine.memory_format import ChannelsLastHook
+from pgan.engine.reid_metric import FingerprintHook, ReIDMetric
 from pgan.engine.runner import CheckedRunner
 from pgan.engine.seeding import seed_worker
 from pgan.engine.training_lock import TrainingLockError, training_alone
@@ -21,8 +22,10 @@ __all__ = [
     "CheckedRunner",
     "CheckpointError",
     "ExactResumeHook",
+    "FingerprintHook",
     "FiniteLossHook",
     "GlobalBatchHook",
+    "ReIDMetric",
     "TrainingLockError",
     "latest_checkpoint",
     "load_plain",

@@ -17,9 +17,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, IterBasedTrainLoop
 
-from detector.checkpoint import is_whole, read_checkpoint
-from detector.files import drafts, write_atomically
-from detector.plain import COUNT, fits
+from detector.common.checkpoint import is_whole, read_checkpoint
+from detector.common.files import drafts, write_atomically
+from detector.common.schema import COUNT, fits
 from pgan.registry import HOOKS
 
 _HISTORY = "_history_buffer"
@@ -80,7 +80,7 @@ def _restore_history(value: Any) -> Any:
 
 
 def load_plain(path: str, map_location: Any = "cpu") -> dict[str, Any]:
-    """`detector.checkpoint.read_checkpoint`: tensors and plain values; nothing in it is executed.
+    """`detector.common.checkpoint.read_checkpoint`: tensors and plain values; nothing in it is executed.
 
     Raises:
         CheckpointError: If the file is missing, damaged, or holds pickled objects or something else.

@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
-from detector.files import write_json
+from detector.common.files import write_json
 from pgan.engine.checkpoint import latest_checkpoint
 from pgan.registry import HOOKS
 

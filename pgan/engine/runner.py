@@ -9,8 +9,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
-from detector.checkpoint import in_words, misfits, weights_of
-from detector.plain import COUNT, fits
+from detector.common.checkpoint import in_words, misfits, weights_of
+from detector.common.schema import COUNT, fits
 from pgan.engine.checkpoint import CheckpointError
 
 # Of a training, for a resume; what else it holds is left to mmengine.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from detector.files import alone_in
+from detector.common.files import alone_in
 from pgan.engine.launchers import LAUNCHERS
 
 _LOCK = ".training.lock"

@@ -1,4 +1,4 @@
-"""Exact ranking by named protocols, as functions; `reid_metric` is mmengine's face of them."""
+"""Exact ranking by named protocols, as functions."""
 
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.features import FeatureSet, FeatureSetError, load_features, save_features
@@ -13,7 +13,6 @@ from pgan.evaluation.projection import (
 from pgan.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from pgan.evaluation.ranking import RankingResult, evaluate_distances, evaluate_features
 from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
-from pgan.evaluation.reid_metric import FingerprintHook, ReIDMetric
 from pgan.evaluation.roc import RocCurve
 from pgan.evaluation.scoring import FPRS, RANKS, Evaluation, evaluate
 from pgan.evaluation.search import SearchResult, search, search_distances
@@ -25,7 +24,6 @@ __all__ = [
     "Evaluation",
     "FeatureSet",
     "FeatureSetError",
-    "FingerprintHook",
     "KReciprocal",
     "Labels",
     "Projection",
@@ -33,7 +31,6 @@ __all__ = [
     "Protocol",
     "RankingError",
     "RankingResult",
-    "ReIDMetric",
     "Refinement",
     "RocCurve",
     "SearchResult",

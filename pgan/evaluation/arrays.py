@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.files import write_atomically
+from detector.common.files import write_atomically
 
 
 @dataclass(frozen=True)

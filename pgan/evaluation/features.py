@@ -38,7 +38,7 @@ class FeatureSet:
             without part attention.
         protocol: Name of the protocol that the data set is evaluated by; empty where unknown.
         dataset: Title of the data set; empty where unknown.
-        model: Fingerprint of the model that made them, see `pgan.fingerprint`; empty where unknown.
+        model: Fingerprint of the model that made them, see `pgan.engine.fingerprint`; empty where unknown.
         projection: What they were projected by, in words; empty if they are the model's own.
     """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.plain import COUNT, fits
+from detector.common.schema import COUNT, fits
 from pgan.evaluation.arrays import ArrayFile
 from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.scoring import refuse_non_finite

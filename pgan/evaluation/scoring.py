@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from detector.device import usable_device
+from detector.common.device import usable_device
 from pgan.evaluation.distances import CHUNK_SIZE, DistanceChunks, feature_distances
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.features import FeatureSet

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detector.cache import decode_name, encode_name, record_dtype
-from pgan.gallery.draft import SHARD_ROWS, Draft, changing
+from detector.cache.layout import decode_name, encode_name, record_dtype
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.store import Gallery, Rows
 from pgan.gallery.times import Time
+from pgan.gallery.transaction import SHARD_ROWS, Draft, changing
 
 if TYPE_CHECKING:  # they take torch along, which removing does not need
     from pgan.datasets.records import Annotation

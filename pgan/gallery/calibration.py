@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from mmengine.config import Config
 
-from detector.files import write_atomically
+from detector.common.files import write_atomically
 from pgan.evaluation import FeatureSet, Protocol, RocCurve, evaluate, load_features
 from pgan.gallery.embedding import Embedder
 from pgan.gallery.errors import GalleryError

@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from detector.cache import PartCache
-from detector.images import ImageError
+from detector.common.images import ImageError
 from pgan.datasets.image_list import ImageList
 from pgan.engine import seed_worker
-from pgan.fingerprint import fingerprint
+from pgan.engine.fingerprint import fingerprint
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.part_source import PartSource, below
-from pgan.vehicle_reid import Embedded, VehicleReID
+from pgan.inference.vehicle_reid import Embedded, VehicleReID
 
 # Keys of a model's config that its test feature does not depend on.
 _TRAINING = ("num_vehicles", "loss_weights", "metric_losses", "label_smoothing", "channels_last")

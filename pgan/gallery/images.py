@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from torch.utils.data import Dataset
 
-from detector.images import list_images
+from detector.common.images import list_images
 from pgan.apis import load_reid_config
 from pgan.datasets import ReIDDataset
 from pgan.datasets.records import Annotation

@@ -26,7 +26,7 @@ import faiss
 import numpy as np
 from tqdm import tqdm
 
-from detector.files import write_atomically
+from detector.common.files import write_atomically
 from pgan.gallery.index_settings import (
     TARGET_RECALL,
     SearchIndexError,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pgan.gallery.draft import refuse_other_model
 from pgan.gallery.embedding import Embedder
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.part_source import PartSource
 from pgan.gallery.search import Query
 from pgan.gallery.store import MODEL, Entry, Gallery
 from pgan.gallery.times import Time
+from pgan.gallery.transaction import refuse_other_model
 
 # Gives the model, and where the parts come from that it looks at.
 Seer = Callable[[], tuple[Embedder, PartSource]]

@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from detector.files import write_atomically
-from detector.images import ImageError, read_image
+from detector.common.files import write_atomically
+from detector.common.images import ImageError, read_image
 from pgan.gallery.info import short_path
 from pgan.gallery.search import Hit, Query
 from pgan.gallery.store import Entry, Gallery

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from pgan.gallery.checksummed_json import write_sealed
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.index import Index, SearchIndexError, build_index, load_index
-from pgan.gallery.sealed import write_sealed
 from pgan.gallery.store import INDEX, Entry, Gallery, read_json
 from pgan.gallery.times import Time
 

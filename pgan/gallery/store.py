@@ -11,7 +11,7 @@
     └── index/                a faiss index of the first shards, if built
 
 A shard is never changed, and its name is the digest of its content. Until ``gallery.json`` names it, it has
-a ``.json`` beside it and is no part of the gallery. `pgan.gallery.draft` writes.
+a ``.json`` beside it and is no part of the gallery. `pgan.gallery.transaction` writes.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from typing import Any
 
 import numpy as np
 
-from detector.cache import Parts, decode_name, encode_name
-from detector.plain import COUNT
+from detector.cache import Parts
+from detector.cache.layout import decode_name, encode_name
+from detector.common.schema import COUNT
+from pgan.gallery.checksummed_json import read_sealed
 from pgan.gallery.errors import GalleryError
-from pgan.gallery.sealed import read_sealed
 from pgan.gallery.times import Time
 
 SCHEMA = 1
@@ -61,11 +62,11 @@ class Rows:
 
     Attributes:
         features: (n, C) float32.
-        paths: (n,) bytes, absolute paths as `detector.cache.encode_name` writes them.
+        paths: (n,) bytes, absolute paths as `detector.cache.reader.encode_name` writes them.
         vehicles: (n,) str, empty where unknown.
         cameras: (n,) str, empty where unknown.
         times: (n,) float64, see `pgan.gallery.times`; NaN where unknown.
-        parts: (n,) records of `detector.cache.record_dtype`; None for a model that looks at no boxes.
+        parts: (n,) records of `detector.cache.reader.record_dtype`; None for a model that looks at no boxes.
         weights: (n, D) float32 attention weight of each part; None likewise.
     """
 
@@ -348,7 +349,7 @@ class Gallery:
 
 
 def read_json(path: Path, shape: dict[Any, Any]) -> dict[str, Any]:
-    """Read one of a gallery's JSON files, which has to be of a shape, see `detector.plain.fits`.
+    """Read one of a gallery's JSON files, which has to be of a shape, see `detector.common.schema.fits`.
 
     Raises:
         GalleryError: It is damaged.

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.plain import COUNT
+from detector.common.schema import COUNT
+from pgan.gallery.checksummed_json import read_sealed, write_sealed
 from pgan.gallery.errors import GalleryError
-from pgan.gallery.sealed import read_sealed, write_sealed
 
 _RATES = ("false_match_rate", "measured_false_match_rate", "true_match_rate")
 _SHAPE = {

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detector.files import write_atomically
+from detector.common.files import write_atomically
 from pgan.engine.checkpoint import CheckpointError, load_plain
 from pgan.registry import MODELS
 

@@ -8,7 +8,7 @@ from mmengine.model import Sequential
 from torch import Tensor
 from torchvision.models import get_model_weights
 
-from detector.checkpoint import read_checkpoint, weights_of
+from detector.common.checkpoint import read_checkpoint, weights_of
 from pgan.models.backbone_stages import build_model, cut_into_stages, probe, remove_last_stride
 from pgan.models.errors import ModelError
 from pgan.models.ibn import SUFFIX

@@ -2,7 +2,7 @@
 
 The (B, D, C, H, W) tensor of masked features that the equations speak of is never made: pooling a map
 under D masks is one matrix product, and a weighted sum of D masked maps is the map times one combined
-mask. `pgan.models.reference` has the equations as they are written, for comparison.
+mask. `pgan.benchmarks.attention_reference` has the equations as they are written, for comparison.
 
 Shapes: B images, D part slots, C channels, H x W cells. A slot whose mask is empty is an absent part: it
 takes no part in the softmax and has weight 0.

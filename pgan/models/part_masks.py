@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from detector.masks import overlap_masks
+from detector.cache.masks import overlap_masks
 from pgan.models.errors import ModelError
 
 

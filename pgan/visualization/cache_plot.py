@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from detector.cache import FAILED, PartCache
+from detector.cache import PartCache
+from detector.cache.layout import FAILED
 from pgan.visualization.plots import COLOURS, STYLE
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector.files import write_atomically
+from detector.common.files import write_atomically
 from pgan.evaluation import Evaluation, FeatureSet
 from pgan.evaluation.distances import feature_distances
 from pgan.tables import with_deviation

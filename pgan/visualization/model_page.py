@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from detector.cache import PartCache
-from detector.files import write_atomically
+from detector.common.files import write_atomically
 from pgan.evaluation import FeatureSet, evaluate
 from pgan.evaluation.distances import feature_distances
 from pgan.visualization.attention import (

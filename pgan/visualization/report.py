@@ -15,7 +15,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from detector.files import write_atomically
+from detector.common.files import write_atomically
 from pgan.visualization.retrieval import Comparison
 
 Cell = str | float | int | None

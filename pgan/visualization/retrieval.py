@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from detector.cache import PartCache
-from detector.images import read_image
+from detector.common.images import read_image
 from pgan.evaluation.distances import DistanceChunks, feature_distances
 from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.labels import Labels
@@ -117,8 +117,8 @@ class Pictures:
             named: Names, too, where weights are given.
 
         Raises:
-            detector.images.ImageError: The file cannot be read.
-            detector.cache.CacheError: The cache does not have the image.
+            detector.common.images.ImageError: The file cannot be read.
+            detector.cache.reader.CacheError: The cache does not have the image.
         """
         image = read_image(Path(self.root) / path)
         if self.cache is None or not with_parts:

@@ -13,9 +13,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-import detector.part_head
-import detector.parts_metric
-import detector.vehicle_parts  # noqa: F401 - registers the classes
+import detector.model.dataset  # noqa: F401 - registers the classes
 from tests.detector.parts_samples import XML
 
 # Of data that the authors' files are beside.
@@ -26,7 +24,7 @@ IMAGES = ("image_train/0001_c001.jpg", "image_train/0002_c001.png", "image_test/
 def capture_log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     """All that the data set logged so far."""
     lines: list[str] = []
-    monkeypatch.setattr("detector.vehicle_parts.print_log", lambda text, logger: lines.append(text))
+    monkeypatch.setattr("detector.model.dataset.print_log", lambda text, logger: lines.append(text))
     return lambda: "\n".join(lines)
 
 

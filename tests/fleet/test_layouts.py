@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from defusedxml import ElementTree
 
-from detector.attributes import ATTRIBUTES
+from detector.common.attributes import ATTRIBUTES
 from fleet import read_fleet
 from fleet.voc_layout import voc_box
 

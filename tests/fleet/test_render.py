@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from detector.attributes import ATTRIBUTES
+from detector.common.attributes import ATTRIBUTES
 from fleet.camera import Projection, Shot, degrade, draw_cameras, draw_shot
 from fleet.geometry import Loft, box_quads
 from fleet.render import Scene

@@ -12,7 +12,7 @@ from tests.tools.tiny_sweeps import Tools
 def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
     """What runs the commands of a sweep in this process, and remembers them."""
     tools = Tools()
-    monkeypatch.setattr("pgan.sweeps.runs.run_command", tools.command)
+    monkeypatch.setattr("pgan.experiments.sweeps.runs.run_command", tools.command)
     # Laid out nicely again and again, configs would take most of a tiny run's time.
     monkeypatch.setattr(Config, "pretty_text", property(lambda config: repr(config)))
     return tools

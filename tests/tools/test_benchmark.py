@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pgan.gallery.extrapolation import Parts
+from pgan.benchmarks.search_extrapolation import Parts
 from pgan.tools import benchmark
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pgan.apis import load_config
-from pgan.models.complexity import complexity, count_costs
-from pgan.papers.ssrnet import TABLE_7
+from pgan.benchmarks.complexity import complexity, count_costs
+from pgan.experiments.papers.ssrnet import TABLE_7
 from pgan.tools import complexity as tool
 from tests.tools.tiny_sweeps import BASELINE, OneConvolution
 

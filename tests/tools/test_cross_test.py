@@ -15,10 +15,10 @@ import torch
 from mmengine.registry import init_default_scope
 
 from detector.cache import Parts
-from detector.cache_writer import PartCacheWriter
+from detector.cache.writer import PartCacheWriter
 from pgan.apis import load_config
-from pgan.cross_test import Pair, Side, combine
 from pgan.evaluation import evaluate, load_features
+from pgan.experiments.cross_test import Pair, Side, combine
 from pgan.registry import MODELS
 from pgan.tools import cross_test as tool
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from detector.cache import Parts
-from detector.cache_writer import PartCacheWriter
+from detector.cache.writer import PartCacheWriter
 from pgan.evaluation import FeatureSet, save_features
-from pgan.gallery.sealed import read_sealed, write_sealed
+from pgan.gallery.checksummed_json import read_sealed, write_sealed
 from pgan.gallery.store import Gallery
 from pgan.gallery.threshold import Threshold
 from pgan.tools import gallery as tool

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pgan.papers import paper_sweep
-from pgan.papers.pgan import EXPERIMENTS
-from pgan.sweeps import plan
+from pgan.experiments.papers import paper_sweep
+from pgan.experiments.papers.pgan import EXPERIMENTS
+from pgan.experiments.sweeps import plan
 from pgan.tools import sweep
 from tests.pgan.datasets.layouts import LAYOUTS
 from tests.tools.tiny_sweeps import SMALL, Tools, cache_two_parts

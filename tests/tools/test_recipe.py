@@ -10,8 +10,8 @@ import pytest
 
 from pgan.apis import load_config
 from pgan.evaluation import evaluate, load_features
-from pgan.recipes import Recipe
-from pgan.sweeps import plan
+from pgan.experiments.recipes import Recipe
+from pgan.experiments.sweeps import plan
 from pgan.tools import recipe as tool
 from tests.pgan.datasets.layouts import make_vehicle1m, make_vehicleid, make_veri
 from tests.tools.tiny_sweeps import ROOT, SMALL, Tools, cache_two_parts

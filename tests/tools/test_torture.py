@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from detector.files import drafts
+from detector.common.files import drafts
+from pgan.benchmarks.crash_test import Work
 from pgan.tools import torture as tool
-from pgan.torture import Work
 
 
 def run(

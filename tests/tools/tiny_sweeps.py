@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from detector.cache import Parts
-from detector.cache_writer import PartCacheWriter
+from detector.cache.writer import PartCacheWriter
 from pgan.registry import MODELS
 from pgan.tools import test, train
 
@@ -56,7 +56,7 @@ class Tools:
             return main()
 
     def command(self, command: list[str], log: Path, show, started, **options) -> int:
-        """In place of pgan.steps.run_command, which would start Python anew each time."""
+        """In place of pgan.experiments.steps.run_command, which would start Python anew each time."""
         self.calls.append(command)
         tool = {"train": train, "test": test}[Path(command[0]).stem]
         with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):

@@ -2,9 +2,7 @@ _base_ = '../../_base_/default_runtime.py'
 
 default_scope = 'mmdet'
 custom_imports = dict(
-    imports=[
-        'detector.vehicle_parts', 'detector.part_head', 'detector.parts_metric', 'pgan.engine'
-    ],
+    imports=['detector.model', 'pgan.engine'],
     allow_failed_imports=False)
 default_hooks = dict(checkpoint=dict(save_best='parts/mAP'))
 custom_hooks = [

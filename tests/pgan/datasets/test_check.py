@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pgan.datasets.benchmark import reading_benchmark
+from pgan.benchmarks.datasets import reading_benchmark
 from pgan.datasets.check import CheckReport, check_config
 from tests.pgan.datasets.layouts import (
     draw,

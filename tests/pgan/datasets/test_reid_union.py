@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detector.cache import CacheError, Parts
-from detector.cache_writer import PartCacheWriter
+from detector.cache.writer import PartCacheWriter
 from pgan.datasets import DatasetError, PKSampler, ReIDUnion
 from tests.pgan.datasets.layouts import make_vehicleid, make_veri, make_vric
 

@@ -11,7 +11,7 @@ import torch
 from mmengine.dataset import Compose
 
 import pgan.datasets  # noqa: F401  (registers the transforms)
-from detector.errors import DetectorError
+from detector.common.errors import DetectorError
 from pgan.datasets.errors import DatasetError
 from pgan.registry import TRANSFORMS
 

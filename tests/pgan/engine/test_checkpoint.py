@@ -36,7 +36,7 @@ def test_a_kill_while_writing_leaves_the_former_checkpoint(
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr("detector.files.os.replace", killed)
+    monkeypatch.setattr("detector.common.files.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         runner.train()
     assert latest_checkpoint(tmp_path / "run").name == "epoch_1.pth"

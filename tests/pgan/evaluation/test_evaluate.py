@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pgan.benchmarks.ranking_reference import literal_evaluate
 from pgan.evaluation import (
     PROTOCOLS,
     FeatureSetError,
@@ -13,7 +14,6 @@ from pgan.evaluation import (
     load_features,
     save_features,
 )
-from pgan.evaluation.reference import literal_evaluate
 
 
 def literal_of(draw):

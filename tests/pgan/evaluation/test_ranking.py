@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from pgan.benchmarks.ranking_reference import literal_evaluate
 from pgan.evaluation import (
     Labels,
     RankingError,
@@ -10,7 +11,6 @@ from pgan.evaluation import (
     search,
     search_distances,
 )
-from pgan.evaluation.reference import literal_evaluate
 
 
 def assert_same(ours, other):

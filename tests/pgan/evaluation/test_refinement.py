@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from pgan.benchmarks.ranking_reference import literal_expand_queries, literal_k_reciprocal
 from pgan.evaluation import (
     KReciprocal,
     RankingError,
@@ -11,7 +12,6 @@ from pgan.evaluation import (
     expand_queries,
 )
 from pgan.evaluation.distances import feature_distances
-from pgan.evaluation.reference import literal_expand_queries, literal_k_reciprocal
 
 
 def features_of(seed, count, vehicles, twins=False):

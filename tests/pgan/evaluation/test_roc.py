@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from pgan.benchmarks.ranking_reference import literal_evaluate, literal_rates
 from pgan.evaluation import Labels, RankingError, RocCurve, evaluate
 from pgan.evaluation.distances import matrix_distances
 from pgan.evaluation.ranking import rank
-from pgan.evaluation.reference import literal_evaluate, literal_rates
 from pgan.evaluation.roc import RocCounter
 
 

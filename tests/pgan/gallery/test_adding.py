@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.files import alone_in, write_json
+from detector.common.files import alone_in, write_json
 from pgan.datasets.records import Annotation
 from pgan.gallery import draft
 from pgan.gallery.adding import Addition, add, remove
+from pgan.gallery.checksummed_json import read_sealed, write_sealed
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.part_source import PartSource
-from pgan.gallery.sealed import read_sealed, write_sealed
 from pgan.gallery.search import Searcher
 from pgan.gallery.store import Gallery
 from tests.pgan.gallery.conftest import CLASSES, DIMS, NameReader, annotations, embedded

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from detector.cache import Parts
-from detector.cache_writer import PartCacheWriter
+from detector.cache.writer import PartCacheWriter
 from pgan.gallery.embedding import Embedder
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.part_source import PartSource
-from pgan.vehicle_reid import Embedded
+from pgan.inference.vehicle_reid import Embedded
 from tests.pgan.datasets.layouts import draw
 from tests.pgan.tiny_models import CLASSES, Files, tiny_reid
 

@@ -9,8 +9,8 @@ import faiss
 import numpy as np
 import pytest
 
+from pgan.benchmarks.search import fleet_features
 from pgan.gallery import index as module
-from pgan.gallery.benchmark import fleet_features
 from pgan.gallery.index import KINDS, Index, SearchIndexError, build_index, load_index
 
 IMAGES, QUERIES, DIMS = 3000, 60, 64

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pgan.benchmarks.attention_reference import literal_part_guidance
 from pgan.models.part_attention import (
     PartAttention,
     UniformAttention,
@@ -12,7 +13,6 @@ from pgan.models.part_attention import (
     softmax_over_present,
 )
 from pgan.models.part_masks import grid_masks
-from pgan.models.reference import literal_part_guidance
 
 B, D, C, H, W = 3, 6, 24, 7, 5
 

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from mmengine.runner.checkpoint import load_state_dict
 
+from pgan.benchmarks.attention_reference import literal_part_guidance
 from pgan.models import ModelError
 from pgan.models.losses import batch_hard_triplet_loss
 from pgan.models.part_masks import part_masks
-from pgan.models.reference import literal_part_guidance
 from pgan.structures import ReIDSample
 
 LOSSES = {

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from detector.cache import PartCache, Parts
-from detector.cache_writer import PartCacheWriter
+from detector.cache.writer import PartCacheWriter
+from pgan.benchmarks.attention_reference import literal_part_guidance
 from pgan.datasets import transforms
 from pgan.evaluation import FeatureSet
 from pgan.models.part_masks import part_masks
-from pgan.models.reference import literal_part_guidance
 from pgan.registry import MODELS
 from pgan.visualization.attention import (
     CELLS,

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.images import ImageError
+from detector.common.images import ImageError
 from pgan.evaluation import FeatureSet, Refinement, evaluate
 from pgan.visualization.evaluation_page import write_evaluation
 from pgan.visualization.panels import GREEN, RED

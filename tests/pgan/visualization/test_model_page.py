@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.images import ImageError
+from detector.common.images import ImageError
 from pgan.evaluation import FeatureSet, evaluate
 from pgan.visualization.attention import from_features
 from pgan.visualization.model_page import write_test_set

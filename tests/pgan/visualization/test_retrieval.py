@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from detector.cache import Parts
-from detector.images import ImageError
+from detector.common.images import ImageError
 from pgan.evaluation import FeatureSet, RankingResult
 from pgan.evaluation.distances import feature_distances, matrix_distances
 from pgan.evaluation.ranking import rank

@@ -1,0 +1,1 @@
+"""Part caches from and to the files of other programs."""

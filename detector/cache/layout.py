@@ -1,0 +1,113 @@
+"""How a part cache lies on disk: its files, records and names.
+
+A cache is a folder of few files, memory-mapped and never pickled::
+
+    CACHE/
+    ├── manifest.json    schema, detector, classes, checksums, failed images; written last
+    ├── parts.npy        one record an image: boxes, scores, labels, count, image size
+    ├── names.npy        the images' paths, UTF-8, one after the other
+    ├── offsets.npy      where each path starts in names.npy
+    └── table.npy        hash table from path to record
+
+A cache imported from masks alone has records of masks at one size in place of boxes, scores and labels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from detector.common.schema import COUNT, unseal
+
+SCHEMA = 1
+MANIFEST, PLAN = "manifest.json", "extraction.json"
+FILES = ("parts.npy", "names.npy", "offsets.npy", "table.npy")
+INDEX_LAYOUT = [("|u1", 1), ("<i8", 1), ("<i8", 1)]  # of the last three: type and dimensions
+MANIFEST_SHAPE = {  # what is used of one
+    "identity": {"classes": [str], "max_parts": range(1, 2**15)},
+    **{"images_sha256": str, "num_images": COUNT, "num_parts": COUNT},
+    "files": {name: {"bytes": COUNT, "sha256": str} for name in FILES},
+    "failed": {str: str},
+}
+MASK_SIZE = (None, [range(1, 2**15)] * 2)  # the shape of an identity's
+FAILED = -1  # the count of an image that could not be read
+COMMAND = "python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG"
+
+
+class CacheError(ValueError):
+    """A part cache that is missing, unfinished, damaged, or not the one that is needed."""
+
+
+def record_dtype(max_parts: int, mask_size: Sequence[int] | None = None) -> np.dtype:
+    """The layout of one image in parts.npy: little-endian, packed, empty slots zero."""
+    if mask_size is not None:
+        mask_bytes = -(-mask_size[0] * mask_size[1] // 8)
+        return np.dtype([("masks", "u1", (max_parts, mask_bytes)), ("count", "<i2")])
+    return np.dtype(
+        [
+            ("boxes", "<f4", (max_parts, 4)),
+            ("scores", "<f4", (max_parts,)),
+            ("labels", "<i2", (max_parts,)),
+            ("count", "<i2"),
+            ("size", "<i4", (2,)),
+        ]
+    )
+
+
+def encode_name(name: str) -> bytes:
+    """An image's path as bytes; file names that are no UTF-8 survive the round trip."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def decode_name(data: bytes) -> str:
+    """The path that `encode_name` encoded."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def first_slot(name: bytes, table_size: int) -> int:
+    """The slot of the hash table that is a name's, unless others were there before."""
+    return int.from_bytes(blake2b(name, digest_size=8).digest(), "little") % table_size
+
+
+def name_slots(name: bytes, table_size: int) -> Iterable[int]:
+    """The slots of the hash table at which a name may stand, in the order to try them."""
+    first = first_slot(name, table_size)
+    return ((first + step) % table_size for step in range(table_size))
+
+
+def is_plain_path(name: str) -> bool:
+    """Whether a name leads from a folder to a file in it, in the one way that it can be written."""
+    pure = PurePosixPath(name)
+    plain = str(pure) == name != "." and "\0" not in name
+    return plain and not pure.is_absolute() and ".." not in pure.parts
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one of the cache's JSON files.
+
+    Raises:
+        CacheError: It is damaged, or of another schema.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path.parent, f"{path.name}: {error}") from None
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise CacheError(
+            f"{path} has schema {schema}, this version reads {SCHEMA}: extract again into a new folder"
+        )
+    try:
+        return unseal(content)
+    except ValueError as error:
+        raise damaged(path.parent, f"{path.name} {error}") from None
+
+
+def damaged(folder: Path, reason: str) -> CacheError:
+    """The error of a cache whose files are not as they were written."""
+    return CacheError(f"{folder} is damaged ({reason}): delete it and extract again")

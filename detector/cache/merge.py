@@ -1,0 +1,160 @@
+"""Caches and unfinished extractions joined into one, and two caches compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detector.cache.check import open_sound
+from detector.cache.layout import PLAN, CacheError
+from detector.cache.parts import Parts
+from detector.cache.reader import PartCache
+from detector.cache.shards import ShardFolder
+from detector.cache.writer import PartCacheWriter, differences, shown
+
+
+def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> PartCache:
+    """Join what several processes have written: shares of one extraction, or caches of other images.
+
+    The folders stay as they are. Killed, the same call goes on.
+
+    Args:
+        folders: All unfinished extractions of the same images by the same detector, such as
+            ``extract_parts.py --shard i/n`` leaves; or all finished caches by the same detector. An image in
+            several of these has the same parts in each.
+        out: The new cache's folder; for shares it may be one of them.
+
+    Raises:
+        CacheError: The folders do not belong together, one is damaged, shards are missing in all of them, or
+            `out` holds something else or cannot be written to.
+    """
+    begun = [(Path(folder) / PLAN).is_file() for folder in folders]
+    if not any(begun):
+        return _merge_caches([open_sound(folder) for folder in folders], out)
+    if not all(begun):
+        done, going = (Path(folders[begun.index(state)]) for state in (False, True))
+        raise CacheError(
+            f"{going} is an unfinished extraction, {done} is none: merge one kind at a time"
+        )
+    return _merge_shares([PartCacheWriter.reopen(folder) for folder in folders], out)
+
+
+def _merge_shares(shares: list[PartCacheWriter], out: str | os.PathLike[str]) -> PartCache:
+    first = shares[0]
+    settings = first.identity, first.facts, first.plan["shard_size"]
+    writer = PartCacheWriter(out, first.images, *settings)
+    sources = []
+    for share in shares:
+        if (share.identity, share.images) != (first.identity, first.images):
+            found = differences(first.identity, share.identity)
+            which = found[0][0] if found else "list of images"
+            raise CacheError(
+                f"{first.path} and {share.path} differ in their {which}: they are not one extraction"
+            )
+        # By the plan of the new folder: shards of another size are no shards of it.
+        sources.append(ShardFolder(share.path, writer.plan))
+    writer.take_all()
+    missing = []
+    for index in writer.pending():
+        shard = next((found for source in sources if (found := source.read(index))), None)
+        if shard is None:
+            missing.append(index)
+        else:
+            writer.shards.write(index, *shard)
+    if missing:
+        writer.shards.release()
+        raise CacheError(
+            f"{len(missing)} of {len(writer.shards)} shards are in none of the folders (first: "
+            f"shard {missing[0]}, {writer.shard(missing[0])[0]}): run those shares again, "
+            "with the same --shard-size, and merge again"
+        )
+    return writer.finish()
+
+
+def _merge_caches(caches: list[PartCache], out: str | os.PathLike[str]) -> PartCache:
+    first, home = caches[0], {}
+    for cache in caches:
+        if found := differences(first.manifest["identity"], cache.manifest["identity"]):
+            raise CacheError(
+                f"{first.path} and {cache.path} are not by the same detector: {found[0][0]} is "
+                f"{shown(found[0][1])} in one, {shown(found[0][2])} in the other"
+            )
+        for index, image in enumerate(cache.images()):
+            other, place = home.setdefault(image, (cache, index))
+            if other.records()[place] != cache.records()[index]:
+                raise CacheError(f"{image} has other parts in {cache.path} than in {other.path}")
+    facts = {key: first.manifest[key] for key in ("config",) if key in first.manifest}
+    writer = PartCacheWriter(out, list(home), first.manifest["identity"], facts)
+    return writer.fill(lambda image: _result(home[image][0], image), progress=False)
+
+
+def _result(cache: PartCache, image: str) -> Parts | np.ndarray | str:
+    """What a writer takes of an image: its parts, its masks, or why it could not be read."""
+    if image in cache.failed:
+        return cache.failed[image]
+    return cache.masks(image, None, cache.mask_size) if cache.mask_size else cache.parts(image)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two caches differ.
+
+    Attributes:
+        settings: Dotted keys of what the parts depend on, and their values in the first and second.
+        only_first: Images of the first alone.
+        only_second: Images of the second alone.
+        changed: Images of both whose parts differ, or of which one could not be read.
+        common: How many images are in both.
+        box_shift: Greatest difference of a coordinate in pixels, among images with as many parts of the same
+            labels in both.
+        score_shift: The same of a score.
+    """
+
+    settings: list[tuple[str, object, object]]
+    only_first: list[str]
+    only_second: list[str]
+    changed: list[str]
+    common: int
+    box_shift: float
+    score_shift: float
+
+    @property
+    def same_parts(self) -> bool:
+        """Whether both have the same images with the same parts."""
+        return not (self.only_first or self.only_second or self.changed)
+
+
+def diff(first: PartCache, second: PartCache) -> Difference:
+    """Compare two caches image by image.
+
+    Raises:
+        CacheError: One holds masks and the other boxes.
+    """
+    if first.mask_size != second.mask_size:
+        raise CacheError(
+            f"{first.path} and {second.path} do not both hold boxes, or masks of one size"
+        )
+    ours, theirs = ({image: i for i, image in enumerate(c.images())} for c in (first, second))
+    common = sorted(ours.keys() & theirs.keys())
+    old = first.records()[[ours[image] for image in common]]
+    new = second.records()[[theirs[image] for image in common]]
+    changed = old != new if old.dtype == new.dtype else np.ones(len(common), bool)
+    box_shift = score_shift = 0.0
+    if not first.mask_size and old.dtype == new.dtype:
+        # Of other labels, or another number of parts, it would not be the same box that moved.
+        alike = (old["count"] == new["count"]) & (old["labels"] == new["labels"]).all(1)
+        box_shift = float(np.abs(old["boxes"] - new["boxes"])[alike].max(initial=0))
+        score_shift = float(np.abs(old["scores"] - new["scores"])[alike].max(initial=0))
+    return Difference(
+        differences(first.manifest["identity"], second.manifest["identity"]),
+        sorted(ours.keys() - theirs.keys()),
+        sorted(theirs.keys() - ours.keys()),
+        [image for image, moved in zip(common, changed) if moved],
+        len(common),
+        box_shift,
+        score_shift,
+    )

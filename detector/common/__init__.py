@@ -1,0 +1,1 @@
+"""What both stages stand on: files, images, schemas, checkpoints, devices, errors."""

@@ -1,0 +1,1 @@
+"""Images in, part cache out."""

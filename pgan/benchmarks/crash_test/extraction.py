@@ -1,0 +1,133 @@
+"""Extractions to be killed: of pictures of noise, by a detector that takes no time: kills hit the rest."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import init_default_scope
+
+import detector.model.dataset  # noqa: F401 - registers the transforms
+from detector.cache import Parts
+from detector.cache.writer import PartCacheWriter
+from detector.common.files import drafts, file_sha256
+from detector.extraction.extractor import PartDetector, extract
+from detector.extraction.work_split import Share
+from pgan.benchmarks.crash_test.images import png, write_once
+from pgan.benchmarks.crash_test.kills import Work
+
+_PIPELINE = [
+    {"type": "LoadVehicleImage"},
+    {"type": "Resize", "scale": (32, 32), "keep_ratio": False},
+    {"type": "PackDetInputs", "meta_keys": ("ori_shape",)},
+]
+_IDENTITY = {"classes": ["wheel", "plate"], "max_parts": 4}
+
+
+class _MeanDetector(PartDetector):
+    """Makes one box of an image's mean: another for every image, the same every time."""
+
+    def detect(self, batch: Sequence[dict[str, Any]]) -> list[Parts]:
+        means = [float(item["inputs"].float().mean()) for item in batch]
+        boxes = [np.array([[1, 1, 2 + mean / 16, 20]], np.float32) for mean in means]
+        return [
+            Parts(box, np.array([mean / 256], np.float32), np.array([int(mean) % 2]), (32, 32))
+            for box, mean in zip(boxes, means)
+        ]
+
+
+def extraction(
+    data_root: Path, images: int = 120, workers: int = 2, processes: int = 1, shard_size: int = 8
+) -> Work:
+    """Extractions by one process or by several that share the work, one image in ten being unreadable.
+
+    Args:
+        data_root: For the pictures; those that are there are kept.
+        images: How many.
+        workers: Processes of each process that read them.
+        processes: Ranks.
+        shard_size: Images a shard.
+    """
+    names = _draw(data_root, images)
+    device = torch.device("cpu")
+    stub = _MeanDetector(
+        torch.nn.Identity(), _PIPELINE, ("wheel", "plate"), _IDENTITY, "", device, False
+    )
+
+    def rank(place: Path, share: Share | None) -> None:
+        torch.set_num_threads(1)
+        init_default_scope("mmdet")
+        settings = {
+            "batch_size": 4,
+            "workers": workers,
+            "shard_size": shard_size,
+            "progress": False,
+        }
+        extract(stub, data_root, names, place, share=share, **settings)
+
+    def run(place: Path) -> None:
+        if processes == 1:
+            return rank(place, None)
+        context = multiprocessing.get_context("fork")
+        shares = [Share(index, processes, helps=True) for index in range(processes)]
+        ranks = [context.Process(target=rank, args=(place, share)) for share in shares]
+        for process in ranks:
+            process.start()
+        for process in ranks:
+            process.join()
+        if any(process.exitcode for process in ranks):
+            raise RuntimeError("a rank failed by itself")
+        return None
+
+    return Work(run, drafts, _content)
+
+
+def shared_extraction(data_root: Path) -> Work:
+    """Extractions by two ranks; see `extraction`."""
+    return extraction(data_root, workers=1, processes=2)
+
+
+def finalisation(data_root: Path, images: int = 20_000) -> Work:
+    """Imports of boxes that are there at once: nearly all of the time the cache is being finished.
+
+    Args:
+        data_root: Not used; nothing is read.
+        images: How many.
+    """
+    names = [f"camera_{number % 20:02}/{number:06}.jpg" for number in range(images)]
+    box = np.array([[0, 0, 5, 5]], np.float32)
+    parts = Parts(box, np.array([0.5], np.float32), np.array([1]), (10, 10))
+
+    def run(place: Path) -> None:
+        writer = PartCacheWriter(place, names, _IDENTITY, shard_size=images // 4)
+        writer.fill(lambda image: parts, progress=False)
+
+    return Work(run, drafts, _content)
+
+
+WORKS: dict[str, Callable[[Path], Work]] = {
+    "extraction": extraction,
+    "shared_extraction": shared_extraction,
+    "finalisation": finalisation,
+}
+
+
+def _content(place: Path) -> dict[str, str]:
+    """Checksums of all files: a shard or a lock that is left is a difference, too."""
+    half = set(drafts(place))
+    return {file.name: file_sha256(file) for file in place.iterdir() if file not in half}
+
+
+def _draw(root: Path, images: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    names = [f"images/{number:04}.png" for number in range(images)]
+    for number, name in enumerate(names):
+        data = png(rng, 32, number + 2)
+        if number % 10 == 9:
+            data = data[: len(data) // 2] if number % 20 == 9 else b""
+        write_once(root / name, data)
+    return names

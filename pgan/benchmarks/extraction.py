@@ -1,0 +1,199 @@
+"""An extraction against mmdet's DetInferencer, against its own network alone, and stage by stage."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.apis import DetInferencer
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+
+from detector.cache.writer import PartCacheWriter
+from detector.common.images import read_image
+from detector.extraction.extractor import PartDetector, extract, load_detector
+from detector.extraction.worker_threads import count_lanes, keep_freed_memory, map_in_lanes
+from pgan.benchmarks.noise_images import draw_jpegs
+from pgan.benchmarks.timing import paired_medians
+
+_ROOT = Path(__file__).resolve().parents[1]
+_FEW = 128
+
+
+def extraction_benchmark(
+    config: str = "configs/detector/ssdlite_mobilenetv2_parts.py",
+    images: int = 1024,
+    batch_size: int = 4,
+    workers: int | None = None,
+    repeats: int = 5,
+) -> dict[str, float]:
+    """Extract the parts of JPEGs of 200 to 500 pixels a side, by a detector of random weights, in float32.
+
+    DetInferencer has the same network, weights and sizes, with SSD's head as mmdet has it, and returns boxes
+    without pictures; ours also writes the cache. A GPU is used where there is one.
+
+    What an extraction takes once, to begin and to finish a cache, is in its time; with fewer images it weighs
+    more. The network alone takes as many images, all else the first 128.
+
+    Args:
+        config: Of a detector with `detector.model.part_head.PartSSDHead`.
+        images: How many ours takes.
+        batch_size: Images at once, of both.
+        workers: Processes that read images for ours, as `detector.extraction.extractor.extract`; DetInferencer has none.
+        repeats: Timed rounds; medians are taken.
+
+    Returns:
+        ``speedup`` over DetInferencer, ``speedup_with_our_head`` over it with our post-processing;
+        ``over_network``, time an image over that of the network alone, folded as ours is
+        (`detector.model.batch_norm_folding`), on all of torch's threads and the first images' tensors again and again (1 for
+        as fast); ``over_network_in_lanes``, over that of the network alone as an extraction runs it
+        (`detector.extraction.worker_threads`); the stages' shares of their sum in percent, one thread doing one after the other;
+        and ``images_per_second`` of ours.
+    """
+    keep_freed_memory()  # as tools/extract_parts.py does
+    with tempfile.TemporaryDirectory(prefix="extraction_") as folder:
+        root = Path(folder)
+        names = list(draw_jpegs(root, images))
+        cfg = Config.fromfile(_ROOT / config)
+        weights = _random_weights(cfg, root / "weights.pth")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        ours = load_detector(cfg, weights, 16, device=device, amp=False)
+        few = names[:_FEW]
+        stages, tensors = _stages(ours, root, few, batch_size)
+        runs = itertools.count()
+
+        def extraction() -> None:
+            settings = {"batch_size": batch_size, "workers": workers, "progress": False}
+            extract(ours, root, names, root / f"cache_{next(runs)}", **settings)
+
+        paths = [str(root / name) for name in few]
+        # For as long as the extraction, and beside it: a slow spell of the machine hits both alike.
+        passes = max(1, images // len(few))
+        functions = {
+            "ours": extraction,
+            "alone": lambda: _run(ours, tensors * passes, 1),
+            "in_lanes": lambda: _run(ours, tensors * passes, count_lanes(ours.device)),
+            "mmdet": _inferencer(cfg, weights, device, paths, batch_size, "SSDHead"),
+            "our_head": _inferencer(cfg, weights, device, paths, batch_size, "PartSSDHead"),
+            **{name: _by_one_thread(stage) for name, stage in stages.items()},
+        }
+        seconds = paired_medians(functions, repeats)
+    long = {"ours": images} | dict.fromkeys(("alone", "in_lanes"), passes * len(few))
+    each = {name: seconds[name] / long.get(name, len(few)) for name in seconds}
+    total = sum(each[stage] for stage in stages)
+    return {
+        "speedup": each["mmdet"] / each["ours"],
+        "speedup_with_our_head": each["our_head"] / each["ours"],
+        "over_network": each["ours"] / each["alone"],
+        "over_network_in_lanes": each["ours"] / each["in_lanes"],
+        **{f"{stage}_percent": 100 * each[stage] / total for stage in stages},
+        "images_per_second": 1 / each["ours"],
+    }
+
+
+def _random_weights(cfg: Config, path: Path) -> str:
+    init_default_scope("mmdet")
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    # Without statistics activations fade layer by layer, and all boxes have one score.
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.bbox_head(model.train().extract_feat(torch.randn(8, 3, 256, 256)))
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
+    return str(path)
+
+
+def _inferencer(
+    cfg: Config, weights: str, device: str, paths: list[str], batch_size: int, head: str
+) -> Callable[[], object]:
+    cfg = cfg.copy()
+    cfg.model.bbox_head.type = head
+    cfg.model.test_cfg.max_per_img = 16
+    cfg.model.data_preprocessor.bgr_to_rgb = True  # its reader gives BGR
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step.type == "LoadVehicleImage":
+            step.type = "LoadImageFromFile"
+    inferencer = DetInferencer(cfg, weights, device=device, show_progress=False)
+    inferencer.model.bbox_head.loss_cls = None  # which mmdet 3.3 reads and never sets
+    return lambda: inferencer(paths, batch_size=batch_size)
+
+
+def _network(detector: PartDetector, batch: torch.Tensor) -> tuple[list[torch.Tensor], ...]:
+    with torch.inference_mode():
+        return detector.model.bbox_head(detector.model.extract_feat(batch))
+
+
+def _run(detector: PartDetector, tensors: list[torch.Tensor], lanes: int) -> None:
+    for _ in map_in_lanes(partial(_network, detector), tensors, lanes):
+        pass
+
+
+def _by_one_thread(stage: Callable[[], object]) -> Callable[[], None]:
+    def run() -> None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        stage()
+        torch.set_num_threads(threads)
+
+    return run
+
+
+def _stages(
+    detector: PartDetector, root: Path, names: list[str], batch_size: int
+) -> tuple[dict[str, Callable[[], object]], list[torch.Tensor]]:
+    """Each stage on what the one before has made, and the network's inputs."""
+    model = detector.model
+    pictures = [read_image(root / name) for name in names]
+    prepare = Compose(detector.pipeline[1:])
+
+    def resize() -> list[dict[str, Any]]:
+        facts = [
+            {"img_shape": p.shape[:2], "ori_shape": p.shape[:2], "img_id": 0} for p in pictures
+        ]
+        return [prepare({"img": p, "img_path": "", **f}) for p, f in zip(pictures, facts)]
+
+    items = resize()
+    batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+
+    def normalise() -> list[dict[str, Any]]:
+        keys = ("inputs", "data_samples")
+        with torch.inference_mode():
+            return [model.data_preprocessor({k: [i[k] for i in b] for k in keys}) for b in batches]
+
+    ready = normalise()
+    tensors = [batch["inputs"] for batch in ready]
+    raw = [_network(detector, batch) for batch in tensors]
+
+    def post() -> None:
+        with torch.inference_mode():
+            for maps, batch in zip(raw, ready):
+                metas = [sample.metainfo for sample in batch["data_samples"]]
+                model.bbox_head.predict_by_feat(*maps, batch_img_metas=metas, rescale=True)
+
+    found = [parts for batch in batches for parts in detector.detect(batch)]
+    runs = itertools.count()
+
+    def write() -> None:
+        writer = PartCacheWriter(root / f"written_{next(runs)}", names, detector.identity)
+        results = dict(zip(names, found))
+        writer.fill(results.__getitem__, progress=False)
+
+    stages: dict[str, Callable[[], object]] = {
+        "decode": lambda: [read_image(root / name) for name in names],
+        "resize": resize,
+        "normalise": normalise,
+        "network": lambda: _run(detector, tensors, 1),
+        "post_processing": post,
+        "writing": write,
+    }
+    return stages, tensors

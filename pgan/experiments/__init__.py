@@ -1,0 +1,1 @@
+"""Many trainings, one table: sweeps, papers, recipes, studies and the demo."""

@@ -1,0 +1,1 @@
+"""Trained models in a program: embed images, export networks."""
