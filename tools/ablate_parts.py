@@ -13,16 +13,14 @@ import argparse
 import sys
 
 from detector.cache import PartCache
+from pgan.cli import ArgumentParser, report_errors
 from pgan.experiments.sweeps import Point, Sweep, run_sweep
-from pgan.tools.cli import report_errors
 from pgan.tools.sweep import add_run_options, print_results
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("config", help="config of PGAN")
     add("--cache", required=True, help="part cache, of tools/extract_parts.py")

@@ -35,8 +35,8 @@ from pgan.benchmarks.ranking import (
 from pgan.benchmarks.search import measure_parts, search_benchmark, search_table
 from pgan.benchmarks.search_extrapolation import extrapolation_table
 from pgan.benchmarks.top_d import top_d_benchmark
+from pgan.cli import ArgumentParser, report_errors
 from pgan.tables import markdown_table
-from pgan.tools.cli import report_errors
 
 # Name → what is compared, and the function that measures it.
 BENCHMARKS: dict[str, tuple[str, Callable[..., dict[str, float]]]] = {
@@ -85,7 +85,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[..., dict[str, float]]]] = {
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="the same")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")

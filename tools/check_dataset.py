@@ -12,16 +12,13 @@ import sys
 import time
 
 from pgan.apis import ConfigError, load_config
+from pgan.cli import ArgumentParser, report_errors
 from pgan.datasets.check import check_config
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     parser.add_argument("config", help="config file of re-identification")
     parser.add_argument(
         "--decode", action="store_true", help="also decode every image: minutes, for a large set"
@@ -29,9 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="threads to decode with"
     )
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=Options, help="override config keys, e.g. data_root=…"
-    )
+    parser.add_cfg_options("override config keys, e.g. data_root=…")
     return parser.parse_args()
 
 

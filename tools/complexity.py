@@ -18,22 +18,19 @@ import torch
 from detector.common.files import write_json
 from pgan.apis import ConfigError, load_reid_config
 from pgan.benchmarks.complexity import complexity
+from pgan.cli import ArgumentParser, report_errors
 from pgan.experiments.papers.ssrnet import TABLE_7
 from pgan.tables import markdown_table
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("configs", nargs="*", default=list(TABLE_7), metavar="CONFIG", help="re-identification")
     add("--batch-size", type=int, default=1, help="images at once (%(default)s)")
     add("--repeats", type=int, default=11, help="timed rounds, of which medians are taken (11)")
-    add("--cfg-options", nargs="+", action=Options, help="override keys of every config")
+    parser.add_cfg_options("override keys of every config")
     add("--json", type=Path, help="also write the numbers to this file")
     args = parser.parse_args()
     if twice := [config for config in args.configs if args.configs.count(config) > 1]:

@@ -24,15 +24,13 @@ from mmengine.registry import init_default_scope
 
 import pgan.models  # noqa: F401  (registers the models)
 from pgan.apis import ConfigError, load_config
+from pgan.cli import ArgumentParser, report_errors
 from pgan.models.authors import AUTHORS, OURS, convert_checkpoint
-from pgan.tools.cli import report_errors
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     parser.add_argument("source", help="checkpoint to convert")
     parser.add_argument("target", help="file to write; there must be none yet")
     parser.add_argument("--to", choices=(OURS, AUTHORS), default=OURS, help="layout to convert to")

@@ -13,22 +13,19 @@ from __future__ import annotations
 import argparse
 import sys
 
+from pgan.cli import ArgumentParser, report_errors
 from pgan.experiments.cross_test import METRICS, Side, cross_test
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("--models", nargs="+", required=True, metavar="CONFIG:CHECKPOINT[:NAME][:KEY=VALUE...]")
     add("--tests", nargs="+", required=True, metavar="CONFIG[:NAME][:KEY=VALUE...]")
     add("--work-dir", default="work_dirs/cross_test", help="features, scores, matrix (%(default)s)")
     add("--metrics", nargs="+", default=METRICS, help="mAP, mINP, Rank-k (mAP Rank-1)")
-    add("--cfg-options", nargs="+", action=Options, help="override keys of every config")
+    parser.add_cfg_options("override keys of every config")
     return parser.parse_args()
 
 

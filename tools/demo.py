@@ -9,13 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from pgan.cli import ArgumentParser, report_errors
 from pgan.experiments.demo import Demo
-from pgan.tools.cli import report_errors
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(__doc__)
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo"))
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], help="train both models once per seed (0)"

@@ -12,6 +12,7 @@ import argparse
 import sys
 
 from detector.common.files import write_json
+from pgan.cli import ArgumentParser, report_errors
 from pgan.evaluation import (
     FPRS,
     PROTOCOLS,
@@ -22,18 +23,13 @@ from pgan.evaluation import (
     load_projection,
 )
 from pgan.evaluation.table import score_table
-from pgan.tools.cli import report_errors
 from pgan.visualization.evaluation_page import write_evaluation
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     protocols = "\n".join(f"  {name}: {p.title}" for name, p in PROTOCOLS.items())
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=f"protocols:\n{protocols}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = ArgumentParser(__doc__, epilog=f"protocols:\n{protocols}")
     add = parser.add_argument
     add("features", help=".npz file")
     add("--protocol", nargs="+", metavar="NAME", help="see below (the data set's own)")

@@ -12,16 +12,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+from pgan.cli import ArgumentParser, report_errors
 from pgan.inference.export import export
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("config", help="of re-identification, or of a part detector")
     add("checkpoint", help="its weights")
@@ -29,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     add("--max-parts", type=int, default=16, help="boxes that a detector gives (%(default)s)")
     add("--tolerance", type=float, default=1e-4, help="distance from PyTorch's (%(default)s)")
     add("--seed", type=int, default=0, help="of the images that are compared (%(default)s)")
-    add("--cfg-options", nargs="+", action=Options, help="override keys, such as num_parts=8")
+    parser.add_cfg_options("override keys, such as num_parts=8")
     return parser.parse_args()
 
 

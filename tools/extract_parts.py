@@ -30,8 +30,7 @@ from typing import TYPE_CHECKING
 from detector.common.errors import DetectorError
 from detector.common.images import list_images
 from detector.extraction.work_split import Share
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
+from pgan.cli import ArgumentParser, report_errors
 
 if TYPE_CHECKING:
     from detector.extraction.extractor import Extraction
@@ -39,9 +38,7 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("config", help="config of the detector")
     add("checkpoint", help="its weights")
@@ -65,7 +62,7 @@ def parse_args() -> argparse.Namespace:
         help="decode large JPEGs at a part of their size: boxes move a bit",
     )
     add("--draw", type=int, default=0, metavar="N", help="write a picture of N images' parts")
-    add("--cfg-options", nargs="+", action=Options, help="override keys of the detector config")
+    parser.add_cfg_options("override keys of the detector config")
     return parser.parse_args()
 
 

@@ -15,17 +15,14 @@ import argparse
 import sys
 
 from pgan.apis import load_reid_config
+from pgan.cli import ArgumentParser, report_errors
 from pgan.evaluation import FeatureSet, fit_projection, load_features, save_projection
 from pgan.inference.training_features import training_features
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("source", nargs="+", metavar="CONFIG CHECKPOINT | FEATURES", help="what to fit on")
     add("--out", required=True, help=".npz file to write")
@@ -34,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     add("--images", type=int, default=100_000, help="at most so many training images (%(default)s)")
     add("--seed", type=int, default=0, help="that they are drawn by (%(default)s)")
     add("--work-dir", default="work_dirs/projection", help="log and features (%(default)s)")
-    add("--cfg-options", nargs="+", action=Options, help="override config keys")
+    parser.add_cfg_options("override config keys")
     args = parser.parse_args()
     if len(args.source) > 2 or (len(args.source) == 1) != args.source[0].endswith(".npz"):
         parser.error("give a config and a checkpoint, or one .npz file of features")

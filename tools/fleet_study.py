@@ -12,16 +12,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from pgan.cli import ArgumentParser, report_errors
 from pgan.experiments.fleet_study import FleetStudy
-from pgan.tools.cli import report_errors
 from pgan.tools.sweep import print_results
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     parser.add_argument("config", help="config of a study")
     parser.add_argument("--work-dir", help="fleet, caches, runs, tables (work_dirs/CONFIG's name)")
     return parser.parse_args()

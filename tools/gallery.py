@@ -30,6 +30,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from detector.common.files import write_json
+from pgan.cli import ArgumentParser, positive_int, report_errors
 from pgan.gallery.adding import add, remove
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.info import describe, describe_index, describe_threshold, short_path, threshold_of
@@ -37,8 +38,6 @@ from pgan.gallery.part_source import PartSource, caches_of_configs
 from pgan.gallery.search import Filters, Searcher, build
 from pgan.gallery.store import Gallery
 from pgan.gallery.times import Time
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options, count
 
 # The commands that look at images import what they need themselves: it takes torch along, and seconds, that
 # `info`, `remove`, `index` and --help do without.
@@ -48,9 +47,7 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], words: str) -> Any:
@@ -71,13 +68,13 @@ def parse_args() -> argparse.Namespace:
 
     arg = command("search", run_search, "find the vehicle of an image")
     arg("queries", nargs="+", metavar="QUERY", help="image files and folders")
-    arg("--top", type=count, default=20, metavar="K", help="results of each (%(default)s)")
+    arg("--top", type=positive_int, default=20, metavar="K", help="results of each (%(default)s)")
     arg("--camera", nargs="+", default=[], metavar="ID", help="only images by these cameras")
     arg("--camera-not", nargs="+", default=[], metavar="ID", help="no images by these cameras")
     arg("--other-cameras", action="store_true", help="none by the query's camera, if it is known")
     arg("--after", type=_time, metavar="TIME", help="a date, 2018-03-11T09:12:01, or a number")
     arg("--before", type=_time, metavar="TIME", help="likewise")
-    arg("--rerank", nargs="?", type=count, const=100, default=0, metavar="N",
+    arg("--rerank", nargs="?", type=positive_int, const=100, default=0, metavar="N",
         help="k-reciprocal re-ranking of the nearest N (%(const)s)")  # fmt: skip
     arg("--json", metavar="FILE", help="also write all of it as JSON")
     arg("--out", metavar="DIR", help="also draw panels with parts and a page")
@@ -113,7 +110,13 @@ def _add_model(arg: Any) -> None:
 
 
 def _add_options(arg: Any) -> None:
-    arg("--cfg-options", nargs="+", action=Options, help="override keys of the configs")
+    arg(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        help="override keys of the configs",
+    )
 
 
 def _time(text: str) -> Time:

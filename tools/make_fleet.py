@@ -14,7 +14,7 @@ from tqdm import tqdm
 from detector.cache.drawing import write_picture
 from fleet import FleetSpec, make_fleet
 from fleet.preview import contact_sheet
-from pgan.tools.cli import report_errors
+from pgan.cli import ArgumentParser, report_errors
 
 _HELP = {
     "vehicles": "vehicles of the re-identification splits",
@@ -37,7 +37,7 @@ _HELP = {
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line; every parameter of `FleetSpec` is an option."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(__doc__)
     parser.add_argument("out", type=Path, help="folder to make")
     for field in dataclasses.fields(FleetSpec):
         option = "--" + field.name.replace("_", "-")

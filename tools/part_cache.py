@@ -42,15 +42,13 @@ from detector.cache.merge import diff, merge
 from detector.cache.perturb import disturb, import_fleet
 from detector.cache.writer import shown
 from detector.common.files import write_atomically
+from pgan.cli import ArgumentParser, report_errors
 from pgan.tables import markdown_table
-from pgan.tools.cli import report_errors
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for kind in ("masks", "text"):
         command = commands.add_parser(f"import-{kind}", help=f"make a cache of {kind} files")

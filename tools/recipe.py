@@ -13,16 +13,13 @@ import argparse
 import shlex
 import sys
 
+from pgan.cli import ArgumentParser, report_errors
 from pgan.experiments.recipes import Recipe
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("config", help="a recipe, see configs/recipes")
     add("--work-dir", default="work_dirs/recipes", help="trainings, which recipes share; tables")
@@ -35,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     add(
         "--dry-run", action="store_true", help="print what would be trained and tested, run nothing"
     )
-    add("--cfg-options", nargs="+", action=Options, help="override keys of every model")
+    parser.add_cfg_options("override keys of every model")
     return parser.parse_args()
 
 

@@ -20,7 +20,7 @@ from pgan.apis import ConfigError, load_config
 from pgan.benchmarks.detector_running_time import detection
 from pgan.benchmarks.running_time import extraction
 from pgan.benchmarks.timing import paired_medians
-from pgan.tools.cli import report_errors
+from pgan.cli import ArgumentParser, report_errors
 
 DETECTOR = "configs/detector/ssd300_vgg16_parts.py"
 PGAN = "configs/pgan/pgan_r50_1xb64-130e_veri776-224x224.py"
@@ -29,9 +29,7 @@ BASELINE = "configs/pgan/baseline_r50_1xb64-130e_veri776-224x224.py"
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("--detector", default=DETECTOR, metavar="CONFIG", help="%(default)s")
     add("--pgan", default=PGAN, metavar="CONFIG", help="%(default)s")

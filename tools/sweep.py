@@ -21,20 +21,15 @@ import sys
 from dataclasses import replace
 
 from pgan.apis import ConfigError
+from pgan.cli import ArgumentParser, report_errors
 from pgan.experiments.papers import EXPERIMENTS, paper_sweep
 from pgan.experiments.sweeps import Sweep, SweepResults, grid, parse_settings, plan, run_sweep
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     epilog = "\n".join(f"  {name:16} {item.title}" for name, item in EXPERIMENTS.items())
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=f"experiments of --paper:\n{epilog}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = ArgumentParser(__doc__, epilog=f"experiments of --paper:\n{epilog}")
     add = parser.add_argument
     add("configs", nargs="*", metavar="CONFIG", help="config files, each with every combination")
     add("--set", action="append", default=[], metavar="KEY=V1,V2,...", help="what to vary")
@@ -55,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: ArgumentParser) -> None:
     """Add what every sweep can be told."""
     add = parser.add_argument
     add("--seeds", type=int, nargs="+", default=[0], help="each point is trained once per seed (0)")
@@ -64,7 +59,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--gpus-per-run", type=int, default=1, help="train each on so many, a batch on each (1)")
     add("--keep-features", action="store_true", help="of each test, for tools/evaluate.py")
     add("--metric", default="mAP", help="to plot, and to choose the best point by (mAP)")
-    add("--cfg-options", nargs="+", action=Options, help="override keys of every run")
+    parser.add_cfg_options("override keys of every run")
 
 
 def make_sweep(args: argparse.Namespace) -> Sweep:

@@ -11,14 +11,13 @@ from mmengine.dist import is_main_process
 
 from detector.common.files import write_json
 from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
+from pgan.cli import ArgumentParser, report_errors
 from pgan.engine import ReIDMetric
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(__doc__)
     parser.add_argument("config", help="config file, of the detector or of re-identification")
     parser.add_argument("checkpoint", help="weights to test")
     parser.add_argument("--work-dir", help="log and results (work_dirs/CONFIG's name)")
@@ -27,9 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--dump", help="write features, ids and cameras to this .npz (re-identification)"
     )
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=Options, help="override config keys, e.g. num_parts=4"
-    )
+    parser.add_cfg_options("override config keys, e.g. num_parts=4")
     return parser.parse_args()
 
 

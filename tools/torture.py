@@ -19,7 +19,7 @@ from pathlib import Path
 from pgan.benchmarks.crash_test import Work, torture
 from pgan.benchmarks.crash_test.extraction import WORKS as EXTRACTIONS
 from pgan.benchmarks.crash_test.training import training
-from pgan.tools.cli import report_errors
+from pgan.cli import ArgumentParser, report_errors
 
 # What can be tortured, and how its work is made, given a folder for its data.
 WORKS: dict[str, Callable[[Path], Work]] = {"training": training} | EXTRACTIONS
@@ -27,7 +27,7 @@ WORKS: dict[str, Callable[[Path], Work]] = {"training": training} | EXTRACTIONS
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(__doc__)
     parser.add_argument("work", choices=WORKS)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")

@@ -7,13 +7,12 @@ import os
 import sys
 from pathlib import Path
 
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options
+from pgan.cli import ArgumentParser, report_errors
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(__doc__)
     parser.add_argument("config", help="config file, of the detector or of re-identification")
     parser.add_argument("--work-dir", help="logs and checkpoints (work_dirs/CONFIG's name)")
     parser.add_argument(
@@ -23,9 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=Options, help="override config keys, e.g. num_parts=4"
-    )
+    parser.add_cfg_options("override config keys, e.g. num_parts=4")
     return parser.parse_args()
 
 

@@ -20,26 +20,29 @@ import argparse
 import shlex
 import sys
 
-from pgan.tools.cli import report_errors
-from pgan.tools.options import Options, count
+from pgan.cli import ArgumentParser, positive_int, report_errors
 from pgan.visualization.inspection import Inspection
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("config", help="config of a re-identification model")
     add("checkpoint", nargs="?", help="its weights")
     add("--out", required=True, metavar="DIR", help="folder for figures and index.html")
     add("--features", metavar="FILE", help="in place of a checkpoint: what tools/test.py dumped")
     add("--images", nargs="+", metavar="PATH", help="files or folders, in place of the test set")
-    add("--queries", type=count, default=6, metavar="N", help="and as many mistakes (%(default)s)")
-    add("--top", type=count, default=5, metavar="K", help="results of each (%(default)s)")
+    add(
+        "--queries",
+        type=positive_int,
+        default=6,
+        metavar="N",
+        help="and as many mistakes (%(default)s)",
+    )
+    add("--top", type=positive_int, default=5, metavar="K", help="results of each (%(default)s)")
     add("--pdf", action="store_true", help="each figure as PDF, too, a column or a page wide")
-    add("--cfg-options", nargs="+", action=Options, help="override config keys")
+    parser.add_cfg_options("override config keys")
     args = parser.parse_args()
     if (args.checkpoint is None) == (args.features is None):
         parser.error("name a checkpoint or --features, one of them")
