@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Settings of all tests and of the examples in docstrings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mmengine.registry import DefaultScope
 # Small networks run many times slower on more threads than there are idle cores.
 torch.set_num_threads(1)
 cv2.setNumThreads(0)
-# mmengine keeps loggers that write to a stream which pytest has closed since.
+# mmengine's loggers keep writing to a stream that pytest has closed.
 logging.raiseExceptions = False
 
 
 @pytest.fixture(autouse=True)
 def no_default_scope() -> None:
-    """Forget the scope that a runner of an earlier test has set for the whole process."""
+    """Remove the default scope, which the runner of an earlier test sets for the whole process."""
     DefaultScope._instance_dict.clear()

@@ -1,4 +1,4 @@
-"""A user's mistake ends in a sentence; a defect keeps its traceback."""
+"""Tests of `pgan.cli.errors`: a user's mistake ends in one sentence, a defect keeps its traceback."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from pgan.apis import ConfigError
-from pgan.tools.cli import report_errors, sentence
+from pgan.cli.errors import error_sentence, report_errors
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_our_errors_become_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_project_error_is_printed_as_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     @report_errors
     def main() -> int:
         raise ConfigError("a.py: no such config file")
@@ -30,7 +30,7 @@ def test_our_errors_become_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "error: a.py: no such config file\n"
 
 
-def test_a_defect_keeps_its_traceback() -> None:
+def test_unknown_error_keeps_its_traceback() -> None:
     @report_errors
     def main() -> int:
         raise ZeroDivisionError
@@ -40,7 +40,7 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "message"),
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "a.pth"),
@@ -50,14 +50,14 @@ def test_a_defect_keeps_its_traceback() -> None:
             OSError(errno.ENOSPC, "No space left on device"),
             "cannot write (No space left on device): free",
         ),
-        (OSError(errno.EROFS, "Read-only file system", "a"), "a (Read-only file system): allow it"),
+        (OSError(errno.EROFS, "Read-only file system", "a"), "a (Read-only file system): change its"),
         (
             PermissionError(errno.EACCES, "Permission denied", "a"),
-            "a (Permission denied): allow it",
+            "a (Permission denied): change its",
         ),
         (
             FileExistsError(errno.EEXIST, "File exists", "a"),
-            "a (File exists): a file is where a folder",
+            "a (File exists): a file stands where a folder",
         ),
         (
             IsADirectoryError(errno.EISDIR, "Is a directory", "x", None, "y"),
@@ -65,13 +65,13 @@ def test_a_defect_keeps_its_traceback() -> None:
         ),
         (
             RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"),
-            "(DataLoader worker (pid(s) 7) exited unexpectedly): most likely memory ran out; use fewer",
+            "(DataLoader worker (pid(s) 7) exited unexpectedly), most likely because memory ran out: use fewer",
         ),
     ],
     ids=str,
 )
-def test_what_the_system_refuses_is_one_sentence_with_the_mend(
-    capsys: pytest.CaptureFixture[str], error: Exception, words: str
+def test_system_error_is_printed_as_one_sentence_with_a_fix(
+    capsys: pytest.CaptureFixture[str], error: Exception, message: str
 ) -> None:
     @report_errors
     def main() -> int:
@@ -80,7 +80,7 @@ def test_what_the_system_refuses_is_one_sentence_with_the_mend(
     assert main() == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
-    assert words in line
+    assert message in line
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_the_system_refuses_is_one_sentence_with_the_mend(
         BrokenPipeError("other"),
     ],
 )
-def test_what_names_no_file_is_a_defect(error: Exception) -> None:
+def test_system_error_without_a_file_keeps_its_traceback(error: Exception) -> None:
     @report_errors
     def main() -> int:
         raise error
@@ -101,7 +101,7 @@ def test_what_names_no_file_is_a_defect(error: Exception) -> None:
         main()
 
 
-def test_a_killed_worker_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_data_loader_worker_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     class Deadly(Dataset):
         def __len__(self) -> int:
             return 1
@@ -114,10 +114,10 @@ def test_a_killed_worker_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
         return len(list(DataLoader(Deadly(), num_workers=1)))
 
     assert main() == 1
-    assert "memory ran out; use fewer of them (--workers, or" in capsys.readouterr().err
+    assert "memory ran out: use fewer workers (--workers, or" in capsys.readouterr().err
 
 
-def test_logs_and_threads_that_cannot_write_are_as_brief(
+def test_logging_and_threads_print_one_line_on_a_full_disk(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     full, hook = OSError(errno.ENOSPC, "No space left on device", "a.log"), threading.excepthook
@@ -148,7 +148,7 @@ def test_logs_and_threads_that_cannot_write_are_as_brief(
     assert threading.excepthook is hook
 
 
-def test_an_interruption_returns_130() -> None:
+def test_keyboard_interrupt_returns_130() -> None:
     @report_errors
     def main() -> int:
         raise KeyboardInterrupt
@@ -156,11 +156,12 @@ def test_an_interruption_returns_130() -> None:
     assert main() == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [1, 100_000])  # fewer and more than a pipe holds
-def test_output_that_nobody_reads_on_ends_quietly(lines: int) -> None:
+def test_closed_output_pipe_ends_without_a_message(lines: int) -> None:
     code = f"""
 import sys
-from pgan.tools.cli import report_errors
+from pgan.cli import report_errors
 sys.stdin.read()
 sys.exit(report_errors(lambda: print("line\\n" * {lines}))())
 """
@@ -172,15 +173,16 @@ sys.exit(report_errors(lambda: print("line\\n" * {lines}))())
     assert tool.returncode == 128 + signal.SIGPIPE
 
 
-def test_the_last_line_of_a_workers_message_is_the_sentence() -> None:
+def test_error_sentence_takes_the_last_line_of_a_worker_traceback() -> None:
     message = "Caught ImageError in DataLoader worker process 0.\nOriginal Traceback:\n"
-    assert sentence(
+    assert error_sentence(
         ValueError(message + "  x\ndetector.images.ImageError: a.jpg: is damaged\n")
     ) == ("a.jpg: is damaged")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["train.py", "test.py"])
-def test_a_missing_config_is_one_sentence(tool: str) -> None:
+def test_missing_config_is_one_sentence(tool: str) -> None:
     command = [sys.executable, str(ROOT / "tools" / tool), "nowhere.py"]
     done = subprocess.run(
         command + (["x.pth"] if tool == "test.py" else []), capture_output=True, text=True
@@ -189,10 +191,3 @@ def test_a_missing_config_is_one_sentence(tool: str) -> None:
     assert (
         done.stderr == "error: nowhere.py: no such config file: see configs/ for those there are\n"
     )
-
-
-@pytest.mark.parametrize("tool", ["extract_parts", "gallery", "part_cache", "train"])
-def test_a_tool_loads_no_network_before_it_needs_one(tool: str) -> None:
-    code = f"import sys, pgan.tools.{tool}; print({{'torch', 'mmdet', 'matplotlib'}} & {{*sys.modules}})"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "set()"

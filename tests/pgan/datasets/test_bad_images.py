@@ -18,7 +18,7 @@ from detector.common.images import ImageError
 from pgan.datasets import DatasetError
 from pgan.datasets.csv_dataset import CSVDataset
 from pgan.datasets.reid_union import ReIDUnion
-from pgan.tools.cli import sentence
+from pgan.cli.errors import error_sentence as sentence
 
 PIPELINE = [
     {"type": "LoadReIDImage"},
