@@ -9,7 +9,7 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'))
 randomness = dict(seed=0)
 
-# Hooks are named with their scope, since the detector's configs inherit them.
+# Hooks are named with their scope, because the detector's configs inherit them.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
@@ -20,7 +20,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     exact_resume=dict(type='pgan.ExactResumeHook'),
     finite_loss=dict(type='pgan.FiniteLossHook'),
-    # Of several processes: what looks at the batches of all.
+    # With several processes: whether losses and batch norms see the batches of all of them.
     global_batch=dict(type='pgan.GlobalBatchHook', metric_losses=True, batch_norm=False))
 
 visualizer = dict(

@@ -1,4 +1,4 @@
-# The paper's detector at 512 x 512: smaller parts, three times the work. Made for a GPU.
+# The paper's detector at 512 x 512: smaller parts, three times the work. For a GPU.
 _base_ = 'ssd300_vgg16_parts.py'
 
 model = dict(

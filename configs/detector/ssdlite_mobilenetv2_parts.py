@@ -1,4 +1,4 @@
-# SSDLite on MobileNetV2 at 320 x 320: 3.3 M parameters, made to run on a CPU.
+# SSDLite on MobileNetV2 at 320 x 320: 3.3 M parameters, fast on a CPU.
 _base_ = ['_base_/ssd300_vgg16.py', '_base_/parts_voc.py', '_base_/runtime.py']
 
 norm_cfg = dict(type='BN', eps=0.001, momentum=0.03)
@@ -9,7 +9,7 @@ model = dict(
         type='MobileNetV2',
         out_indices=(4, 7),
         norm_cfg=norm_cfg,
-        # From scratch. To start from ImageNet give a local file
+        # Random weights. To start from ImageNet weights, pass a local file
         # (https://download.openmmlab.com/mmclassification/v0/mobilenet_v2/
         # mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth):
         #   --cfg-options model.backbone.init_cfg._delete_=True \
@@ -41,13 +41,13 @@ model = dict(
             scale_major=False,
             strides=[16, 32, 64, 107, 160, 320],
             ratios=[[2, 3], [2, 3], [2, 3], [2, 3], [2, 3], [2, 3]],
-            # Parts are smaller than COCO's objects: the first levels start lower.
+            # Parts are smaller than the objects of COCO, so the first levels start lower.
             min_sizes=[24, 64, 120, 180, 240, 300],
             max_sizes=[64, 120, 180, 240, 300, 320])))
 
 train_pipeline = _base_.train_pipeline
 test_pipeline = _base_.test_pipeline
-train_pipeline[2].ratio_range = (1, 2)  # Expand: parts are small as they are
+train_pipeline[2].ratio_range = (1, 2)  # Expand less, because parts are small already
 train_pipeline[4].scale = test_pipeline[1].scale = (320, 320)  # Resize
 train_dataloader = dict(batch_size=24, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,4 +1,4 @@
-# The demo's detector: learns the synthetic fleet's parts from nothing in some two minutes on 2 cores.
+# The demo's detector: learns the parts of the synthetic fleet from random weights in about two minutes on 2 cores.
 _base_ = './ssdlite_resnet_parts.py'
 
 data_root = 'data/demo_fleet/parts_voc'
@@ -18,7 +18,7 @@ train_dataloader = dict(num_workers=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-max_epochs = 12  # tested once, afterwards, by tools/test.py
+max_epochs = 12  # tools/test.py tests it once, after training
 train_cfg = dict(max_epochs=max_epochs, val_begin=max_epochs + 1)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),

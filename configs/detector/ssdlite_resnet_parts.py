@@ -1,10 +1,10 @@
-# Small to train as well as to run: learns from a few hundred photographs on a CPU, at 256 x 256.
+# Small to train and to run: learns from a few hundred photographs on a CPU, at 256 x 256.
 _base_ = ['_base_/ssd300_vgg16.py', '_base_/parts_voc.py', '_base_/runtime.py']
 
 norm_cfg = dict(type='BN', momentum=0.1)
 model = dict(
     data_preprocessor=dict(std=[58.395, 57.12, 57.375]),
-    # A quarter of ResNet-18's width, strides 8, 16 and 32.
+    # ResNet-18 with a quarter of its width, strides 8, 16 and 32.
     backbone=dict(
         _delete_=True,
         type='ResNet',
@@ -17,7 +17,7 @@ model = dict(
         init_cfg=[
             dict(type='Kaiming', layer='Conv2d'),
             dict(type='Constant', val=1, layer='BatchNorm2d')]),
-    # Lets the stride of 8, where most parts are found, see the whole vehicle.
+    # Gives the level of stride 8, which finds most parts, a view of the whole vehicle.
     neck=dict(
         _delete_=True,
         type='FPN',
@@ -42,7 +42,7 @@ model = dict(
 
 train_pipeline = _base_.train_pipeline
 test_pipeline = _base_.test_pipeline
-train_pipeline[2].ratio_range = (1, 2)  # Expand: parts are small as they are
+train_pipeline[2].ratio_range = (1, 2)  # Expand less, because parts are small already
 train_pipeline[4].scale = test_pipeline[1].scale = (256, 256)  # Resize
 train_dataloader = dict(batch_size=16, num_workers=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=2, dataset=dict(pipeline=test_pipeline))

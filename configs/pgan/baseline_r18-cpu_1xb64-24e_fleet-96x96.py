@@ -1,4 +1,4 @@
-# The demo's, on the synthetic fleet: made to finish within minutes on two CPU cores.
+# The demo's model, on the synthetic fleet: trains within minutes on two CPU cores.
 _base_ = [
     '../_base_/models/baseline_r18_cpu.py',
     '../_base_/datasets/fleet_96x96.py',
@@ -6,4 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(backbone=dict(out='layer2'))  # as PGAN's
+model = dict(backbone=dict(out='layer2'))  # as for PGAN

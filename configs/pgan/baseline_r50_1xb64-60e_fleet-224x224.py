@@ -1,4 +1,4 @@
-# From random weights, for a GPU: configs/study/fleet_gpu.py.
+# From random weights, on a GPU, for configs/study/fleet_gpu.py.
 _base_ = [
     '../_base_/models/baseline_r50.py',
     '../_base_/datasets/fleet_224x224.py',

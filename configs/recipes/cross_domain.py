@@ -1,7 +1,7 @@
-# Trained on one data set, tested on the others: without random erasing. Luo et al., 'Bag of Tricks and a Strong
-# Baseline for Deep Person Re-identification' (CVPR Workshops 2019, arXiv 1903.07071), find in their cross-domain
-# experiments, on persons, that it makes a model worse on a data set that it was not trained on, and that leaving it
-# out makes it much better there: a model that fills in what was erased learns more of its own domain.
+# Trained on one data set without random erasing, tested on the others. Luo et al., 'Bag of Tricks and a Strong
+# Baseline for Deep Person Re-identification' (CVPR Workshops 2019, arXiv 1903.07071), find in cross-domain experiments
+# on persons that random erasing makes a model much worse on a data set that it was not trained on. They infer that a
+# model which fills in erased regions learns more about its own domain.
 _base_ = './large_scale.py'
 
 title = 'Trained on one data set without random erasing, tested on all three'
@@ -18,4 +18,4 @@ models = {
     'PGAN Vehicle-1M': 'configs/pgan/pgan_r50_1xb64-130e_vehicle1m-128x256.py',
 }
 options = {'train_dataloader.dataset.pipeline.5.p': 0.0}  # torchvision/RandomErasing
-tests = {'VeRi-776': 'configs/pgan/pgan_r50_1xb64-130e_veri776-128x256.py'}  # beside every list
+tests = {'VeRi-776': 'configs/pgan/pgan_r50_1xb64-130e_veri776-128x256.py'}  # in addition to every list

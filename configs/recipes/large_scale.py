@@ -1,8 +1,8 @@
-# As practitioners train and test: on VehicleID, on Vehicle-1M, and on both with VeRi-776; all at 128 x 256, tested
-# on every list of VehicleID and of Vehicle-1M.
+# Trained on VehicleID, on Vehicle-1M, and on both with VeRi-776, as practitioners do; all at 128 x 256, tested on every
+# list of VehicleID and Vehicle-1M.
 title = 'Trained on VehicleID, Vehicle-1M and a union, tested on every list'
 
-# Network and what it is trained on -> its config, or dict(config=..., KEY=VALUE).
+# Name -> config, or dict(config=..., KEY=VALUE).
 models = {
     'bot_r50 VehicleID': 'configs/baseline/bot_r50_1xb64-120e_vehicleid-128x256.py',
     'bot_r50 Vehicle-1M': 'configs/baseline/bot_r50_1xb64-120e_vehicle1m-128x256.py',
@@ -16,7 +16,7 @@ models = {
 }
 options = dict()  # config keys to change in all models
 
-# Of a test set's config its images, part cache and protocol are taken.
+# A test set's config gives its images, part cache and protocol.
 _vehicleid = 'configs/pgan/pgan_r50_1xb64-130e_vehicleid-128x256.py'
 _vehicle1m = 'configs/pgan/pgan_r50_1xb64-130e_vehicle1m-128x256.py'
 tests = {

@@ -1,4 +1,4 @@
-# On the synthetic fleet, beside the demo's PGAN and its baseline: their data, batches, schedule and map.
+# On the synthetic fleet, with the data, batches, schedule and map size of the demo's PGAN and baseline.
 _base_ = [
     '../_base_/models/ssrnet_r18_cpu.py',
     '../_base_/datasets/fleet_96x96.py',

@@ -9,4 +9,4 @@ image_size = (256, 256)
 train_dataloader = dict(
     batch_size=32,
     sampler=dict(identities=8, images=4),
-    dataset=dict(pipeline=_base_.crop_pipeline))  # flips and crops, and no random erasing
+    dataset=dict(pipeline=_base_.crop_pipeline))  # flips and crops, without random erasing

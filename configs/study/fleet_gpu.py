@@ -1,5 +1,5 @@
-# The synthetic fleet as a benchmark, for GPUs: more vehicles and pixels, the paper's ResNet-50 and SSD-512,
-# all trained from random weights. One run is on each GPU at a time. (It has not been run yet.)
+# The synthetic fleet as a benchmark, for GPUs: more vehicles and pixels, the paper's ResNet-50 and SSD512, all trained
+# from random weights. Each GPU runs one training at a time. This study has not been run yet.
 fleet = dict(
     vehicles=800, test_share=0.3, images_per_vehicle=20, detector_images=4000, size=256, seed=0)
 detector = 'configs/detector/ssd512_vgg16_parts.py'

@@ -1,4 +1,4 @@
-# A user's own vehicles, a folder each: data_root/train/VEHICLE/*.jpg and data_root/test/VEHICLE/*.jpg.
+# A user's own vehicles, one folder per vehicle: data_root/train/VEHICLE/*.jpg and data_root/test/VEHICLE/*.jpg.
 _base_ = './veri776_224x224.py'
 
 data_root = 'data/my_folders'

@@ -1,7 +1,7 @@
-# Three data sets to train on, 995,695 images of 63,740 vehicles; VehicleID to test on.
+# Trains on three data sets, 995,695 images of 63,740 vehicles; tests on VehicleID.
 _base_ = './vehicleid_224x224.py'
 
-# What a member does not state is the test set's: data_root and part_cache of VehicleID.
+# A member without data_root and part_cache uses those of the test set, VehicleID.
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,

@@ -1,8 +1,8 @@
-# VeRi-776 at 224x224; every value is of the authors' release unless a comment says otherwise.
+# VeRi-776 at 224x224. Every value is that of the authors' release unless a comment says otherwise.
 data_root = 'data/VeRi'
 part_cache = None  # the folder that tools/extract_parts.py wrote; None for models without parts
 num_parts = 0  # D, boxes per image
-image_size = (224, 224)  # height and width: of every transform whose size is None
+image_size = (224, 224)  # height and width of every transform whose size is None
 mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 train_pipeline = [
@@ -11,12 +11,12 @@ train_pipeline = [
     dict(type='torchvision/RandomHorizontalFlip', p=0.5),  # boxes are flipped with the image
     dict(type='ToFloat'),
     dict(type='torchvision/Normalize', mean=mean, std=std),
-    # After normalisation, filled with the mean's own values; boxes are left alone.
+    # After normalisation, filled with the numbers of the mean, as in the release; boxes stay as they are.
     dict(type='torchvision/RandomErasing', p=0.5, scale=(0.02, 0.4), ratio=(0.3, 3.33),
          value=list(mean)),
     dict(type='PackReID'),
 ]
-# Crops in place of erasing, as SSR-Net's paper has them; of a border of 10 pixels: chosen here.
+# Random crops in place of random erasing, as in the SSR-Net paper. We chose the padding of 10 pixels.
 crop_pipeline = [
     *train_pipeline[:5],
     dict(type='torchvision/Pad', padding=10),

@@ -1,4 +1,4 @@
-# VERI-Wild: images/ and train_test_split/ with vehicle_info.txt, which has the cameras.
+# VERI-Wild: images/ and train_test_split/ with vehicle_info.txt, which lists the cameras.
 _base_ = './veri776_224x224.py'
 
 data_root = 'data/VERI-Wild'

@@ -1,4 +1,4 @@
-# PGAN's global branch alone, at the same dimension.
+# The global branch of PGAN alone, with the same feature dimension.
 model = dict(
     type='Baseline',
     backbone=dict(

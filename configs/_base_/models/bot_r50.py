@@ -1,13 +1,13 @@
-# Bag of tricks (Luo et al., 2019): last stride 1, BNNeck, label smoothing; warm-up and random erasing are the
-# schedule's and the data set's. Center loss is left out, see pgan/models/strong_baseline.py.
+# Bag of tricks (Luo et al., 2019): last stride 1, BNNeck, label smoothing. The schedule adds warm-up, the data set
+# random erasing. Center loss is not used, see pgan/models/strong_baseline.py.
 model = dict(
     type='StrongBaseline',
     backbone=dict(
         type='TorchvisionBackbone',
         name='resnet50',
         last_stride=1,
-        weights='IMAGENET1K_V1'),  # torchvision's download; a local file's path does as well
-    feature_dim=None,  # the backbone's 2048; a number puts a linear layer before the neck
+        weights='IMAGENET1K_V1'),  # downloaded by torchvision; or the path of a local file
+    feature_dim=None,  # the backbone's 2048; a number adds a linear layer before the neck
     pooling='average',  # 'gem': generalised mean
     num_vehicles=None,  # counted in the training split
     loss_weights=dict(loss_id=1.0, loss_global=1.0),

@@ -1,5 +1,5 @@
-# The authors' release: Adam, 10 epochs of linear warm-up, halved six times, 130 epochs.
-# (The paper: halved every 20 epochs, no word on warm-up.)
+# The authors' release: Adam, 10 epochs of linear warm-up, the rate halved six times, 130 epochs.
+# (The paper halves the rate every 20 epochs and does not mention warm-up.)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=130, val_interval=10)
 val_cfg = dict()
 test_cfg = dict()

@@ -1,5 +1,5 @@
-# From random weights on a GPU: a higher rate than the release's, which starts from ImageNet's weights, and a
-# cosine; tested once, afterwards. Chosen here.
+# For random weights on a GPU: a cosine schedule and a higher rate than the release's, which starts from ImageNet
+# weights. Tested once, after training. These values are our choice.
 _base_ = './adam_130e.py'
 
 max_epochs = 60

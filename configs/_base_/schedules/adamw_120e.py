@@ -1,7 +1,7 @@
-# For backbones with LayerNorm (ConvNeXt, Swin, ViT) from ImageNet's weights. Their papers train with AdamW and a
-# weight decay of 0.05, which spares biases, norms, positions and scales. Chosen here: the rate, an order of
-# magnitude below the papers' 1e-3, since the weights are trained already; 10 epochs of warm-up, a cosine; the
-# gradient's norm clipped, since attention diverges where a ResNet does not.
+# For backbones with LayerNorm (ConvNeXt, Swin, ViT) that start from ImageNet weights. Their papers train with AdamW
+# and a weight decay of 0.05, except for biases, norms, positional embeddings and scales. We chose the rest: a learning
+# rate an order of magnitude below the papers' 1e-3, because the weights are pretrained; 10 epochs of warm-up and a
+# cosine schedule; gradient clipping, because attention diverges where a ResNet does not.
 _base_ = './adam_130e.py'
 
 max_epochs = 120

@@ -1,4 +1,5 @@
-# Bag of tricks (Luo et al., 2019): Adam, 10 epochs of linear warm-up, a tenth after 40 and 70 epochs of 120.
+# Bag of tricks (Luo et al., 2019): Adam, 10 epochs of linear warm-up, the rate divided by 10 after 40 and 70 of 120
+# epochs.
 _base_ = './adam_130e.py'
 
 train_cfg = dict(max_epochs=120)

@@ -1,4 +1,4 @@
-# As cpu_30e.py, for the demo: minutes on two cores, tested once, afterwards, by tools/test.py.
+# For the demo: like cpu_30e.py, but minutes on two cores; tools/test.py tests it once, after training.
 _base_ = './cpu_30e.py'
 
 max_epochs = 24

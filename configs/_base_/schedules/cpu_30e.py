@@ -1,4 +1,4 @@
-# For small networks that start from random weights: a higher rate, a cosine, fewer epochs.
+# For small networks that start from random weights: a higher rate, a cosine schedule, fewer epochs.
 max_epochs = 30
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
 val_cfg = dict()

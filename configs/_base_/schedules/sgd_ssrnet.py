@@ -1,10 +1,7 @@
-# SSR-Net's paper: SGD, 5 epochs of warm-up, a cosine from epoch 15. It is silent on momentum, on the number of
-# epochs and on the rates at both ends; those are chosen here.
-# Its rate of 1e-4 trains, and slowly. Tried on the small fleet from random weights, ResNet-18's layer2 at 64 x 64,
-# batches of 8 x 4, one seed, 6 epochs (198 steps; one of warm-up, no cosine), SGD as below, mAP 5.8 before training:
-# with 1e-4 the mAP was 10.9, the cross-entropy of the three branches 13.4 (chance: 13.5); with 1e-3, 14.8 and 11.9;
-# with 1e-2, 18.8 and 9.1. Not tried: ImageNet's weights on VeRi-776, from which this schedule starts, with 36
-# times the steps an epoch. Where the loss stays at chance: optim_wrapper.optimizer.lr=0.01.
+# The SSR-Net paper: SGD, 5 epochs of warm-up, a cosine schedule from epoch 15. It does not state the momentum, the
+# number of epochs, or the rates at both ends; we chose those.
+# The paper's rate of 1e-4 trains slowly: docs/ssrnet.md has a trial on the small fleet. If the loss stays at chance,
+# try optim_wrapper.optimizer.lr=0.01.
 max_epochs = 120
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
 val_cfg = dict()

@@ -1,7 +1,7 @@
-# Part annotations in Pascal VOC's layout.
+# Part annotations in the Pascal VOC layout.
 data_root = 'data/parts_voc'
 
-# SSD's augmentation (Liu et al., section 2.2) at 300 x 300; each config sets its own input size.
+# The augmentation of SSD (Liu et al., Section 2.2) at 300 x 300; each config sets its own input size.
 train_pipeline = [
     dict(type='LoadVehicleImage'),
     dict(type='LoadAnnotations', with_bbox=True),

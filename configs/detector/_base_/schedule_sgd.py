@@ -1,4 +1,4 @@
-# SSD's schedule, by epochs: linear warm-up, then two steps.
+# The schedule of SSD, by epochs: linear warm-up, then two steps.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=120, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -1,11 +1,11 @@
-# SSD300 with VGG16 (Liu et al., ECCV 2016), as mmdetection sets it, but for the head and its test_cfg.
+# SSD300 with VGG16 (Liu et al., ECCV 2016), with the values of MMDetection except for the head and its test_cfg.
 model = dict(
     type='SingleStageDetector',
     data_preprocessor=dict(
         type='DetDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[1, 1, 1],
-        bgr_to_rgb=False,  # images come in RGB
+        bgr_to_rgb=False,  # images are RGB
         pad_size_divisor=1),
     backbone=dict(
         type='SSDVGG',
@@ -13,7 +13,7 @@ model = dict(
         with_last_pool=False,
         ceil_mode=True,
         out_indices=(3, 4),
-        # From scratch. To start from ImageNet, as the paper does, give a local file
+        # Random weights. To start from ImageNet weights, as the paper does, pass a local file
         # (https://download.openmmlab.com/pretrain/third_party/vgg16_caffe-292e1171.pth):
         #   --cfg-options model.backbone.init_cfg.type=Pretrained \
         #                 model.backbone.init_cfg.checkpoint=vgg16_caffe-292e1171.pth
@@ -54,8 +54,8 @@ model = dict(
         pos_weight=-1,
         neg_pos_ratio=3,
         debug=False),
-    # Suppression at 0.45 and every score kept, as Zhang et al. (arXiv 1909.06023) do. Extraction
-    # sets max_per_img to its --max-parts; 200 serve the mAP.
+    # NMS at 0.45 and no score threshold, as Zhang et al. (arXiv 1909.06023) do. Extraction sets
+    # max_per_img to its --max-parts; the mAP is computed from 200.
     test_cfg=dict(
         nms_pre=1000,
         nms=dict(type='nms', iou_threshold=0.45),

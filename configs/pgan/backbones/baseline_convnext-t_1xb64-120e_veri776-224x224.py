@@ -1,4 +1,4 @@
-# ConvNeXt-T, 13x13 cells: its last patches are 2x2, and with stride 1 they overlap. last_stride=2 gives 7x7.
+# ConvNeXt-T, 13x13 cells: its last patches are 2x2 and overlap with stride 1. last_stride=2 gives 7x7 cells.
 _base_ = [
     '../../_base_/models/baseline_r50.py',
     '../../_base_/datasets/veri776_224x224.py',

@@ -1,4 +1,4 @@
-# ResNet-50 as IBN-Net-a, 14x14 cells. torchvision has no weights of it: the file is the authors',
+# ResNet-50-IBN-a, 14x14 cells. torchvision has no weights for it; download the authors' file:
 # https://github.com/XingangPan/IBN-Net/releases/download/v1.0/resnet50_ibn_a-d9d0bb7b.pth
 _base_ = '../pgan_r50_1xb64-130e_veri776-224x224.py'
 

@@ -1,5 +1,5 @@
-# Figure 7: GoogLeNet, whole. It downsamples last by pooling, so it has 7x7 cells; which map the paper took is
-# not known. out='inception4e', 832 channels of 14x14 cells, is the other choice.
+# Figure 7: complete GoogLeNet. Its last downsampling is a pooling, so it has 7x7 cells. The paper does not state which
+# map it uses; out='inception4e', 832 channels of 14x14 cells, is the other choice.
 _base_ = '../pgan_r50_1xb64-130e_veri776-224x224.py'
 
 model = dict(backbone=dict(name='googlenet', out='inception5b', last_stride=2))

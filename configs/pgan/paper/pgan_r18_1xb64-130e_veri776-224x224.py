@@ -1,4 +1,4 @@
-# Figure 7: ResNet-18, last stride 1 as in the release's ResNet-50, 14x14 cells.
+# Figure 7: ResNet-18 with last stride 1, like the release's ResNet-50; 14x14 cells.
 _base_ = '../pgan_r50_1xb64-130e_veri776-224x224.py'
 
 model = dict(backbone=dict(name='resnet18'))

@@ -1,4 +1,4 @@
-# Figure 7: ResNet-50 v1, without random erasing. v2, with it, is the config that this one starts from.
+# Figure 7: ResNet-50 v1, without random erasing. The base config is v2, with it.
 _base_ = '../pgan_r50_1xb64-130e_veri776-224x224.py'
 
 train_pipeline = [
