@@ -22,6 +22,7 @@ from pgan.engine import FingerprintHook
 from pgan.engine.checkpoint import CheckpointError, latest_checkpoint, load_plain
 from pgan.engine.launchers import LAUNCHERS
 from pgan.engine.runner import CheckedRunner
+from pgan.errors import ConfigError
 from pgan.registry import DATASETS
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -37,10 +38,6 @@ _TRAINING = (
 _RENAMED = dict.fromkeys(
     ("detector.vehicle_parts", "detector.part_head", "detector.parts_metric"), "detector.model"
 )
-
-
-class ConfigError(ValueError):
-    """A config cannot be used; the message names the file or key and the mend."""
 
 
 def load_config(path: str, options: dict[str, Any] | None = None) -> Config:

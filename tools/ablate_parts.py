@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from detector.cache import PartCache
 from pgan.cli import ArgumentParser, report_errors
-from pgan.experiments.sweeps import Point, Sweep, run_sweep
 from pgan.tools.sweep import add_run_options, print_results
+
+if TYPE_CHECKING:
+    from pgan.experiments.sweeps import Sweep
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +38,9 @@ def make_sweep(args: argparse.Namespace) -> Sweep:
     Raises:
         CacheError: No such cache, or it holds fewer parts than the largest D.
     """
+    from detector.cache import PartCache
+    from pgan.experiments.sweeps import Point, Sweep
+
     PartCache.open(args.cache).check([], max(args.num_parts))
     points = [Point({"D": d}, args.config, {"num_parts": d}) for d in args.num_parts]
     if args.baseline:
@@ -50,6 +55,8 @@ def make_sweep(args: argparse.Namespace) -> Sweep:
 def main() -> int:
     """Run what is not finished, print the table and the best D."""
     args = parse_args()
+    from pgan.experiments.sweeps import run_sweep
+
     results = run_sweep(make_sweep(args), args.work_dir, args.jobs, args.gpus_per_run, args.metric)
     print_results(results, args.work_dir)
     print(f"Best D: {results.best.point.values['D']}")

@@ -14,72 +14,78 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from importlib import import_module
 from pathlib import Path
-
-import torch
-from mmengine.logging import MMLogger
+from typing import Any
 
 from detector.common.files import write_json
-from pgan.benchmarks.datasets import reading_benchmark
-from pgan.benchmarks.extraction import extraction_benchmark
-from pgan.benchmarks.loader import loader_benchmark
-from pgan.benchmarks.models import part_attention, pgan_over_baseline
-from pgan.benchmarks.part_cache import cache_benchmark
-from pgan.benchmarks.ranking import (
-    ranking_benchmark,
-    scaling_benchmark,
-    vehicleid_13164_benchmark,
-    veriwild_large_benchmark,
-)
-from pgan.benchmarks.search import measure_parts, search_benchmark, search_table
-from pgan.benchmarks.search_extrapolation import extrapolation_table
-from pgan.benchmarks.top_d import top_d_benchmark
 from pgan.cli import ArgumentParser, report_errors
 from pgan.tables import markdown_table
 
-# Name → what is compared, and the function that measures it.
-BENCHMARKS: dict[str, tuple[str, Callable[..., dict[str, float]]]] = {
+
+def _late(module: str, function: str, *arguments: Any) -> Callable[..., dict[str, Any]]:
+    """Return a function of `pgan.benchmarks` that is imported when it is called."""
+
+    def call(*more: Any) -> dict[str, Any]:
+        return getattr(import_module(f"pgan.benchmarks.{module}"), function)(*arguments, *more)
+
+    return call
+
+
+# Name -> what is compared, and the function that measures it.
+BENCHMARKS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
     "loader": (
         "a training's loader of one process against its model, in images a second, JPEGs whole and reduced",
-        loader_benchmark,
+        _late("loader", "loader_benchmark"),
     ),
-    "part_attention": ("forward and backward against the literal Eq. 2, float32", part_attention),
-    "pgan_over_baseline": ("inference with ResNet-50 at 224 x 224", pgan_over_baseline),
+    "part_attention": (
+        "forward and backward against the literal Eq. 2, float32",
+        _late("models", "part_attention"),
+    ),
+    "pgan_over_baseline": (
+        "inference with ResNet-50 at 224 x 224",
+        _late("models", "pgan_over_baseline"),
+    ),
     "ranking": (
         "VeRi-776's size, 1,678 x 11,579, against the literal loop and against sorting",
-        ranking_benchmark,
+        _late("ranking", "ranking_benchmark"),
     ),
     "reading": (
         "417,000 images in VERI-Wild's layout: the lists, and all checks",
-        reading_benchmark,
+        _late("datasets", "reading_benchmark"),
     ),
     "search": (
         "one query among many features of 512: NumPy, exact, and an index",
-        search_benchmark,
+        _late("search", "search_benchmark"),
     ),
-    "scaling": ("evaluation of up to 4,000 x 32,000 features of 512", scaling_benchmark),
+    "scaling": (
+        "evaluation of up to 4,000 x 32,000 features of 512",
+        _late("ranking", "scaling_benchmark"),
+    ),
     "vehicleid_13164": (
         "VehicleID's largest test, 10 draws, with ROC, in a process of its own",
-        vehicleid_13164_benchmark,
+        _late("ranking", "vehicleid_13164_benchmark"),
     ),
     "veriwild_large": (
         "10,000 x 128,517 features of 512, with ROC, in a process of its own",
-        veriwild_large_benchmark,
+        _late("ranking", "veriwild_large_benchmark"),
     ),
     "cache": (
         "reading parts against a .npy of masks for each image; a cache of a million images",
-        cache_benchmark,
+        _late("part_cache", "cache_benchmark"),
     ),
     "extraction": (
         "SSDLite, MobileNetV2 at 320 x 320, against mmdet's DetInferencer, and where its time goes",
-        extraction_benchmark,
+        _late("extraction", "extraction_benchmark"),
     ),
     "extraction_small": (
         "the same with the small network of the demo at 256 x 256",
-        partial(extraction_benchmark, "configs/detector/ssdlite_resnet_parts.py"),
+        _late("extraction", "extraction_benchmark", "configs/detector/ssdlite_resnet_parts.py"),
     ),
-    "top_d": ("post-processing of 16 images against mmdet's image-by-image path", top_d_benchmark),
+    "top_d": (
+        "post-processing of 16 images against mmdet's image-by-image path",
+        _late("top_d", "top_d_benchmark"),
+    ),
 }
 
 
@@ -108,6 +114,8 @@ def parse_args() -> argparse.Namespace:
 
 def machine() -> dict[str, str]:
     """Where and when it was measured."""
+    import torch
+
     return {
         "date": datetime.date.today().isoformat(),
         "cpu": f"{os.cpu_count()} cores, {platform.machine()}, {torch.get_num_threads()} threads",
@@ -122,6 +130,8 @@ def machine() -> dict[str, str]:
 def main() -> int:
     """Measure what was asked for, and print it."""
     args = parse_args()
+    from mmengine.logging import MMLogger
+
     results: dict[str, dict] = {"machine": machine()}
     print("  ".join(f"{key}: {value}" for key, value in results["machine"].items()))
     # Of the networks' random weights mmengine logs hundreds of lines.
@@ -132,8 +142,12 @@ def main() -> int:
         results[name] = measure(args.images) if name == "search" else measure()
         print(_table(name, results[name]), flush=True)
         if name == "search":
+            from pgan.benchmarks.search import measure_parts, search_table
+
             print(f"\n{search_table(results[name])}", flush=True)
         if name == "search" and args.extrapolate:
+            from pgan.benchmarks.search_extrapolation import extrapolation_table
+
             parts = measure_parts(max(args.images))
             results["search_parts"] = asdict(parts)
             print(f"\n{parts}\n\n{extrapolation_table(parts)}", flush=True)

@@ -11,9 +11,8 @@ import os
 import sys
 import time
 
-from pgan.apis import ConfigError, load_config
 from pgan.cli import ArgumentParser, report_errors
-from pgan.datasets.check import check_config
+from pgan.errors import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,6 +33,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Print what was found, and the faults."""
     args = parse_args()
+    from pgan.apis import load_config
+    from pgan.datasets.check import check_config
+
     cfg = load_config(args.config, args.cfg_options)
     if cfg.get("default_scope") != "pgan":
         raise ConfigError(f"{args.config} is not a re-identification config: see configs/pgan")

@@ -13,12 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-
-from detector.common.files import write_json
-from pgan.apis import ConfigError, load_reid_config
-from pgan.benchmarks.complexity import complexity
 from pgan.cli import ArgumentParser, report_errors
+from pgan.errors import ConfigError
 from pgan.experiments.papers.ssrnet import TABLE_7
 from pgan.tables import markdown_table
 
@@ -56,6 +52,12 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 def main() -> int:
     """Count, measure and print."""
     args = parse_args()
+    import torch
+
+    from detector.common.files import write_json
+    from pgan.apis import load_reid_config
+    from pgan.benchmarks.complexity import complexity
+
     if args.batch_size < 1 or args.repeats < 1:
         raise ConfigError("--batch-size and --repeats are 1 or more")
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -20,12 +20,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmengine.registry import init_default_scope
-
-import pgan.models  # noqa: F401  (registers the models)
-from pgan.apis import ConfigError, load_config
 from pgan.cli import ArgumentParser, report_errors
-from pgan.models.authors import AUTHORS, OURS, convert_checkpoint
+from pgan.errors import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,7 +29,9 @@ def parse_args() -> argparse.Namespace:
     parser = ArgumentParser(__doc__)
     parser.add_argument("source", help="checkpoint to convert")
     parser.add_argument("target", help="file to write; there must be none yet")
-    parser.add_argument("--to", choices=(OURS, AUTHORS), default=OURS, help="layout to convert to")
+    parser.add_argument(
+        "--to", choices=("ours", "authors"), default="ours", help="layout to convert to"
+    )
     parser.add_argument(
         "--config", help="config of the PGAN, if it is not the released one on a ResNet-50"
     )
@@ -44,6 +42,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Convert, and say what was written."""
     args = parse_args()
+    from mmengine.registry import init_default_scope
+
+    import pgan.models  # noqa: F401  (registers the models)
+    from pgan.apis import load_config
+    from pgan.models.authors import convert_checkpoint
+
     model = None
     if args.config:
         model = load_config(args.config).get("model")

@@ -14,7 +14,6 @@ import argparse
 import sys
 
 from pgan.cli import ArgumentParser, report_errors
-from pgan.experiments.cross_test import METRICS, Side, cross_test
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     add("--models", nargs="+", required=True, metavar="CONFIG:CHECKPOINT[:NAME][:KEY=VALUE...]")
     add("--tests", nargs="+", required=True, metavar="CONFIG[:NAME][:KEY=VALUE...]")
     add("--work-dir", default="work_dirs/cross_test", help="features, scores, matrix (%(default)s)")
-    add("--metrics", nargs="+", default=METRICS, help="mAP, mINP, Rank-k (mAP Rank-1)")
+    add("--metrics", nargs="+", default=["mAP", "Rank-1"], help="mAP, mINP, Rank-k (mAP Rank-1)")
     parser.add_cfg_options("override keys of every config")
     return parser.parse_args()
 
@@ -33,6 +32,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Test what is not tested yet, print the matrix and say where it is kept."""
     args = parse_args()
+    from pgan.experiments.cross_test import Side, cross_test
+
     models = [Side.parse(text, True, args.cfg_options) for text in args.models]
     tests = [Side.parse(text, False, args.cfg_options) for text in args.tests]
     matrix = cross_test(models, tests, args.work_dir, args.metrics)

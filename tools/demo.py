@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from pgan.cli import ArgumentParser, report_errors
-from pgan.experiments.demo import Demo
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,6 +26,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Run the demo and say where its page is."""
     args = parse_args()
+    from pgan.experiments.demo import Demo
+
     page = Demo(args.work_dir, args.seeds).run()
     print(f"\nThe page: {page.resolve()}")
     return 0

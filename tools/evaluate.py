@@ -11,19 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from detector.common.files import write_json
 from pgan.cli import ArgumentParser, report_errors
-from pgan.evaluation import (
-    FPRS,
-    PROTOCOLS,
-    RANKS,
-    Refinement,
-    evaluate,
-    load_features,
-    load_projection,
-)
-from pgan.evaluation.table import score_table
-from pgan.visualization.evaluation_page import write_evaluation
+from pgan.evaluation.protocols import FPRS, PROTOCOLS, RANKS
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,6 +55,10 @@ def _rate(text: str) -> float:
 def main() -> int:
     """Score, print, and write what was asked for."""
     args = parse_args()
+    from detector.common.files import write_json
+    from pgan.evaluation import Refinement, evaluate, load_features, load_projection
+    from pgan.evaluation.table import score_table
+
     features = load_features(args.features)
     if args.projection:
         features = load_projection(args.projection).project(features)
@@ -85,6 +78,8 @@ def main() -> int:
         results = [evaluation.to_dict(args.ranks, args.fpr) for evaluation in evaluations]
         print(f"written: {write_json(args.json, {'features': args.features, 'results': results})}")
     if args.out:
+        from pgan.visualization.evaluation_page import write_evaluation
+
         names = [
             e.protocol.name + f", {e.refinement}" * (e.refinement != "none") for e in evaluations
         ]

@@ -13,7 +13,6 @@ import argparse
 import sys
 
 from pgan.cli import ArgumentParser, report_errors
-from pgan.inference.export import export
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,6 +33,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Export, compare, and say what is in the file."""
     args = parse_args()
+    from pgan.inference.export import export
+
     options = (args.cfg_options, args.max_parts, args.tolerance, args.seed)
     done = export(args.config, args.checkpoint, args.out, *options)
     size = done.path.stat().st_size / 1e6

@@ -28,8 +28,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detector.common.errors import DetectorError
-from detector.common.images import list_images
-from detector.extraction.work_split import Share
 from pgan.cli import ArgumentParser, report_errors
 
 if TYPE_CHECKING:
@@ -68,6 +66,8 @@ def parse_args() -> argparse.Namespace:
 
 def images_to_extract(folder: str, out: str) -> list[str]:
     """All images below a folder but our own pictures, where the cache is below it as well."""
+    from detector.common.images import list_images
+
     ours = os.path.relpath(os.path.realpath(out), os.path.realpath(folder)) + "/"
     return [image for image in list_images(folder) if not image.startswith(ours)]
 
@@ -110,6 +110,7 @@ def main() -> int:
 
     from detector.cache.drawing import draw_sheet
     from detector.extraction.extractor import extract, load_detector
+    from detector.extraction.work_split import Share
     from detector.extraction.worker_threads import keep_freed_memory
     from detector.model.dataset import reduced_pipeline
     from pgan.apis import load_config

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from pgan.apis import load_reid_config
 from pgan.cli import ArgumentParser, report_errors
-from pgan.evaluation import FeatureSet, fit_projection, load_features, save_projection
-from pgan.inference.training_features import training_features
+
+if TYPE_CHECKING:
+    from pgan.evaluation import FeatureSet
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,7 +47,12 @@ def _dims(text: str) -> int | float:
 
 def _features(args: argparse.Namespace) -> FeatureSet:
     if len(args.source) == 1:
+        from pgan.evaluation import load_features
+
         return load_features(args.source[0])
+    from pgan.apis import load_reid_config
+    from pgan.inference.training_features import training_features
+
     config, checkpoint = args.source
     cfg = load_reid_config(config, args.cfg_options)
     return training_features(cfg, checkpoint, args.work_dir, args.images, args.seed)
@@ -56,6 +62,8 @@ def _features(args: argparse.Namespace) -> FeatureSet:
 def main() -> int:
     """Fit, write, and say what was kept."""
     args = parse_args()
+    from pgan.evaluation import fit_projection, save_projection
+
     features = _features(args)
     projection = fit_projection(features, args.dims, args.whiten)
     path = save_projection(args.out, projection)

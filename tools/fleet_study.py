@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 from pgan.cli import ArgumentParser, report_errors
-from pgan.experiments.fleet_study import FleetStudy
 from pgan.tools.sweep import print_results
 
 
@@ -29,6 +28,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Run what is not finished, and print the tables."""
     args = parse_args()
+    from pgan.experiments.fleet_study import FleetStudy
+
     work_dir = args.work_dir or f"work_dirs/{Path(args.config).stem}"
     for results in FleetStudy.read(args.config, work_dir).run():
         print_results(results, work_dir)

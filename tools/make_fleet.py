@@ -9,11 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
-from detector.cache.drawing import write_picture
-from fleet import FleetSpec, make_fleet
-from fleet.preview import contact_sheet
+from fleet.spec import FleetSpec
 from pgan.cli import ArgumentParser, report_errors
 
 _HELP = {
@@ -57,6 +53,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Render as the arguments say and print what was written."""
     args = parse_args()
+    from tqdm import tqdm
+
+    from fleet import make_fleet
+
     names = [field.name for field in dataclasses.fields(FleetSpec)]
     spec = FleetSpec(**{name: getattr(args, name) for name in names})
     start = time.perf_counter()
@@ -70,6 +70,9 @@ def main() -> int:
         + ("was there already" if made.kept else f"{rate:.0f} images/s with {args.workers} workers")
     )
     if args.preview:
+        from detector.cache.drawing import write_picture
+        from fleet.preview import contact_sheet
+
         sheet = write_picture(args.out / "preview.png", contact_sheet(spec))
         print(f"{sheet}: the contact sheet")
     return 0

@@ -14,7 +14,6 @@ import shlex
 import sys
 
 from pgan.cli import ArgumentParser, report_errors
-from pgan.experiments.recipes import Recipe
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,6 +39,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Run what is not finished, print the table and say where it is kept."""
     args = parse_args()
+    from pgan.experiments.recipes import Recipe
+
     recipe = Recipe.read(args.config, args.models, args.cfg_options)
     if args.dry_run:
         trainings, cells = recipe.ready(args.work_dir, not args.no_training)

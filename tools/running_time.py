@@ -13,14 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-
-from detector.common.files import write_json
-from pgan.apis import ConfigError, load_config
-from pgan.benchmarks.detector_running_time import detection
-from pgan.benchmarks.running_time import extraction
-from pgan.benchmarks.timing import paired_medians
 from pgan.cli import ArgumentParser, report_errors
+from pgan.errors import ConfigError
 
 DETECTOR = "configs/detector/ssd300_vgg16_parts.py"
 PGAN = "configs/pgan/pgan_r50_1xb64-130e_veri776-224x224.py"
@@ -61,6 +55,13 @@ def running_time(
     """
     if batch_size < 1 or repeats < 1:
         raise ConfigError("--batch-size and --repeats are 1 or more")
+    import torch
+
+    from pgan.apis import load_config
+    from pgan.benchmarks.detector_running_time import detection
+    from pgan.benchmarks.running_time import extraction
+    from pgan.benchmarks.timing import paired_medians
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     calls = {
         "baseline": extraction(load_config(baseline), batch_size, device),
@@ -79,6 +80,10 @@ def running_time(
 def main() -> int:
     """Measure, and print it."""
     args = parse_args()
+    import torch
+
+    from detector.common.files import write_json
+
     numbers = running_time(args.detector, args.pgan, args.baseline, args.batch_size, args.repeats)
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     print(f"{where}, {torch.get_num_threads()} threads, batches of {args.batch_size}, float32")

@@ -20,8 +20,8 @@ import shlex
 import sys
 from dataclasses import replace
 
-from pgan.apis import ConfigError
 from pgan.cli import ArgumentParser, report_errors
+from pgan.errors import ConfigError
 from pgan.experiments.papers import EXPERIMENTS, paper_sweep
 from pgan.experiments.sweeps import Sweep, SweepResults, grid, parse_settings, plan, run_sweep
 

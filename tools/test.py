@@ -7,12 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.dist import is_main_process
-
-from detector.common.files import write_json
-from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
 from pgan.cli import ArgumentParser, report_errors
-from pgan.engine import ReIDMetric
+from pgan.errors import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,6 +30,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Test as the config says; the metrics go to the log and to results.json in the work dir."""
     args = parse_args()
+    from mmengine.dist import is_main_process
+
+    from detector.common.files import write_json
+    from pgan.apis import build_runner, load_config, refuse_foreign_weights
+    from pgan.engine import ReIDMetric
+
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     if args.dump:

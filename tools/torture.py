@@ -14,15 +14,30 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pgan.benchmarks.crash_test import Work, torture
-from pgan.benchmarks.crash_test.extraction import WORKS as EXTRACTIONS
-from pgan.benchmarks.crash_test.training import training
 from pgan.cli import ArgumentParser, report_errors
 
-# What can be tortured, and how its work is made, given a folder for its data.
-WORKS: dict[str, Callable[[Path], Work]] = {"training": training} | EXTRACTIONS
+if TYPE_CHECKING:
+    from pgan.benchmarks.crash_test import Work
+
+
+def _late(module: str, function: str) -> Callable[[Path], Work]:
+    """Return a function of `pgan.benchmarks.crash_test` that is imported when it is called."""
+    return lambda folder: getattr(import_module(f"pgan.benchmarks.crash_test.{module}"), function)(
+        folder
+    )
+
+
+# Name -> function that makes the work to be killed, given a folder for its data.
+WORKS: dict[str, Callable[[Path], Work]] = {
+    "training": _late("training", "training"),
+    "extraction": _late("extraction", "extraction"),
+    "shared_extraction": _late("extraction", "shared_extraction"),
+    "finalisation": _late("extraction", "finalisation"),
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,6 +54,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Torture, and print what came of it."""
     args = parse_args()
+    from pgan.benchmarks.crash_test import torture
+
     with tempfile.TemporaryDirectory(prefix="torture_") as temporary:
         folder = args.work_dir or Path(temporary)
         work = WORKS[args.work](folder / "data")

@@ -21,7 +21,6 @@ import shlex
 import sys
 
 from pgan.cli import ArgumentParser, positive_int, report_errors
-from pgan.visualization.inspection import Inspection
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,6 +54,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Draw, and say where."""
     args = parse_args()
+    from pgan.visualization.inspection import Inspection
+
     inspection = Inspection(
         args.config,
         args.cfg_options,

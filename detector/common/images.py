@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -25,12 +24,6 @@ _NO_IMAGE = "is not an image, or is damaged"
 _AN_IMAGE = "a file's path, or (height, width, 3) pixels of uint8"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
-_FLAGS = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
 _FILTERS = threading.Lock()
 # A loader's process would inherit it locked, and wait for ever.
 os.register_at_fork(
@@ -158,8 +151,16 @@ def _read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def _decode(path: str | os.PathLike[str], data: bytes, reduction: int) -> np.ndarray:
+    import cv2  # reading pixels needs it; listing images and reading a part cache do not
+
+    flags = {
+        1: cv2.IMREAD_COLOR,
+        2: cv2.IMREAD_REDUCED_COLOR_2,
+        4: cv2.IMREAD_REDUCED_COLOR_4,
+        8: cv2.IMREAD_REDUCED_COLOR_8,
+    }
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduction])
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags[reduction])
     except cv2.error as error:
         raise ImageError(path, f"cannot be decoded ({error.err})") from error
     if image is None:

@@ -23,7 +23,7 @@ from detector.extraction.worker_threads import count_lanes, keep_freed_memory, m
 from pgan.benchmarks.noise_images import draw_jpegs
 from pgan.benchmarks.timing import paired_medians
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _FEW = 128
 
 

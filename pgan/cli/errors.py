@@ -15,7 +15,9 @@ from contextlib import contextmanager
 _OUR_PACKAGES = ("pgan.", "detector.", "fleet.", "tools.")
 _NO_SPACE = "free some space, or write to another disk"
 _NO_ACCESS = "change its permissions, or use a path where you may read and write"
-_WRONG_KIND = "a file stands where a folder is needed, or a folder where a file is: use another path"
+_WRONG_KIND = (
+    "a file stands where a folder is needed, or a folder where a file is: use another path"
+)
 # errno of an operating system error -> how to fix it.
 _FIXES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _NO_SPACE),

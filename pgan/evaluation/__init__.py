@@ -1,49 +1,51 @@
-"""Exact ranking by named protocols, as functions."""
+# ruff: noqa: F401 - the imports are those of a type checker
+"""Exact ranking by named protocols, as functions of features and labels.
 
-from pgan.evaluation.errors import RankingError
-from pgan.evaluation.features import FeatureSet, FeatureSetError, load_features, save_features
-from pgan.evaluation.labels import Labels
-from pgan.evaluation.projection import (
-    Projection,
-    ProjectionError,
-    fit_projection,
-    load_projection,
-    save_projection,
-)
-from pgan.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
-from pgan.evaluation.ranking import RankingResult, evaluate_distances, evaluate_features
-from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
-from pgan.evaluation.roc import RocCurve
-from pgan.evaluation.scoring import FPRS, RANKS, Evaluation, evaluate
-from pgan.evaluation.search import SearchResult, search, search_distances
+Names are imported when they are first used: protocols and feature files need no torch.
+"""
 
-__all__ = [
-    "FPRS",
-    "PROTOCOLS",
-    "RANKS",
-    "Evaluation",
-    "FeatureSet",
-    "FeatureSetError",
-    "KReciprocal",
-    "Labels",
-    "Projection",
-    "ProjectionError",
-    "Protocol",
-    "RankingError",
-    "RankingResult",
-    "Refinement",
-    "RocCurve",
-    "SearchResult",
-    "evaluate",
-    "evaluate_distances",
-    "evaluate_features",
-    "expand_queries",
-    "fit_projection",
-    "get_protocol",
-    "load_features",
-    "load_projection",
-    "save_features",
-    "save_projection",
-    "search",
-    "search_distances",
-]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pgan.evaluation.errors import RankingError
+    from pgan.evaluation.features import FeatureSet, FeatureSetError, load_features, save_features
+    from pgan.evaluation.labels import Labels
+    from pgan.evaluation.projection import (
+        Projection,
+        ProjectionError,
+        fit_projection,
+        load_projection,
+        save_projection,
+    )
+    from pgan.evaluation.protocols import FPRS, PROTOCOLS, RANKS, Protocol, get_protocol
+    from pgan.evaluation.ranking import RankingResult, evaluate_distances, evaluate_features
+    from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
+    from pgan.evaluation.roc import RocCurve
+    from pgan.evaluation.scoring import Evaluation, evaluate
+    from pgan.evaluation.search import SearchResult, search, search_distances
+
+_MODULES = {
+    "errors": ["RankingError"],
+    "features": ["FeatureSet", "FeatureSetError", "load_features", "save_features"],
+    "labels": ["Labels"],
+    "projection": [
+        *("Projection", "ProjectionError", "fit_projection", "load_projection", "save_projection")
+    ],
+    "protocols": ["FPRS", "PROTOCOLS", "RANKS", "Protocol", "get_protocol"],
+    "ranking": ["RankingResult", "evaluate_distances", "evaluate_features"],
+    "refinement": ["KReciprocal", "Refinement", "expand_queries"],
+    "roc": ["RocCurve"],
+    "scoring": ["Evaluation", "evaluate"],
+    "search": ["SearchResult", "search", "search_distances"],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pgan.evaluation.arrays import ArrayFile
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.labels import Labels
-from pgan.evaluation.search import SearchResult, search
+
+if TYPE_CHECKING:
+    from pgan.evaluation.search import SearchResult
 
 _TEXTS = ("protocol", "dataset", "model", "projection")
 
@@ -70,26 +72,38 @@ class FeatureSet:
         return self.take(self.roles == role)
 
     def query_and_gallery(self) -> tuple[FeatureSet, FeatureSet]:
-        """Both sides.
+        """Split the images into the query set and the gallery set.
 
         Raises:
             RankingError: One of them is empty.
         """
-        query, gallery = self.subset("query"), self.subset("gallery")
-        for role, part in (("query", query), ("gallery", gallery)):
-            if len(part) == 0:
+        query, gallery = self._query_and_gallery_rows()
+        return self.take(query), self.take(gallery)
+
+    def labels(self) -> Labels:
+        """Return the vehicle and camera ids of queries and gallery; the features are not copied.
+
+        Raises:
+            RankingError: There is no query, or no gallery image.
+        """
+        query, gallery = self._query_and_gallery_rows()
+        ids, cameras = self.vehicle_ids, self.camera_ids
+        return Labels(ids[query], ids[gallery], cameras[query], cameras[gallery])
+
+    def _query_and_gallery_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        rows = []
+        for role in ("query", "gallery"):
+            rows.append(np.flatnonzero(self.roles == role))
+            if not len(rows[-1]):
                 raise RankingError(
                     f"none of the {len(self)} images has the role '{role}': test on query and gallery"
                 )
-        return query, gallery
-
-    def labels(self) -> Labels:
-        """Who is who, for the junk rule."""
-        query, gallery = self.query_and_gallery()
-        return Labels(query.vehicle_ids, gallery.vehicle_ids, query.camera_ids, gallery.camera_ids)
+        return rows[0], rows[1]
 
     def search(self, k: int) -> SearchResult:
-        """The first k of each query's ranking, junk left out; indices are rows of the gallery."""
+        """Return the k nearest gallery images of each query without junk; indices are gallery rows."""
+        from pgan.evaluation.search import search  # needs torch, which reading features does not
+
         query, gallery = self.query_and_gallery()
         return search(query.features, gallery.features, k, self.labels())
 

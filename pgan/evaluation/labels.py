@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from pgan.evaluation.errors import RankingError
 
@@ -84,7 +83,7 @@ class Labels:
 
 
 def _as_labels(values: Any, name: str) -> np.ndarray:
-    values = values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    values = np.asarray(values.cpu() if hasattr(values, "cpu") else values)
     if values.ndim != 1 or len(values) == 0:
         raise RankingError(
             f"{name} must be a list of integers, and not empty; got shape {values.shape}"

@@ -18,6 +18,8 @@ from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.labels import UNKNOWN_CAMERA
 
 DEFAULT = "cross-camera"
+RANKS = (1, 5, 10, 20)  # k of the Rank-k that are reported
+FPRS = (1e-4, 1e-3, 1e-2)  # false positive rates at which the ROC is read
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,10 @@ from detector.common.device import usable_device
 from pgan.evaluation.distances import CHUNK_SIZE, DistanceChunks, feature_distances
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.features import FeatureSet
-from pgan.evaluation.protocols import DEFAULT, Protocol, get_protocol
+from pgan.evaluation.protocols import DEFAULT, FPRS, RANKS, Protocol, get_protocol
 from pgan.evaluation.ranking import RankingResult, rank
 from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
 from pgan.evaluation.roc import RocCounter, RocCurve
-
-RANKS = (1, 5, 10, 20)
-FPRS = (1e-4, 1e-3, 1e-2)
 
 _BAR_DELAY = 1.0  # seconds that pass before a bar is worth showing
 

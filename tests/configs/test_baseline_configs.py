@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pgan.apis import build_runner, load_config
-from tests.test_dataset_configs import LOADERS, SMALL, plain_config_text, tiny_data
+from tests.configs.test_dataset_configs import LOADERS, SMALL, plain_config_text, tiny_data
 
-FOLDER = Path(__file__).resolve().parents[1] / "configs/baseline"
+FOLDER = Path(__file__).resolve().parents[2] / "configs/baseline"
 VERI = sorted(FOLDER.glob("*_veri776-*.py"))
 
 __all__ = ["plain_config_text"]

@@ -15,7 +15,7 @@ from detector.cache.writer import PartCacheWriter
 from pgan.apis import build_runner, load_config
 from tests.pgan.datasets.layouts import LAYOUTS, make_vehicle1m, make_vehicleid, make_veri
 
-CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs/pgan").glob("*.py"))
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs/pgan").glob("*.py"))
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 SMALL = {
     "model.backbone.name": "resnet18",

@@ -12,9 +12,9 @@ from mmengine.config import Config
 from pgan.apis import build_runner, load_config
 from pgan.registry import MODELS
 from tests.pgan.datasets.layouts import make_veri
-from tests.test_dataset_configs import SMALL, cache_parts
+from tests.configs.test_dataset_configs import SMALL, cache_parts
 
-FOLDER = Path(__file__).resolve().parents[1] / "configs/pgan/paper"
+FOLDER = Path(__file__).resolve().parents[2] / "configs/pgan/paper"
 MAPS = {
     "r18": (512, 14, 14),
     "r50-plain": (2048, 14, 14),

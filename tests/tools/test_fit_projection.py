@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.test_dataset_configs import SMALL, plain_config_text, tiny_data
+from tests.configs.test_dataset_configs import SMALL, plain_config_text, tiny_data
 
 from pgan.apis import build_runner, load_config
 from pgan.evaluation import load_features, load_projection

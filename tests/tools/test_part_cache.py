@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from tests.test_dataset_configs import SMALL, cache_parts
+from tests.configs.test_dataset_configs import SMALL, cache_parts
 
 from detector.cache import Parts
 from detector.cache.layout import FILES

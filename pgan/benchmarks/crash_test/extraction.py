@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +107,6 @@ def finalisation(data_root: Path, images: int = 20_000) -> Work:
         writer.fill(lambda image: parts, progress=False)
 
     return Work(run, drafts, _content)
-
-
-WORKS: dict[str, Callable[[Path], Work]] = {
-    "extraction": extraction,
-    "shared_extraction": shared_extraction,
-    "finalisation": finalisation,
-}
 
 
 def _content(place: Path) -> dict[str, str]:

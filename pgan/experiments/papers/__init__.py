@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pgan.apis import ConfigError
+from pgan.errors import ConfigError
 from pgan.experiments.papers import pgan, ssrnet
 from pgan.experiments.papers.experiment import Experiment
 from pgan.experiments.sweeps.points import Sweep

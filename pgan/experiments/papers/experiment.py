@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pgan.apis import ConfigError
+from pgan.errors import ConfigError
 from pgan.experiments.sweeps.points import Point, Sweep
 
 

@@ -20,13 +20,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING, Any
 
 from detector.common.files import write_json
-from pgan.apis import ConfigError, load_config
+from pgan.errors import ConfigError
 from pgan.experiments.sweeps.points import SEED, Point, Sweep, lookup, option_words
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 _LONGEST_NAME = 100
 
@@ -171,6 +172,8 @@ def plan(sweep: Sweep, work_dir: str | os.PathLike[str]) -> list[Job]:
         ConfigError: See :meth:`Sweep.check`.
         SweepError: A folder holds another run.
     """
+    from pgan.apis import load_config
+
     sweep.check()
     configs = {point.config for point in sweep.points}
     cfgs = {config: load_config(config, dict(sweep.options)) for config in configs}
@@ -200,6 +203,8 @@ def _changes(cfg: Config, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _job(path: Path, config: str, options: Mapping[str, Any], sweep: Sweep) -> Job:
+    from pgan.apis import load_config
+
     cfg = load_config(config, dict(options))
     epochs = cfg.train_cfg.get("max_epochs")
     last = f"epoch_{epochs}.pth" if epochs else f"iter_{cfg.train_cfg.max_iters}.pth"
@@ -208,6 +213,8 @@ def _job(path: Path, config: str, options: Mapping[str, Any], sweep: Sweep) -> J
 
 
 def _test_folder(job: Job, changed: Mapping[str, Any]) -> RunFolder:
+    from pgan.apis import load_config
+
     config, options = job.folder.config, {**job.folder.options, **changed}
     path = job.folder.path / _slug(option_words(changed))
     return RunFolder.of(path, config, options, load_config(config, dict(options)))

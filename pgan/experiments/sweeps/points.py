@@ -9,16 +9,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config, DictAction
+from pgan.errors import ConfigError
 
-from pgan.apis import ConfigError, load_config
-from pgan.registry import MODELS
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 SEED = "randomness.seed"
-
-
 NOTHING = object()
 
 
@@ -92,6 +90,8 @@ class Sweep:
         ):
             if twice := [name for name in names if names.count(name) > 1]:
                 raise ConfigError(f"two {what} of a sweep are {twice[0]!r}: leave one out")
+        from pgan.apis import load_config
+
         known: dict[str, Config] = {}
         for point in self.points:
             plain = known.get(point.config) or load_config(point.config)
@@ -157,7 +157,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, list[Any]]:
             raise ConfigError(f"{text!r} is not understood: write KEY=V1,V2,...")
         if key in settings:
             raise ConfigError(f"{key} is given twice: write all its values after one KEY=")
-        settings[key] = [DictAction._parse_iterable(part) for part in parts]
+        settings[key] = [_parse_value(part) for part in parts]
     return settings
 
 
@@ -170,7 +170,7 @@ def option_words(options: Mapping[str, Any]) -> list[str]:
     words = []
     for key, value in options.items():
         text = _words(value)
-        if not all(_split(text)) or DictAction._parse_iterable(text) != value:
+        if not all(_split(text)) or _parse_value(text) != value:
             raise ConfigError(
                 f"{key}={value!r} cannot be written on a command line, where spaces, commas and brackets "
                 "mean something: put it in a config"
@@ -179,13 +179,19 @@ def option_words(options: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def _parse_value(text: str) -> Any:
+    from mmengine.config import DictAction
+
+    return DictAction._parse_iterable(text)
+
+
 def lookup(cfg: Config, key: str) -> Any:
     """What a config has under a dotted key, :data:`NOTHING` if it has no such key."""
     node: Any = cfg
     for name in key.split("."):
         if isinstance(node, (list, tuple)) and name.isdigit() and int(name) < len(node):
             node = node[int(name)]
-        elif isinstance(node, Mapping | Config) and name in node:
+        elif hasattr(node, "keys") and name in node:
             node = node[name]
         else:
             return NOTHING
@@ -227,6 +233,8 @@ def _check_option(cfg: Config, config: str, key: str, value: Any) -> None:
 
 def _arguments(node: Any) -> set[str]:
     """Arguments of the class that a config names, its parents' included."""
+    from pgan.registry import MODELS
+
     kind = node.get("type") if isinstance(node, Mapping) else None
     model = MODELS.get(kind) if isinstance(kind, str) else None
     if not inspect.isclass(model):

@@ -14,7 +14,6 @@ from detector.common.files import write_atomically, write_json
 from pgan.experiments.sweeps.plan import Job, SweepError
 from pgan.experiments.sweeps.points import Point, Sweep
 from pgan.tables import csv_table, markdown_table, with_deviation
-from pgan.visualization.sweep_plots import sweep_plot
 
 SHOWN = ("mAP", "Rank-1", "Rank-5", "mINP")
 
@@ -172,6 +171,8 @@ class SweepResults:
 
     def plot(self, fmt: str = "svg") -> bytes:
         """The metric of all points, see :func:`pgan.visualization.sweep_plots.sweep_plot`."""
+        from pgan.visualization.sweep_plots import sweep_plot
+
         axis, *others = self.sweep.columns
         lines: dict[str, dict[Any, Sequence[float]]] = {}
         references: dict[str, Sequence[float]] = {}

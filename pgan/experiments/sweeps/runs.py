@@ -12,10 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from detector.common.files import alone_in
-from pgan.apis import ConfigError
+from pgan.errors import ConfigError
 from pgan.experiments.steps import run_command
 from pgan.experiments.sweeps.plan import Job, Run, SweepError, plan
 from pgan.experiments.sweeps.points import Sweep
@@ -70,6 +68,8 @@ def places(jobs: int | None = None, gpus_per_run: int = 1) -> list[dict[str, str
     """
     if (jobs is not None and jobs < 1) or gpus_per_run < 1:
         raise ConfigError("--jobs and --gpus-per-run are 1 or more")
+    import torch  # takes seconds, which a look at the options should not
+
     count = torch.cuda.device_count()
     if gpus_per_run > max(count, 1):
         raise ConfigError(f"--gpus-per-run {gpus_per_run}: torch sees {count} GPUs")

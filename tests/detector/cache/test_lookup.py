@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.detector.test_cache_content import box_cache, mask_cache
+from tests.detector.cache.test_check import box_cache, mask_cache
 
 from detector.cache import CacheError, PartCache
 from detector.cache.layout import MANIFEST

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.detector.test_share import IDENTITY, IMAGES, contents, parts_of, whole, work  # noqa: F401
+from tests.detector.extraction.test_work_split import IDENTITY, IMAGES, contents, parts_of, whole, work  # noqa: F401
 
 from detector.cache import CacheError, PartCache
 from detector.cache.check import verify_content

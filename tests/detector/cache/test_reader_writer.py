@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.detector.test_masks import literal_mask
+from tests.detector.cache.test_masks import literal_mask
 
 from detector import cache as cache_module
 from detector.cache import CacheError, PartCache, Parts

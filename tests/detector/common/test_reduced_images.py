@@ -15,7 +15,7 @@ import pytest
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from PIL import Image
-from tests.detector.test_bad_images import bad_images, odd_images
+from tests.detector.common.test_bad_images import bad_images, odd_images
 
 import detector.model.dataset  # noqa: F401  (registers the transform)
 from detector.common.errors import DetectorError

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from tests.detector.test_bad_images import bad_images, odd_images
+from tests.detector.common.test_bad_images import bad_images, odd_images
 
 from detector import extractor
 from detector.cache import CacheError, PartCache
@@ -27,7 +27,7 @@ from pgan.apis import load_config
 from pgan.tools.extract_parts import main
 from tests.detector.parts_samples import paint
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SIZES = [(64, 64), (50, 90), (33, 20)]
 
 

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from detector.common.attributes import ATTRIBUTES
 from detector.model.part_head import PartSSDHead
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs/detector").glob("*.py"))
+CONFIGS = sorted((Path(__file__).resolve().parents[3] / "configs/detector").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tests.detector.test_bad_images import bad_images, odd_images
+from tests.detector.common.test_bad_images import bad_images, odd_images
 from torch.utils.data import DataLoader
 
 from detector.cache import Parts

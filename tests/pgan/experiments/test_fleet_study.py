@@ -13,7 +13,7 @@ from pgan.experiments.fleet_study import FleetStudy
 from pgan.experiments.sweeps import plan
 from pgan.tools import fleet_study
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = sorted((ROOT / "configs/study").glob("*.py"))
 
 

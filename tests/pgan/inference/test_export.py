@@ -188,7 +188,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
         export(*reid, tmp_path / "x.onnx", {"num_parts": 0})
     with pytest.raises(ExportError, match="more to an image"):
         export(*reid, tmp_path / "x.onnx", {"test_dataloader.dataset.pipeline.2.type": "Square"})
-    study = Path(__file__).parents[2] / "configs/study/fleet_cpu.py"
+    study = Path(__file__).parents[3] / "configs/study/fleet_cpu.py"
     with pytest.raises(ConfigError, match="neither"):
         export(str(study), reid.checkpoint, tmp_path / "x.onnx")
     turning = tiny_reid(tmp_path, "ssrnet", **{"model.attention": "stn"})

@@ -94,7 +94,7 @@ def test_a_lock_of_the_progress_bar_dies_with_its_work(tmp_path: Path) -> None:
 
 def test_a_training_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit-equal weights, optimizer, schedulers, log and best checkpoint; two kills."""
-    monkeypatch.chdir(Path(__file__).resolve().parents[3])
+    monkeypatch.chdir(Path(__file__).resolve().parents[4])
     report = torture(training(tmp_path / "data", epochs=1, workers=1), tmp_path, 2, 1)
     assert report.survived, (report.differing, report.leftovers)
     assert {"epoch_1.pth: state_dict", "epoch_1.pth: optimizer"} <= set(report.compared)

@@ -11,7 +11,7 @@ from pgan.experiments.papers import paper_sweep
 from pgan.experiments.papers.pgan import EXPERIMENTS
 from pgan.experiments.sweeps import plan
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from pgan.registry import MODELS
 from pgan.structures import ReIDSample
 from tests.tools.tiny_sweeps import OneConvolution
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SMALL = {
     "model.backbone.type": OneConvolution.__name__,
     "model.graph.hidden_channels": 8,

@@ -10,7 +10,7 @@ import pytest
 from pgan.apis import ConfigError
 from pgan.experiments.sweeps import Point, Sweep, SweepError, grid, parse_settings, plan
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs/pgan"
+CONFIGS = Path(__file__).resolve().parents[4] / "configs/pgan"
 PGAN = str(CONFIGS / "pgan_r50_1xb64-130e_veri776-224x224.py")
 BASELINE = str(CONFIGS / "baseline_r50_1xb64-130e_veri776-224x224.py")
 
