@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from detector.cache import PartCache
-from pgan import demo, fleet_steps
 from pgan.evaluation import evaluate, load_features
+from pgan.experiments import demo, fleet_steps
 from pgan.experiments.sweeps import plan
 from pgan.tools import demo as demo_tool
 from pgan.tools import extract_parts, make_fleet, test, train

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pgan.evaluation.errors import RankingError
+    from pgan.evaluation.exact_search import SearchResult, search, search_distances
     from pgan.evaluation.features import FeatureSet, FeatureSetError, load_features, save_features
     from pgan.evaluation.labels import Labels
     from pgan.evaluation.projection import (
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
     from pgan.evaluation.roc import RocCurve
     from pgan.evaluation.scoring import Evaluation, evaluate
-    from pgan.evaluation.search import SearchResult, search, search_distances
 
 _MODULES = {
     "errors": ["RankingError"],
@@ -39,7 +39,7 @@ _MODULES = {
     "refinement": ["KReciprocal", "Refinement", "expand_queries"],
     "roc": ["RocCurve"],
     "scoring": ["Evaluation", "evaluate"],
-    "search": ["SearchResult", "search", "search_distances"],
+    "exact_search": ["SearchResult", "search", "search_distances"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = list(_HOME)

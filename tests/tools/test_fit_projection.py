@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.configs.test_dataset_configs import SMALL, plain_config_text, tiny_data
 
 from pgan.apis import build_runner, load_config
 from pgan.evaluation import load_features, load_projection
@@ -16,6 +15,7 @@ from pgan.inference.training_features import RandomSubset
 from pgan.tools import evaluate as evaluate_tool
 from pgan.tools import fit_projection as tool
 from pgan.tools import test as test_tool
+from tests.configs.test_dataset_configs import SMALL, plain_config_text, tiny_data
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs/baseline/bot_r50_1xb64-120e_veri776-224x224.py")

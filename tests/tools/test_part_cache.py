@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from tests.configs.test_dataset_configs import SMALL, cache_parts
 
 from detector.cache import Parts
 from detector.cache.layout import FILES
 from detector.cache.writer import PartCacheWriter
 from pgan.apis import build_runner, load_config
 from pgan.tools import part_cache, train
+from tests.configs.test_dataset_configs import SMALL, cache_parts
 from tests.pgan.datasets.layouts import make_veri
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs/pgan/pgan_r50_1xb64-130e_veri776-224x224.py"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector import cache_writer
 from detector.cache import CacheError, PartCache, Parts
+from detector.cache import writer as cache_writer
 from detector.cache.check import compare, open_sound, statistics, verify_content
 from detector.cache.formats.authors_text import export_text
 from detector.cache.merge import merge

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.detector.cache.test_check import box_cache, mask_cache
 
 from detector.cache import CacheError, PartCache
 from detector.cache.layout import MANIFEST
 from detector.common.schema import SEAL, seal
+from tests.detector.cache.test_check import box_cache, mask_cache
 
 
 def with_index(path: Path, name: str, content: np.ndarray) -> Path:

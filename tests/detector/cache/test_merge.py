@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.detector.extraction.test_work_split import IDENTITY, IMAGES, contents, parts_of, whole, work  # noqa: F401
 
 from detector.cache import CacheError, PartCache
 from detector.cache.check import verify_content
 from detector.cache.merge import diff, merge
 from detector.cache.writer import PartCacheWriter
 from detector.extraction.work_split import Share
+from tests.detector.extraction.test_work_split import (  # noqa: F401
+    IDENTITY,
+    IMAGES,
+    contents,
+    parts_of,
+    whole,
+    work,
+)
 
 
 def cache_of(folder: Path, images: list[str], **identity: object) -> PartCache:

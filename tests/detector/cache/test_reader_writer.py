@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.detector.cache.test_masks import literal_mask
 
-from detector import cache as cache_module
 from detector.cache import CacheError, PartCache, Parts
+from detector.cache import layout as cache_module
 from detector.cache.writer import PartCacheWriter
 from detector.common.schema import seal, unseal
+from tests.detector.cache.test_masks import literal_mask
 
 IDENTITY = {"classes": ["wheel", "plate", "logo"], "max_parts": 4, "model": {"nms": 0.45}}
 
@@ -227,7 +228,7 @@ def test_killed_while_finishing(
     path, results = finished
     again = tmp_path / "again"
     writer = fill(again, results)
-    replace = cache_module.os.replace
+    replace = os.replace
 
     def killed(source: Path, target: Path) -> None:
         if target.name == moment:

@@ -15,12 +15,12 @@ import pytest
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from PIL import Image
-from tests.detector.common.test_bad_images import bad_images, odd_images
 
 import detector.model.dataset  # noqa: F401  (registers the transform)
 from detector.common.errors import DetectorError
 from detector.common.images import ImageError, ReducedImage, checked_size, read_image, read_reduced
 from detector.model.dataset import reduced_pipeline
+from tests.detector.common.test_bad_images import bad_images, odd_images
 
 TURNS = {  # EXIF's orientation -> how the upright picture is stored
     1: None,

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from tests.detector.common.test_bad_images import bad_images, odd_images
 
-from detector import extractor
 from detector.cache import CacheError, PartCache
 from detector.cache.drawing import draw_sheet
 from detector.cache.layout import FILES
 from detector.common.errors import DetectorError
 from detector.common.images import list_images
+from detector.extraction import extractor
 from detector.extraction.extractor import PartDetector, extract, load_detector
 from pgan.apis import load_config
 from pgan.tools.extract_parts import main
+from tests.detector.common.test_bad_images import bad_images, odd_images
 from tests.detector.parts_samples import paint
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from pgan.benchmarks import models as benchmark
 from pgan.benchmarks.timing import paired_medians
-from pgan.models import benchmark
 
 
 def test_functions_take_turns_after_the_warmup(monkeypatch):

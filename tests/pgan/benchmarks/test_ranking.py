@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from pgan.benchmarks import ranking as benchmark
 from pgan.benchmarks.ranking_reference import argsort_average_precision, literal_evaluate
-from pgan.evaluation import benchmark
 
 
 def test_benchmark_reports_the_ratio_of_its_own_times():

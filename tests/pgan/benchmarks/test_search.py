@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pgan.benchmarks import search as benchmark
 from pgan.benchmarks.search import by_size, fleet_features, search_benchmark, search_table
 from pgan.benchmarks.search_extrapolation import (
     ExtrapolationError,
@@ -14,7 +15,6 @@ from pgan.benchmarks.search_extrapolation import (
     extrapolate,
     extrapolation_table,
 )
-from pgan.gallery import benchmark
 
 PARTS = Parts(
     dims=512,

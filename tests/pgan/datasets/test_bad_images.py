@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tests.detector.common.test_bad_images import bad_images, odd_images
 from torch.utils.data import DataLoader
 
 from detector.cache import Parts
 from detector.cache.writer import PartCacheWriter
 from detector.common.images import ImageError
+from pgan.cli.errors import error_sentence as sentence
 from pgan.datasets import DatasetError
 from pgan.datasets.csv_dataset import CSVDataset
 from pgan.datasets.reid_union import ReIDUnion
-from pgan.cli.errors import error_sentence as sentence
+from tests.detector.common.test_bad_images import bad_images, odd_images
 
 PIPELINE = [
     {"type": "LoadReIDImage"},

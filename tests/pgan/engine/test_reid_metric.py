@@ -6,11 +6,11 @@ import torch.multiprocessing
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 
+from pgan.engine import ReIDMetric
 from pgan.evaluation import (
     FeatureSet,
     FeatureSetError,
     RankingError,
-    ReIDMetric,
     evaluate,
     evaluate_features,
     load_features,

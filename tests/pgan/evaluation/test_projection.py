@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pgan.engine import ReIDMetric
 from pgan.evaluation import (
     FeatureSet,
     ProjectionError,
     RankingError,
     Refinement,
-    ReIDMetric,
     evaluate,
     fit_projection,
     load_features,

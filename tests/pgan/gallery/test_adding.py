@@ -12,7 +12,7 @@ import pytest
 
 from detector.common.files import alone_in, write_json
 from pgan.datasets.records import Annotation
-from pgan.gallery import draft
+from pgan.gallery import transaction as draft
 from pgan.gallery.adding import Addition, add, remove
 from pgan.gallery.checksummed_json import read_sealed, write_sealed
 from pgan.gallery.errors import GalleryError

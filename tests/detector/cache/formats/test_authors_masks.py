@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from detector import cache as cache_module
 from detector.cache import CacheError, PartCache, Parts
+from detector.cache import layout as cache_module
 from detector.cache.formats.authors import export_files, pair_files
 from detector.cache.formats.authors_masks import export_masks, import_masks
 from detector.cache.formats.authors_text import export_text
