@@ -16,7 +16,7 @@ from pgan.benchmarks.ranking_reference import argsort_average_precision, literal
 from pgan.benchmarks.timing import paired_medians
 from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.protocols import PROTOCOLS
-from pgan.evaluation.ranking import RankingResult, evaluate_distances
+from pgan.evaluation.ranking import RankingScores, evaluate_distances
 from pgan.evaluation.scoring import evaluate
 
 # VeRi-776: queries, gallery images, test vehicles, cameras.
@@ -198,7 +198,7 @@ def _random_features(
     return features
 
 
-def _agree(ours: RankingResult, literal: RankingResult) -> bool:
+def _agree(ours: RankingScores, literal: RankingScores) -> bool:
     same_ranks = np.array_equal(ours.first_match, literal.first_match)
     return same_ranks and all(
         np.allclose(getattr(ours, name), getattr(literal, name), rtol=1e-12, equal_nan=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pgan.evaluation.labels import UNKNOWN_CAMERA
-from pgan.evaluation.ranking import RankingResult
+from pgan.evaluation.ranking import RankingScores
 
 
 def literal_evaluate(
@@ -14,7 +14,7 @@ def literal_evaluate(
     gallery_ids: np.ndarray,
     query_cameras: np.ndarray,
     gallery_cameras: np.ndarray,
-) -> RankingResult:
+) -> RankingScores:
     """Sort the gallery for each query and walk down the ranking, image by image.
 
     Args:
@@ -29,7 +29,7 @@ def literal_evaluate(
         relevant = _ranking(row, gallery_ids == vehicle, gallery_cameras, camera)
         per_query.append(_score(relevant))
     precision, first, penalty, matches = zip(*per_query)
-    return RankingResult(
+    return RankingScores(
         np.array(precision), np.array(first), np.array(penalty), np.array(matches), len(gallery_ids)
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pgan.evaluation.errors import RankingError
-    from pgan.evaluation.exact_search import SearchResult, search, search_distances
+    from pgan.evaluation.exact_search import search, search_distances
     from pgan.evaluation.features import FeatureSet, FeatureSetError, load_features, save_features
     from pgan.evaluation.labels import Labels
     from pgan.evaluation.projection import (
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         save_projection,
     )
     from pgan.evaluation.protocols import FPRS, PROTOCOLS, RANKS, Protocol, get_protocol
-    from pgan.evaluation.ranking import RankingResult, evaluate_distances, evaluate_features
+    from pgan.evaluation.rank_lists import RankLists
+    from pgan.evaluation.ranking import RankingScores, evaluate_distances, evaluate_features
     from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
+    from pgan.evaluation.retrieval import RetrievalResult
     from pgan.evaluation.roc import RocCurve
     from pgan.evaluation.scoring import Evaluation, evaluate
 
@@ -35,11 +37,13 @@ _MODULES = {
         *("Projection", "ProjectionError", "fit_projection", "load_projection", "save_projection")
     ],
     "protocols": ["FPRS", "PROTOCOLS", "RANKS", "Protocol", "get_protocol"],
-    "ranking": ["RankingResult", "evaluate_distances", "evaluate_features"],
+    "rank_lists": ["RankLists"],
+    "ranking": ["RankingScores", "evaluate_distances", "evaluate_features"],
     "refinement": ["KReciprocal", "Refinement", "expand_queries"],
+    "retrieval": ["RetrievalResult"],
     "roc": ["RocCurve"],
     "scoring": ["Evaluation", "evaluate"],
-    "exact_search": ["SearchResult", "search", "search_distances"],
+    "exact_search": ["search", "search_distances"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = list(_HOME)

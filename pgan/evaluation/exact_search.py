@@ -17,9 +17,6 @@ from pgan.evaluation.errors import RankingError
 from pgan.evaluation.labels import Labels, SameVehicle
 from pgan.evaluation.retrieval import RetrievalResult
 
-# Indices, distances and, with labels, matches of a chunk of queries: each (B, k).
-Nearest = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-
 
 def search(
     query: Any, gallery: Any, k: int, labels: Labels | None = None, chunk_size: int = CHUNK_SIZE
@@ -92,8 +89,10 @@ def nearest(rows: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     return indices, distances
 
 
-def nearest_without_junk(rows: torch.Tensor, k: int, same: SameVehicle) -> Nearest:
-    """Find the k nearest images of each query among those that are not junk, and which are matches.
+def nearest_without_junk(
+    rows: torch.Tensor, k: int, same: SameVehicle
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `nearest` of each row, with junk images removed.
 
     Args:
         rows: (B, G) distances, on any device; not changed.
@@ -103,9 +102,7 @@ def nearest_without_junk(rows: torch.Tensor, k: int, same: SameVehicle) -> Neare
     row, slot = same.junk.nonzero()
     rows = rows.clone()  # it may be the caller's own
     rows[row, same.columns[row, slot]] = torch.inf
-    indices, distances = nearest(rows, k)
-    good = np.where(same.good, same.columns, -2)  # -2: equal to no index
-    return indices, distances, (indices[:, :, None] == good[:, None, :]).any(axis=2)
+    return nearest(rows, k)
 
 
 def _search(chunks: DistanceChunks, k: int, labels: Labels | None) -> RetrievalResult:
@@ -114,14 +111,10 @@ def _search(chunks: DistanceChunks, k: int, labels: Labels | None) -> RetrievalR
     if labels is not None:
         labels.check(chunks.shape)
 
-    def find(start: int, rows: torch.Tensor) -> Nearest:
+    def find(start: int, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         if labels is None:
-            return *nearest(rows, k), None
+            return nearest(rows, k)
         return nearest_without_junk(rows, k, labels.same_vehicle(start, start + len(rows)))
 
-    indices, distances, matches = zip(*chunks.map(find))
-    return RetrievalResult(
-        np.concatenate(indices),
-        np.concatenate(distances),
-        None if labels is None else np.concatenate(matches),
-    )
+    indices, distances = map(np.concatenate, zip(*chunks.map(find)))
+    return RetrievalResult(indices, distances, labels and labels.matches(indices))

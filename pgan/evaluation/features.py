@@ -14,7 +14,7 @@ from pgan.evaluation.errors import RankingError
 from pgan.evaluation.labels import Labels
 
 if TYPE_CHECKING:
-    from pgan.evaluation.search import SearchResult
+    from pgan.evaluation.retrieval import RetrievalResult
 
 _TEXTS = ("protocol", "dataset", "model", "projection")
 
@@ -100,9 +100,9 @@ class FeatureSet:
                 )
         return rows[0], rows[1]
 
-    def search(self, k: int) -> SearchResult:
+    def search(self, k: int) -> RetrievalResult:
         """Return the k nearest gallery images of each query without junk; indices are gallery rows."""
-        from pgan.evaluation.search import search  # needs torch, which reading features does not
+        from pgan.evaluation.exact_search import search  # needs torch; feature files do not
 
         query, gallery = self.query_and_gallery()
         return search(query.features, gallery.features, k, self.labels())

@@ -73,6 +73,18 @@ class Labels:
         own = slots < last
         return SameVehicle(columns, own & ~by_this_camera, own & by_this_camera)
 
+    def matches(self, indices: np.ndarray) -> np.ndarray:
+        """Tell which images of each query's rank list show its vehicle.
+
+        Args:
+            indices: (Q, k) rows of the gallery, junk removed; -1 in empty slots.
+
+        Returns:
+            (Q, k) bool.
+        """
+        same = self.gallery_ids[indices] == self.query_ids[:, None]
+        return same & (indices >= 0)
+
     def check(self, shape: tuple[int, int]) -> None:
         """Raise RankingError unless distances of this shape are between these images."""
         if shape != self.shape:

@@ -36,11 +36,12 @@ from pgan.evaluation.distances import (
 )
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.labels import Labels, SameVehicle
+from pgan.evaluation.rank_lists import RankListCollector
 from pgan.evaluation.roc import RocCounter
 
 
 @dataclass(frozen=True, eq=False)
-class RankingResult:
+class RankingScores:
     """How well each query was answered. Values are fractions, one per query, in the queries' order.
 
     Attributes:
@@ -102,7 +103,7 @@ def evaluate_features(
     query_cameras: Any | None = None,
     gallery_cameras: Any | None = None,
     chunk_size: int = CHUNK_SIZE,
-) -> RankingResult:
+) -> RankingScores:
     """Rank the gallery for every query by squared Euclidean distance, and score the rankings.
 
     Args:
@@ -128,7 +129,7 @@ def evaluate_distances(
     query_cameras: Any | None = None,
     gallery_cameras: Any | None = None,
     chunk_size: int = CHUNK_SIZE,
-) -> RankingResult:
+) -> RankingScores:
     """Score the rankings of a finished (Q, G) distance matrix; see :func:`evaluate_features`."""
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras)
     return rank(matrix_distances(distances, chunk_size), labels)
@@ -138,14 +139,16 @@ def rank(
     chunks: DistanceChunks,
     labels: Labels,
     roc: RocCounter | None = None,
+    lists: RankListCollector | None = None,
     advance: Callable[[int], object] = lambda queries: None,
-) -> RankingResult:
+) -> RankingScores:
     """Score the rankings that a stream of distances makes.
 
     Args:
         chunks: Between the images that ``labels`` tells apart.
         labels: Who is on them.
-        roc: Counts the pairs that stream by, too.
+        roc: Also counts the pairs that stream by.
+        lists: Also collects the rank lists.
         advance: Is told, again and again, how many more queries are done.
 
     Raises:
@@ -157,13 +160,15 @@ def rank(
         same = labels.same_vehicle(start, start + len(rows))
         if roc is not None:
             roc.add(rows, same)
+        if lists is not None:
+            lists.add(start, rows, same)
         return _score(rows, same)
 
     scores = []
     for part in chunks.map(score):
         scores.append(part)
         advance(len(part[0]))
-    result = RankingResult(*map(np.concatenate, zip(*scores)), num_gallery=chunks.shape[1])
+    result = RankingScores(*map(np.concatenate, zip(*scores)), num_gallery=chunks.shape[1])
     if result.num_valid == 0:
         raise RankingError(
             f"none of the {chunks.shape[0]} queries has a good match among the {chunks.shape[1]} gallery "

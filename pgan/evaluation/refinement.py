@@ -18,7 +18,7 @@ from pgan.evaluation.distances import (
     feature_distances,
 )
 from pgan.evaluation.errors import RankingError
-from pgan.evaluation.search import nearest, search
+from pgan.evaluation.exact_search import nearest, search
 
 
 @dataclass(frozen=True)

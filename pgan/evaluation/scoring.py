@@ -15,7 +15,8 @@ from pgan.evaluation.distances import CHUNK_SIZE, DistanceChunks, feature_distan
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.protocols import DEFAULT, FPRS, RANKS, Protocol, get_protocol
-from pgan.evaluation.ranking import RankingResult, rank
+from pgan.evaluation.rank_lists import RankListCollector, RankLists
+from pgan.evaluation.ranking import RankingScores, rank
 from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
 from pgan.evaluation.roc import RocCounter, RocCurve
 
@@ -34,15 +35,17 @@ class Evaluation:
         dataset: Title of the data set; empty where unknown.
         vehicles: On the test images.
         projection: What the features were projected by, in words; empty for the model's own.
+        rank_lists: The rank lists of the first repeat; None unless they were asked for.
     """
 
     protocol: Protocol
-    rankings: tuple[RankingResult, ...]
+    rankings: tuple[RankingScores, ...]
     refinement: str = "none"
     roc: RocCurve | None = None
     dataset: str = ""
     vehicles: int = 0
     projection: str = ""
+    rank_lists: RankLists | None = None
 
     def metrics(self, ranks: Sequence[int] = RANKS) -> dict[str, float]:
         """``mAP``, ``mINP`` and ``Rank-k`` in percent, the mean over the repeats."""
@@ -121,6 +124,7 @@ def evaluate(
     *,
     refinement: Refinement | None = None,
     roc: bool = False,
+    top: int = 0,
     chunk_size: int = CHUNK_SIZE,
     progress: bool = False,
     device: str | torch.device | None = None,
@@ -133,6 +137,7 @@ def evaluate(
             ``'cross-camera'``.
         refinement: Query expansion, re-ranking, or both. None: neither.
         roc: Whether to count pairs for the ROC, too.
+        top: Images of each query's ranking to keep in ``rank_lists``, of the first repeat; 0 for none.
         chunk_size: Queries compared at a time; bounds the memory, changes no number.
         progress: Whether to show a bar where it takes more than a moment.
         device: Where to compare and count; changes no number without a refinement. None: a GPU where
@@ -146,12 +151,16 @@ def evaluate(
     refuse_non_finite(features)
     comparison = _Comparison(refinement or Refinement(), chunk_size, progress, device)
     pairs = RocCounter() if roc else None
+    collectors: list[RankListCollector] = []
 
-    def score(repeat: int, draw: FeatureSet) -> RankingResult:
+    def score(repeat: int, draw: FeatureSet) -> RankingScores:
+        if top and repeat == 1:
+            collectors.append(RankListCollector(top, draw))
+        lists = collectors[0] if repeat == 1 and collectors else None
         chunks = comparison.distances(draw)
         name = f"{protocol.name}, {repeat} of {protocol.repeats}"
         with _bar(name, chunks.shape[0], progress) as bar:
-            return rank(chunks, draw.labels(), pairs, bar.update)
+            return rank(chunks, draw.labels(), pairs, lists, bar.update)
 
     # In a function, so that a draw's copies of features are gone before the next one's are made.
     rankings = tuple(score(number, draw) for number, draw in enumerate(protocol.draws(features), 1))
@@ -163,6 +172,7 @@ def evaluate(
         features.dataset,
         len(np.unique(features.vehicle_ids)),
         features.projection,
+        collectors[0].rank_lists() if collectors else None,
     )
 
 

@@ -13,10 +13,10 @@ import torch
 from detector.cache import PartCache
 from detector.common.images import read_image
 from pgan.evaluation.distances import DistanceChunks, feature_distances
+from pgan.evaluation.exact_search import search_distances
 from pgan.evaluation.features import FeatureSet
 from pgan.evaluation.labels import Labels
-from pgan.evaluation.ranking import RankingResult, rank
-from pgan.evaluation.search import search_distances
+from pgan.evaluation.ranking import RankingScores, rank
 from pgan.visualization.panels import WRITTEN_FROM, Picture, ranked_row
 
 MARKS = "Blue: the query. Green with a tick: the same vehicle; red with a cross: another."
@@ -46,7 +46,7 @@ class Ranked:
 
     method: str
     features: FeatureSet
-    result: RankingResult
+    result: RankingScores
     distances: DistanceChunks
 
 
@@ -130,7 +130,7 @@ class Pictures:
         return Picture(image, parts.boxes, names if named else None, weights[: len(parts)])
 
 
-def pick_queries(first: RankingResult, second: RankingResult, count: int) -> np.ndarray:
+def pick_queries(first: RankingScores, second: RankingScores, count: int) -> np.ndarray:
     """Queries at even steps from the second method's greatest gain to its greatest loss.
 
     Sorted by the difference in average precision, ties by the query's index.
@@ -153,7 +153,7 @@ def pick_queries(first: RankingResult, second: RankingResult, count: int) -> np.
     return _at_even_steps(first.valid, second.average_precision - first.average_precision, count)
 
 
-def spread_queries(result: RankingResult, count: int) -> np.ndarray:
+def spread_queries(result: RankingScores, count: int) -> np.ndarray:
     """Queries at even steps from the greatest average precision to the least, both ends included.
 
     Sorted by average precision, ties by the query's index.
@@ -184,7 +184,7 @@ def describe_pick(first: str, second: str, count: int, valid: int) -> str:
     )
 
 
-def hardest_queries(result: RankingResult, count: int) -> np.ndarray:
+def hardest_queries(result: RankingScores, count: int) -> np.ndarray:
     """Queries of the least average precision, the hardest first; ties by the query's index.
 
     Args:

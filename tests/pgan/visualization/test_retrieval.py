@@ -6,7 +6,7 @@ import pytest
 
 from detector.cache import Parts
 from detector.common.images import ImageError
-from pgan.evaluation import FeatureSet, RankingResult
+from pgan.evaluation import FeatureSet, RankingScores
 from pgan.evaluation.distances import feature_distances, matrix_distances
 from pgan.evaluation.ranking import rank
 from pgan.visualization.panels import GREEN, RED
@@ -26,7 +26,7 @@ from pgan.visualization.retrieval import (
 def result(precision):
     precision = np.asarray(precision, float)
     matches = np.where(np.isnan(precision), 0, 3)
-    return RankingResult(precision, matches, precision, matches, 100)
+    return RankingScores(precision, matches, precision, matches, 100)
 
 
 def test_queries_are_picked_evenly_from_gain_to_loss():
