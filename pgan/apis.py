@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
@@ -104,6 +105,21 @@ def _size_transforms(cfg: Config, path: str, overridden: bool) -> None:
             step.size = checked_size(cfg.image_size, "image_size")
         except DetectorError as error:
             raise ConfigError(f"{path}: {error}") from None
+
+
+def load_detector_config(path: str, options: dict[str, Any] | None = None) -> Config:
+    """A part detector's config, loaded by `load_config`.
+
+    Raises:
+        ConfigError: The file is missing, or is not a detector config.
+
+    >>> load_detector_config("configs/detector/ssdlite_resnet_parts.py").model.bbox_head.type
+    'PartSSDHead'
+    """
+    cfg = load_config(path, options)
+    if "data_preprocessor" not in cfg.get("model", {}) or "test_dataloader" not in cfg:
+        raise ConfigError(f"{path} is not a detector config: see configs/detector")
+    return cfg
 
 
 def load_reid_config(path: str, options: dict[str, Any] | None = None) -> Config:
@@ -206,14 +222,14 @@ def build_tester(cfg: Config, work_dir: str, checkpoint: str) -> Runner:
         checkpoint: Weights to test.
 
     Raises:
-        CheckpointError: See :func:`refuse_foreign_weights`.
+        CheckpointError: See `load_matching_weights`.
     """
     for key in _TRAINING:
         cfg[key] = None
     cfg.log_level = "WARNING"
     cfg.visualizer = {"type": "Visualizer"}  # there are no curves to keep
-    runner = build_runner(cfg, work_dir, checkpoint)
-    refuse_foreign_weights(runner.model, checkpoint)
+    runner = build_runner(cfg, work_dir)
+    load_weights_for_test(runner, checkpoint)
     runner.register_hook(_ProgressBar())
     return runner
 
@@ -231,23 +247,37 @@ class _ProgressBar(Hook):
         self.bar.close()
 
 
-def refuse_foreign_weights(model: nn.Module, checkpoint: str) -> None:
-    """Refuse a checkpoint of another model: mmengine would load what fits and test random weights.
+def load_matching_weights(model: nn.Module, checkpoint: str) -> None:
+    """Read a checkpoint once, check that it is one of this model, and load it.
 
-    A classifier of other vehicles does no harm to a test, and is let pass.
+    mmengine would load the entries that fit and test random weights for the others. The classifier is not
+    compared: a test does not use it.
 
     Raises:
-        CheckpointError: A weight of the model is not in the file, or has another shape there.
+        CheckpointError: The file cannot be read, or an entry of the model is missing or of another shape.
     """
     weights = weights_of(load_plain(checkpoint))
-    wanted = {k: v.shape for k, v in model.state_dict().items() if not k.startswith("classifier.")}
-    missing = [k for k, shape in wanted.items() if k not in weights or weights[k].shape != shape]
-    if missing:
+    state = model.state_dict()
+    fitting = {k: v for k, v in weights.items() if k in state and state[k].shape == v.shape}
+    wanted = [name for name in state if not name.startswith("classifier.")]
+    if missing := [name for name in wanted if name not in fitting]:
         raise CheckpointError(
-            f"{checkpoint}: is not a checkpoint of this config's {type(model).__name__}: it lacks "
-            f"{len(missing)} of its {len(wanted)} entries or has them in another shape, the first is "
-            f"{missing[0]!r}; test it with the config it was trained with"
+            f"{checkpoint}: is not a checkpoint of this config's {type(model).__name__}: {len(missing)} of its "
+            f"{len(wanted)} entries are missing or have another shape, the first is {missing[0]!r}; test it "
+            "with the config it was trained with"
         )
+    model.load_state_dict(fitting, strict=False)
+
+
+def load_weights_for_test(runner: Runner, checkpoint: str) -> None:
+    """Load the weights that a runner tests, so that mmengine does not read the file again.
+
+    Raises:
+        CheckpointError: See `load_matching_weights`.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    load_matching_weights(model, checkpoint)
+    runner._has_loaded = True
 
 
 def count_training_vehicles(cfg: Config) -> int | None:

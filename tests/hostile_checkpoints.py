@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torchvision.models import get_model
 
-from detector.extraction.extractor import load_detector
+from detector.extraction.loading import load_detector
 from pgan.apis import load_config
 from pgan.engine import load_plain
 from pgan.models import TorchvisionBackbone

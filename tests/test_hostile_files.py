@@ -28,7 +28,7 @@ from detector.cache import CacheError, PartCache
 from detector.common.errors import DetectorError
 from detector.common.images import ImageError
 from detector.common.schema import SEAL, seal
-from detector.extraction.extractor import load_detector
+from detector.extraction.loading import load_detector
 from detector.model.dataset import VehiclePartsDataset
 from detector.model.voc_xml import AnnotationError, read_annotation
 from pgan.apis import load_config

@@ -1,20 +1,20 @@
-"""Find the parts of many images and write them as a part cache, which can be stopped and resumed.
+"""Find the parts of images and write them as a part cache; a stopped run resumes.
 
-For a re-identification data set, all images of its lists, of every size of the test set that is there::
+All images of a re-identification data set, with the test sets of every size that is on disk:
 
     python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG --out CACHE
 
-For a folder of your own images, with a picture of what was found::
+A folder of your own images, with a figure of the parts that were found:
 
     python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --images FOLDER --out CACHE --draw 12
 
-By several processes, on one machine or on many that see the same folder; who ends last makes the cache, and
-whatever one that died has left, the next run of the same command does::
+Several processes, on one machine or on several that see the same folder. The last process to finish assembles
+the cache. If a process died, run the same command again to extract its remaining images:
 
     torchrun --nproc-per-node 4 tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT ... --out CACHE
-    python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT ... --out CACHE --shard 1/4    # to 4/4
+    python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT ... --out CACHE --split 1/4    # to 4/4
 
-On machines that see no common folder, give each its --shard and then join what they wrote::
+On machines without a common folder, give each machine its --split, then merge the caches:
 
     python tools/part_cache.py merge CACHE_1 CACHE_2 CACHE_3 CACHE_4 --out CACHE
 """
@@ -39,56 +39,73 @@ def parse_args() -> argparse.Namespace:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("config", help="config of the detector")
-    add("checkpoint", help="its weights")
+    add("checkpoint", help="weights of the detector")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", metavar="REID_CONFIG", help="the images of this config")
     source.add_argument("--images", metavar="FOLDER", help="all images below this folder")
-    add("--data-root", help="with --dataset: where its images are, if not where the config says")
+    add("--data-root", help="with --dataset: folder of its images (default: that of the config)")
     add("--out", required=True, metavar="CACHE", help="folder of the part cache")
-    add("--max-parts", type=int, default=16, help="boxes kept of an image (%(default)s)")
-    add("--score-thr", type=float, default=0.0, help="drop boxes not above it (%(default)s)")
-    add("--batch-size", type=int, help="images at once (4 on a CPU, 64 on a GPU)")
-    add("--workers", type=int, help="processes that read images (as many as it takes)")
-    add("--shard-size", type=int, default=1024, help="images lost at most when it is stopped")
-    add("--max-bad", type=int, metavar="N", help="stop at more than N unreadable images (never)")
-    add("--shard", metavar="I/N", help="do the I-th of N shares of the images, I from 1")
-    add("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
-    add("--amp", action=argparse.BooleanOptionalAction, help="half precision (on a GPU: yes)")
+    add("--max-parts", type=int, default=16, help="boxes kept per image (default: %(default)s)")
+    add(
+        "--score-thr",
+        type=float,
+        default=0.0,
+        help="keep boxes with a score above this (default: %(default)s)",
+    )
+    add("--batch-size", type=int, help="images per batch (default: 4 on a CPU, 64 on a GPU)")
+    add("--workers", type=int, help="processes that read images (default: as many as needed)")
+    add(
+        "--shard-size",
+        type=int,
+        default=1024,
+        help="images per shard; a stopped run loses one shard at most (default: %(default)s)",
+    )
+    add("--max-bad", type=int, metavar="N", help="stop at more than N unreadable images")
+    add("--split", metavar="I/N", help="extract the I-th of N splits of the images, I from 1")
+    add("--shard", help=argparse.SUPPRESS)  # the former name of --split
+    add("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
+    add("--amp", action=argparse.BooleanOptionalAction, help="half precision (default: on a GPU)")
     add(
         "--reduced",
         action="store_true",
-        help="decode large JPEGs at a part of their size: boxes move a bit",
+        help="decode large JPEGs at reduced size: faster, but boxes move slightly",
     )
-    add("--draw", type=int, default=0, metavar="N", help="write a picture of N images' parts")
+    add("--draw", type=int, default=0, metavar="N", help="draw the parts of N images")
     parser.add_cfg_options("override keys of the detector config")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.shard is not None:
+        raise DetectorError(f"--shard is now called --split: give --split {args.shard}")
+    return args
 
 
 def images_to_extract(folder: str, out: str) -> list[str]:
-    """All images below a folder but our own pictures, where the cache is below it as well."""
+    """All images below a folder, except figures in the cache if the cache is below the folder, too."""
     from detector.common.images import list_images
 
-    ours = os.path.relpath(os.path.realpath(out), os.path.realpath(folder)) + "/"
-    return [image for image in list_images(folder) if not image.startswith(ours)]
+    cache = os.path.relpath(os.path.realpath(out), os.path.realpath(folder)) + "/"
+    return [image for image in list_images(folder) if not image.startswith(cache)]
 
 
 def report(done: Extraction, args: argparse.Namespace) -> None:
-    """Print what was found and what to do next."""
+    """Print the result and the next command."""
     if done.processed:
         rate = done.processed / done.seconds
         print(f"{done.processed} images in {done.seconds:.0f} s: {rate:.1f} images/s")
     else:
-        print("nothing was left to do")
+        print("all images were already extracted")
     if done.cache is None:
         print(
-            f"{args.out}: this share is done; who ends last makes the cache. If others have died, "
-            "run the same command again; if they wrote elsewhere, `python tools/part_cache.py merge`"
+            f"{args.out}: this split is done; the last process to finish assembles the cache. If another "
+            "process died, run the same command again; if splits are in different folders, join them with "
+            "`python tools/part_cache.py merge`"
         )
         return
     cache, facts = done.cache, done.cache.manifest
     number, failed = facts["num_images"], facts["num_failed"]
     read = max(1, number - failed)
-    print(f"{args.out}: {number} images, {facts['num_parts'] / read:.1f} parts each on average")
+    print(
+        f"{args.out}: {number} images, {facts['num_parts'] / read:.1f} parts per image on average"
+    )
     print(f"  without parts: {facts['num_without_parts']}, unreadable: {failed}")
     for image, reason in list(cache.failed.items())[:5]:
         print(f"    {image}: {reason}")
@@ -98,28 +115,26 @@ def report(done: Extraction, args: argparse.Namespace) -> None:
             f"next: python tools/train.py {args.dataset} --cfg-options part_cache={args.out}{root}"
         )
     else:
-        print(f"next: detector.cache.PartCache.open({args.out!r}) serves boxes and masks")
+        print(f"next: detector.cache.PartCache.open({args.out!r}) reads boxes and masks")
 
 
 @report_errors
 def main() -> int:
     """Extract the parts."""
     args = parse_args()
-    # Only now, since they take seconds: --help and a mistyped option are answered without them.
     import torch
 
     from detector.cache.drawing import draw_sheet
-    from detector.extraction.extractor import extract, load_detector
-    from detector.extraction.work_split import Share
-    from detector.extraction.worker_threads import keep_freed_memory
+    from detector.common.memory import keep_freed_memory
+    from detector.extraction.extractor import extract
+    from detector.extraction.loading import load_detector
+    from detector.extraction.work_split import Split
     from detector.model.dataset import reduced_pipeline
-    from pgan.apis import load_config
+    from pgan.apis import load_config, load_detector_config
     from pgan.datasets.listing import images_of_config
 
     keep_freed_memory()
-    config = load_config(args.config, args.cfg_options)
-    if "data_preprocessor" not in config.model or "test_dataloader" not in config:
-        raise DetectorError(f"{args.config} is not a detector config: see configs/detector")
+    config = load_detector_config(args.config, args.cfg_options)
     if args.reduced:
         dataset = config.test_dataloader.dataset
         dataset.pipeline = reduced_pipeline(dataset.pipeline)
@@ -128,21 +143,21 @@ def main() -> int:
     else:
         options = {"data_root": args.data_root} if args.data_root else None
         root, images = images_of_config(load_config(args.dataset, options))
-    share = Share.parse(args.shard) if args.shard else Share.of_launcher()
+    split = Split.parse(args.split) if args.split else Split.from_launcher()
     device = args.device
-    if share and not device and torch.cuda.is_available():
+    if split and not device and torch.cuda.is_available():
         device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
     detector = load_detector(
         config, args.checkpoint, args.max_parts, args.score_thr, device, args.amp
     )
     settings = (args.batch_size, args.workers, args.shard_size)
-    done = extract(detector, root, images, args.out, *settings, share=share, max_bad=args.max_bad)
+    done = extract(detector, root, images, args.out, *settings, split=split, max_bad=args.max_bad)
     report(done, args)
     if args.draw > 0 and done.cache:
         names = [image for image in done.cache.images() if image not in done.cache.failed]
         chosen = names[:: max(1, len(names) // args.draw)][: args.draw]
-        picture = draw_sheet(root, done.cache, chosen, Path(args.out) / "parts.jpg")
-        print(f"picture: {picture}")
+        figure = draw_sheet(root, done.cache, chosen, Path(args.out) / "parts.jpg")
+        print(f"figure: {figure}")
     return 0
 
 

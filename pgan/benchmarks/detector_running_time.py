@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from detector.extraction.extractor import PartDetector
+from detector.extraction.part_detector import PartDetector
 
 
 def detection(

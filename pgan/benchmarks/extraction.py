@@ -18,8 +18,11 @@ from mmengine.registry import init_default_scope
 
 from detector.cache.writer import PartCacheWriter
 from detector.common.images import read_image
-from detector.extraction.extractor import PartDetector, extract, load_detector
-from detector.extraction.worker_threads import count_lanes, keep_freed_memory, map_in_lanes
+from detector.common.memory import keep_freed_memory
+from detector.extraction.extractor import extract
+from detector.extraction.loading import load_detector
+from detector.extraction.part_detector import PartDetector
+from detector.extraction.worker_threads import count_worker_threads, map_in_threads
 from pgan.benchmarks.noise_images import draw_jpegs
 from pgan.benchmarks.timing import paired_medians
 
@@ -79,7 +82,7 @@ def extraction_benchmark(
         functions = {
             "ours": extraction,
             "alone": lambda: _run(ours, tensors * passes, 1),
-            "in_lanes": lambda: _run(ours, tensors * passes, count_lanes(ours.device)),
+            "in_lanes": lambda: _run(ours, tensors * passes, count_worker_threads(ours.device)),
             "mmdet": _inferencer(cfg, weights, device, paths, batch_size, "SSDHead"),
             "our_head": _inferencer(cfg, weights, device, paths, batch_size, "PartSSDHead"),
             **{name: _by_one_thread(stage) for name, stage in stages.items()},
@@ -134,7 +137,7 @@ def _network(detector: PartDetector, batch: torch.Tensor) -> tuple[list[torch.Te
 
 
 def _run(detector: PartDetector, tensors: list[torch.Tensor], lanes: int) -> None:
-    for _ in map_in_lanes(partial(_network, detector), tensors, lanes):
+    for _ in map_in_threads(partial(_network, detector), tensors, lanes):
         pass
 
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from detector.common.memory import keep_freed_memory_variables
+
 # mmengine's lines that say how far a run has come; the rest goes to the step's log.
 _PROGRESS = re.compile(r"(Epoch|Iter)\((train|val|test)\)|: \d+ images of")
 _PREFIX = re.compile(r"^\S+ \S+ - mmengine - INFO - ")
-
-# glibc hands the memory of each large tensor back and asks for it anew: a tenth of a training on a CPU.
-_KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 
 class StepError(ValueError):
@@ -120,7 +119,7 @@ def run_command(
             [sys.executable, *command],
             stdout=subprocess.PIPE,
             text=True,
-            env={**_KEEP_MEMORY, **os.environ, **(env or {})},
+            env={**keep_freed_memory_variables(), **os.environ, **(env or {})},
             **options,
         ) as process,
     ):

@@ -220,7 +220,7 @@ def _of_reid(cfg: Config, checkpoint: str) -> Network:
 
 def _of_detector(cfg: Config, checkpoint: str, max_parts: int) -> Network:
     # mmdet takes seconds to import, and re-identification alone needs none of it.
-    from detector.extraction.extractor import load_detector
+    from detector.extraction.loading import load_detector
     from detector.model.onnx_graph import DetectorNetwork
 
     with DefaultScope.overwrite_default_scope("mmdet"):

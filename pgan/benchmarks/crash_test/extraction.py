@@ -15,8 +15,9 @@ import detector.model.dataset  # noqa: F401 - registers the transforms
 from detector.cache import Parts
 from detector.cache.writer import PartCacheWriter
 from detector.common.files import drafts, file_sha256
-from detector.extraction.extractor import PartDetector, extract
-from detector.extraction.work_split import Share
+from detector.extraction.extractor import extract
+from detector.extraction.part_detector import PartDetector
+from detector.extraction.work_split import Split
 from pgan.benchmarks.crash_test.images import png, write_once
 from pgan.benchmarks.crash_test.kills import Work
 
@@ -58,7 +59,7 @@ def extraction(
         torch.nn.Identity(), _PIPELINE, ("wheel", "plate"), _IDENTITY, "", device, False
     )
 
-    def rank(place: Path, share: Share | None) -> None:
+    def rank(place: Path, split: Split | None) -> None:
         torch.set_num_threads(1)
         init_default_scope("mmdet")
         settings = {
@@ -67,14 +68,14 @@ def extraction(
             "shard_size": shard_size,
             "progress": False,
         }
-        extract(stub, data_root, names, place, share=share, **settings)
+        extract(stub, data_root, names, place, split=split, **settings)
 
     def run(place: Path) -> None:
         if processes == 1:
             return rank(place, None)
         context = multiprocessing.get_context("fork")
-        shares = [Share(index, processes, helps=True) for index in range(processes)]
-        ranks = [context.Process(target=rank, args=(place, share)) for share in shares]
+        splits = [Split(index, processes, helps=True) for index in range(processes)]
+        ranks = [context.Process(target=rank, args=(place, split)) for split in splits]
         for process in ranks:
             process.start()
         for process in ranks:

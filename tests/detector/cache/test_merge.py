@@ -10,7 +10,7 @@ from detector.cache import CacheError, PartCache
 from detector.cache.check import verify_content
 from detector.cache.merge import diff, merge
 from detector.cache.writer import PartCacheWriter
-from detector.extraction.work_split import Share
+from detector.extraction.work_split import Split
 from tests.detector.extraction.test_work_split import (  # noqa: F401
     IDENTITY,
     IMAGES,
@@ -28,7 +28,7 @@ def cache_of(folder: Path, images: list[str], **identity: object) -> PartCache:
 
 def test_shares_of_machines_that_see_no_common_folder(tmp_path: Path, whole: dict) -> None:  # noqa: F811
     for index in range(3):
-        work(tmp_path / str(index), Share(index, 3))
+        work(tmp_path / str(index), Split(index, 3))
     folders = [tmp_path / str(index) for index in range(3)]
     before = [contents(folder) for folder in folders]
     with pytest.raises(CacheError, match=r"2 of 6 shards are in none .*shard 4, 016.jpg"):
@@ -42,7 +42,7 @@ def test_shares_of_machines_that_see_no_common_folder(tmp_path: Path, whole: dic
 
 def test_shares_of_one_folder_whose_last_process_died(tmp_path: Path, whole: dict) -> None:  # noqa: F811
     for index in range(2):
-        work(tmp_path / "cache", Share(index, 2))
+        work(tmp_path / "cache", Split(index, 2))
     merge([tmp_path / "cache"], tmp_path / "cache")
     assert contents(tmp_path / "cache") == whole
 
@@ -60,7 +60,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     other = cache_of(tmp_path / "b", IMAGES[5:], weights="new").path
     with pytest.raises(CacheError, match="not by the same detector: weights is None in one, new"):
         merge([first, other], tmp_path / "joined")
-    work(tmp_path / "begun", Share(0, 2))
+    work(tmp_path / "begun", Split(0, 2))
     with pytest.raises(CacheError, match="merge one kind at a time"):
         merge([first, tmp_path / "begun"], tmp_path / "joined")
     PartCacheWriter(tmp_path / "else", IMAGES[1:], IDENTITY, shard_size=4).take()

@@ -1,4 +1,4 @@
-"""From images to a part cache: boxes, failures, resuming, refusals, the command."""
+"""Extracting a part cache from images: boxes, unreadable images, resuming, refusals, the command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from detector.cache.layout import FILES
 from detector.common.errors import DetectorError
 from detector.common.images import list_images
 from detector.extraction import extractor
-from detector.extraction.extractor import PartDetector, extract, load_detector
+from detector.extraction.extractor import extract
+from detector.extraction.loading import load_detector
+from detector.extraction.part_detector import PartDetector
 from pgan.apis import load_config
 from pgan.tools.extract_parts import main
 from tests.detector.common.test_bad_images import bad_images, odd_images
@@ -33,7 +35,7 @@ SIZES = [(64, 64), (50, 90), (33, 20)]
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Eleven pictures of three sizes in two folders, two of them unreadable."""
+    """Eleven images of three sizes in two folders, two of them unreadable."""
     folder = tmp_path / "my images"
     for index in range(11):
         file = folder / f"camera {index % 2}" / f"{index:02d}.PNG"
@@ -60,7 +62,7 @@ def contents(path: Path) -> dict[str, bytes]:
     return {name: (path / name).read_bytes() for name in (*FILES, "manifest.json")}
 
 
-def test_images_are_listed_at_any_depth_in_order(images: Path, tmp_path: Path) -> None:
+def test_list_images_finds_images_at_any_depth_in_order(images: Path, tmp_path: Path) -> None:
     names = list_images(images)
     assert len(names) == 11
     assert names == sorted(names)
@@ -72,7 +74,7 @@ def test_images_are_listed_at_any_depth_in_order(images: Path, tmp_path: Path) -
         list_images(tmp_path / "empty")
 
 
-def test_boxes_are_pixels_of_the_stored_image(
+def test_extract_writes_boxes_in_pixels_of_the_stored_image(
     detector: PartDetector, images: Path, tmp_path: Path
 ) -> None:
     cache = run(detector, images, tmp_path / "cache")
@@ -87,7 +89,7 @@ def test_boxes_are_pixels_of_the_stored_image(
         assert (np.diff(parts.scores) <= 0).all()
         assert (parts.boxes[:, :2] >= 0).all()
         assert (parts.boxes[:, 2:] <= (width, height)).all()
-    # The model sees 64 x 64 whatever the image: boxes of the network's input, scaled by hand.
+    # The network sees 64 x 64 pixels for every image: scale its boxes by hand.
     item = detector_input(images / "camera 1/01.PNG")
     raw = detector.model.predict(
         detector.model.data_preprocessor(item)["inputs"], item["data_samples"], rescale=False
@@ -105,7 +107,7 @@ def detector_input(file: Path) -> dict:
     return {"inputs": [tensor], "data_samples": [DetDataSample(metainfo=meta)]}
 
 
-def test_unreadable_images_are_listed_with_their_reason(
+def test_extract_lists_unreadable_images_with_their_reason(
     detector: PartDetector, images: Path, tmp_path: Path
 ) -> None:
     cache = run(detector, images, tmp_path / "cache")
@@ -119,7 +121,7 @@ def test_unreadable_images_are_listed_with_their_reason(
     cache.check(set(list_images(images)) - cache.failed.keys(), 6)
 
 
-def test_more_unreadable_images_than_allowed_stop_an_extraction(
+def test_extract_stops_at_more_unreadable_images_than_max_bad(
     detector: PartDetector, images: Path, tmp_path: Path
 ) -> None:
     run(detector, images, tmp_path / "any")
@@ -127,10 +129,10 @@ def test_more_unreadable_images_than_allowed_stop_an_extraction(
         DetectorError, match=r"2 images could not be read.*05\.PNG: is not an image"
     ):
         run(detector, images, tmp_path / "some", max_bad=1)
-    with pytest.raises(DetectorError, match="--max-bad -1: it is 0 or more"):
+    with pytest.raises(DetectorError, match="--max-bad -1 must be 0 or more"):
         run(detector, images, tmp_path / "none", max_bad=-1)
     assert not (tmp_path / "none").exists()
-    # What was tolerated before counts when it goes on; a mended file no longer does.
+    # A resumed run also counts the unreadable images of finished shards.
     with pytest.raises(DetectorError, match=r"2 images .* --max-bad 1"):
         run(detector, images, tmp_path / "some", max_bad=1)
     assert run(detector, images, tmp_path / "some", max_bad=2).manifest["num_failed"] == 2
@@ -138,7 +140,7 @@ def test_more_unreadable_images_than_allowed_stop_an_extraction(
 
 
 @pytest.mark.parametrize("odd", [False, True])
-def test_every_image_is_read_as_stated_or_listed_as_failed(
+def test_extract_reads_every_odd_image_and_lists_every_bad_one(
     detector: PartDetector, tmp_path: Path, odd: bool
 ) -> None:
     files = odd_images() if odd else bad_images()
@@ -154,7 +156,7 @@ def test_every_image_is_read_as_stated_or_listed_as_failed(
     assert all((tmp_path / name).read_bytes() == data for name, (data, _) in files.items())
 
 
-def test_no_part_found_is_not_a_failure(
+def test_extract_does_not_count_an_image_without_parts_as_failed(
     tiny_config: Config, checkpoint: Path, images: Path, tmp_path: Path
 ) -> None:
     strict = load_detector(tiny_config, checkpoint, 6, score_threshold=0.999, device="cpu")
@@ -165,7 +167,7 @@ def test_no_part_found_is_not_a_failure(
     cache.check(["camera 0/00.PNG"], 6)
 
 
-def test_fewer_parts_are_the_first_of_more(
+def test_smaller_max_parts_keeps_the_most_confident_parts(
     tiny_config: Config, checkpoint: Path, detector: PartDetector, images: Path, tmp_path: Path
 ) -> None:
     many = run(detector, images, tmp_path / "many")
@@ -174,28 +176,30 @@ def test_fewer_parts_are_the_first_of_more(
         np.testing.assert_array_equal(many.parts(name, 2).boxes, few.parts(name).boxes)
 
 
-def test_workers_change_nothing(detector: PartDetector, images: Path, tmp_path: Path) -> None:
+def test_workers_do_not_change_the_cache(
+    detector: PartDetector, images: Path, tmp_path: Path
+) -> None:
     run(detector, images, tmp_path / "here")
     run(detector, images, tmp_path / "workers", workers=2)
     assert contents(tmp_path / "here") == contents(tmp_path / "workers")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_batches_at_once_change_nothing(
+def test_worker_threads_do_not_change_the_cache(
     detector: PartDetector,
     images: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
 ) -> None:
-    for lanes in (1, 3):
-        monkeypatch.setattr(extractor, "count_lanes", lambda _, lanes=lanes: lanes)
-        run(detector, images, tmp_path / f"{lanes}", workers=workers)
+    for threads in (1, 3):
+        monkeypatch.setattr(extractor, "count_worker_threads", lambda _, n=threads: n)
+        run(detector, images, tmp_path / f"{threads}", workers=workers)
     assert contents(tmp_path / "1") == contents(tmp_path / "3")
 
 
 @pytest.mark.parametrize("batches", [0, 1, 2, 4])
-def test_a_stopped_extraction_goes_on_to_the_same_content(
+def test_a_stopped_extraction_resumes_to_the_same_cache(
     detector: PartDetector,
     images: Path,
     tmp_path: Path,
@@ -223,15 +227,15 @@ def test_a_stopped_extraction_goes_on_to_the_same_content(
     assert contents(tmp_path / "whole") == contents(tmp_path / "stopped")
 
 
-def test_a_finished_cache_is_not_extracted_again(
+def test_extract_skips_a_finished_cache(
     detector: PartDetector, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(detector, images, tmp_path / "cache")
-    monkeypatch.setattr(PartDetector, "detect", lambda *_: pytest.fail("it ran again"))
+    monkeypatch.setattr(PartDetector, "detect", lambda *_: pytest.fail("the detector ran again"))
     run(detector, images, tmp_path / "cache")
 
 
-def test_other_weights_or_settings_are_refused(
+def test_extract_refuses_a_cache_of_other_weights_or_settings(
     tiny_config: Config, checkpoint: Path, detector: PartDetector, images: Path, tmp_path: Path
 ) -> None:
     run(detector, images, tmp_path / "cache")
@@ -246,7 +250,7 @@ def test_other_weights_or_settings_are_refused(
         run(other, images, tmp_path / "cache")
 
 
-def test_settings_that_make_no_sense_are_refused(
+def test_load_detector_and_extract_refuse_values_out_of_range(
     tiny_config: Config,
     checkpoint: Path,
     detector: PartDetector,
@@ -273,7 +277,7 @@ def test_settings_that_make_no_sense_are_refused(
             extract(detector, tmp_path, ["a.png"], tmp_path / "cache", **{f"{name}_size": value})
 
 
-def test_a_sheet_shows_the_parts(detector: PartDetector, images: Path, tmp_path: Path) -> None:
+def test_draw_sheet_shows_the_parts(detector: PartDetector, images: Path, tmp_path: Path) -> None:
     cache = run(detector, images, tmp_path / "cache")
     names = ["camera 0/00.PNG", "camera 1/01.PNG", "camera 1/03.PNG"]
     file = draw_sheet(images, cache, names, tmp_path / "sheet.png", columns=2)
@@ -288,7 +292,7 @@ def test_a_sheet_shows_the_parts(detector: PartDetector, images: Path, tmp_path:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run the tool here: importing torch and mmdet anew takes longer than all it does."""
+    """Run the tool in this process: a new process would import torch and mmdet for seconds."""
     monkeypatch.setattr(extractor.torch.cuda, "is_available", lambda: False)
 
     def run_tool(*arguments: object) -> int:
@@ -298,7 +302,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return run_tool
 
 
-def test_one_line_serves_a_folder_of_images(
+def test_command_extracts_a_folder_of_images(
     command: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     tiny_config: Config,
@@ -306,12 +310,12 @@ def test_one_line_serves_a_folder_of_images(
     images: Path,
     tmp_path: Path,
 ) -> None:
-    config, out = tmp_path / "tiny.py", images / "cache"  # whose picture is none of the images
+    config, out = tmp_path / "tiny.py", images / "cache"  # its figure is not one of the images
     tiny_config.dump(config)
     arguments = [config, checkpoint, "--images", images, "--out", out, "--max-parts", 3]
     assert command(*arguments, "--draw", 2) == 0
     printed = capsys.readouterr().out
-    assert "11 images, 3.0 parts each on average" in printed
+    assert "11 images, 3.0 parts per image on average" in printed
     assert "without parts: 0, unreadable: 2" in printed
     assert "camera 0/02.PNG: the file is empty" in printed
     assert (out / "parts.jpg").is_file()
@@ -319,13 +323,13 @@ def test_one_line_serves_a_folder_of_images(
     assert manifest["config"] == load_config(str(config)).pretty_text
     assert manifest["identity"]["weights_sha256"] == sha256(checkpoint.read_bytes()).hexdigest()
     assert command(*arguments) == 0
-    assert "nothing was left to do" in capsys.readouterr().out
+    assert "all images were already extracted" in capsys.readouterr().out
     (images / "cache of mine.PNG").touch()
     assert command(*arguments) == 1
     assert "of other images: 11 there, 12 now" in capsys.readouterr().err
 
 
-def test_a_reid_config_gives_train_query_and_gallery(
+def test_command_extracts_train_query_and_gallery_of_a_reid_config(
     command: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     tiny_config: Config,
@@ -362,7 +366,7 @@ def test_a_reid_config_gives_train_query_and_gallery(
     cache.check(cache.images(), 16)
 
 
-def test_a_users_mistake_is_one_sentence(
+def test_command_reports_a_mistake_in_one_sentence(
     command: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     checkpoint: Path,
@@ -374,13 +378,15 @@ def test_a_users_mistake_is_one_sentence(
     reid.write_text("model = dict(type='PGAN')")
     folder = ["--images", images, "--out", tmp_path / "cache"]
     for arguments, words in [
-        ([ssdlite, checkpoint, *folder], f"{checkpoint} is of another model"),
+        ([ssdlite, checkpoint, *folder], f"{checkpoint} belongs to another model"),
         ([reid, checkpoint, *folder], "is not a detector config"),
         (
             [ssdlite, checkpoint, "--dataset", ssdlite, *folder[2:]],
             "not a re-identification config",
         ),
         ([tmp_path / "x.py", checkpoint, *folder], "x.py: no such config"),
+        ([ssdlite, checkpoint, *folder, "--split", "4"], "--split 4: give i/N"),
+        ([ssdlite, checkpoint, *folder, "--shard", "1/4"], "give --split 1/4"),
     ]:
         assert command(*arguments) == 1
         error = capsys.readouterr().err.splitlines()[-1]

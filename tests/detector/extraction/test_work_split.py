@@ -1,4 +1,4 @@
-"""Several processes on one extraction: shares, locks, what a dead one leaves, what cannot be written."""
+"""Splitting an extraction among processes: locks, dead processes, folders that are not writable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detector.cache.layout import FILES, MANIFEST, PLAN, read_json
 from detector.cache.shards import LOCK, beginning
 from detector.cache.writer import PartCacheWriter
 from detector.common.errors import DetectorError
-from detector.extraction.work_split import Share, claim
+from detector.extraction.work_split import Split, claim
 
 IDENTITY = {"classes": ["wheel", "plate"], "max_parts": 3}
 IMAGES = [f"{number:03d}.jpg" for number in range(22)]
@@ -23,7 +23,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 def parts_of(image: str) -> Parts | str:
-    """Made of the image's name, so that every process finds the same."""
+    """Parts that depend on the image's name only, so every process finds the same."""
     number = int(image[:3])
     if number == 7:
         return "the file is empty"
@@ -36,10 +36,10 @@ def writer_of(folder: Path) -> PartCacheWriter:
     return PartCacheWriter(folder, IMAGES, IDENTITY, {"config": "x"}, shard_size=4)
 
 
-def work(folder: Path, share: Share | None, stop_after: int | None = None) -> list[int]:
-    """Extract a share's shards, or as many of them as a process does before it dies."""
+def work(folder: Path, split: Split | None, stop_after: int | None = None) -> list[int]:
+    """Extract the shards of a split, or the first ``stop_after`` of them."""
     writer, done = writer_of(folder), []
-    for shard in claim(writer, share):
+    for shard in claim(writer, split):
         if stop_after is not None and len(done) == stop_after:
             break
         writer.write(shard, [parts_of(image) for image in writer.shard(shard)])
@@ -60,26 +60,28 @@ def whole(tmp_path: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 9])
-def test_shares_cover_all_shards_once_and_evenly(count: int) -> None:
-    owned = [Share(index, count).own(6) for index in range(count)]
-    assert sorted(shard for own in owned for shard in own) == list(range(6))
-    assert max(map(len, owned)) - min(map(len, owned)) <= 1
+def test_splits_cover_all_shards_once_and_evenly(count: int) -> None:
+    splits = [Split(index, count).shards(6) for index in range(count)]
+    assert sorted(shard for shards in splits for shard in shards) == list(range(6))
+    assert max(map(len, splits)) - min(map(len, splits)) <= 1
 
 
 @pytest.mark.parametrize("helps", [False, True])
-def test_shares_make_the_cache_that_one_process_makes(
+def test_splits_write_the_same_cache_as_one_process(
     tmp_path: Path, whole: dict[str, bytes], helps: bool
 ) -> None:
-    done = [work(tmp_path / "cache", Share(index, 3, helps), 2) for index in (2, 0, 1)]
+    done = [work(tmp_path / "cache", Split(index, 3, helps), 2) for index in (2, 0, 1)]
     assert done == [[4, 5], [0, 1], [2, 3]]
     writer_of(tmp_path / "cache").finish()
     assert contents(tmp_path / "cache") == whole
 
 
-def test_what_a_dead_rank_left_the_others_take_up(tmp_path: Path, whole: dict[str, bytes]) -> None:
-    assert work(tmp_path / "cache", Share(0, 2, helps=True), stop_after=1) == [0]
-    assert work(tmp_path / "cache", Share(1, 2, helps=True)) == [3, 4, 5, 1, 2]
-    assert work(tmp_path / "cache", Share(0, 2, helps=True)) == []
+def test_helping_splits_take_over_the_shards_of_a_dead_process(
+    tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    assert work(tmp_path / "cache", Split(0, 2, helps=True), stop_after=1) == [0]
+    assert work(tmp_path / "cache", Split(1, 2, helps=True)) == [3, 4, 5, 1, 2]
+    assert work(tmp_path / "cache", Split(0, 2, helps=True)) == []
     writer_of(tmp_path / "cache").finish()
     assert contents(tmp_path / "cache") == whole
 
@@ -93,7 +95,7 @@ def _hold(folder: Path, shards: range | None, ready, leave) -> None:
 
 @pytest.fixture
 def other_process(tmp_path: Path):
-    """``start(shards)``: another process takes those, and dies when the test ends."""
+    """``start(shards)``: another process locks the shards until the test ends."""
     leave, running = FORK.Event(), []
 
     def start(shards: range | None) -> None:
@@ -108,28 +110,30 @@ def other_process(tmp_path: Path):
         process.join(30)
 
 
-def test_a_second_writer_is_refused_and_nothing_changes(tmp_path: Path, other_process) -> None:
+def test_claim_refuses_a_second_writer_and_changes_nothing(tmp_path: Path, other_process) -> None:
     work(tmp_path / "cache", None, stop_after=2)
     other_process(None)
     before = contents(tmp_path / "cache")
-    for attempt in (None, Share(0, 2)):
+    for attempt in (None, Split(0, 2)):
         with pytest.raises(CacheError, match="another process is"):
             claim(writer_of(tmp_path / "cache"), attempt)
     with pytest.raises(CacheError, match="another process is writing to it"):
         writer_of(tmp_path / "cache").finish()
-    assert list(claim(writer_of(tmp_path / "cache"), Share(0, 2, helps=True))) == []
+    assert list(claim(writer_of(tmp_path / "cache"), Split(0, 2, helps=True))) == []
     assert contents(tmp_path / "cache") == before
 
 
-def test_ranks_leave_each_other_what_they_are_at_work_on(tmp_path: Path, other_process) -> None:
+def test_helping_splits_skip_shards_that_another_process_locked(
+    tmp_path: Path, other_process
+) -> None:
     other_process(range(1, 3))
-    assert list(claim(writer_of(tmp_path / "cache"), Share(1, 2, helps=True))) == [3, 4, 5, 0]
-    with pytest.raises(CacheError, match="at work on share 1/2"):
-        claim(writer_of(tmp_path / "cache"), Share(0, 2))
-    assert list(claim(writer_of(tmp_path / "cache"), Share(1, 2))) == [3, 4, 5]
+    assert list(claim(writer_of(tmp_path / "cache"), Split(1, 2, helps=True))) == [3, 4, 5, 0]
+    with pytest.raises(CacheError, match="working on split 1/2"):
+        claim(writer_of(tmp_path / "cache"), Split(0, 2))
+    assert list(claim(writer_of(tmp_path / "cache"), Split(1, 2))) == [3, 4, 5]
 
 
-def test_a_lock_that_is_opened_after_the_end_is_removed(
+def test_finish_removes_a_lock_and_a_temporary_file_left_behind(
     tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
     (tmp_path / "whole" / LOCK).touch()
@@ -139,7 +143,7 @@ def test_a_lock_that_is_opened_after_the_end_is_removed(
     assert contents(tmp_path / "whole") == whole
 
 
-def test_a_folder_left_by_a_kill_at_the_very_start_is_ours(
+def test_writer_accepts_a_folder_left_by_a_kill_at_the_start(
     tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
     (tmp_path / "cache").mkdir()
@@ -149,41 +153,41 @@ def test_a_folder_left_by_a_kill_at_the_very_start_is_ours(
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
-def test_a_share_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(DetectorError, match="give i/n"):
-        Share.parse(text)
+def test_parse_refuses_a_malformed_split(text: str) -> None:
+    with pytest.raises(DetectorError, match="give i/N"):
+        Split.parse(text)
 
 
-def test_a_launcher_is_found_by_its_environment() -> None:
-    assert Share.parse("2/4") == Share(1, 4)
-    assert Share.of_launcher({}) is None
-    assert Share.of_launcher({"RANK": "0", "WORLD_SIZE": "1"}) is None
-    assert Share.of_launcher({"RANK": "3", "WORLD_SIZE": "8"}) == Share(3, 8, helps=True)
+def test_from_launcher_reads_the_environment() -> None:
+    assert Split.parse("2/4") == Split(1, 4)
+    assert Split.from_launcher({}) is None
+    assert Split.from_launcher({"RANK": "0", "WORLD_SIZE": "1"}) is None
+    assert Split.from_launcher({"RANK": "3", "WORLD_SIZE": "8"}) == Split(3, 8, helps=True)
 
 
-# --- at the same moment -----------------------------------------------------------------------
+# --- concurrency -----------------------------------------------------------------------
 
 
-def _begin(folder: Path, start, told) -> None:
+def _begin(folder: Path, start, reported) -> None:
     for number in range(20):
         start.wait(30)
         try:
-            told.put(len(writer_of(folder / str(number)).pending()))
+            reported.put(len(writer_of(folder / str(number)).pending()))
         except CacheError as error:
-            told.put(str(error))
+            reported.put(str(error))
 
 
-def test_processes_that_begin_at_once_all_find_the_folder_theirs(tmp_path: Path) -> None:
-    start, told = FORK.Barrier(4), FORK.Queue()
-    ranks = [FORK.Process(target=_begin, args=(tmp_path, start, told)) for _ in range(4)]
+def test_processes_that_start_together_share_one_folder(tmp_path: Path) -> None:
+    start, reported = FORK.Barrier(4), FORK.Queue()
+    ranks = [FORK.Process(target=_begin, args=(tmp_path, start, reported)) for _ in range(4)]
     for rank in ranks:
         rank.start()
-    assert [told.get(timeout=30) for _ in range(80)] == [6] * 80
+    assert [reported.get(timeout=30) for _ in range(80)] == [6] * 80
     for rank in ranks:
         rank.join(30)
 
 
-def test_who_begins_while_another_ends_finds_its_cache(
+def test_writer_that_starts_while_another_finishes_finds_its_cache(
     tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work(tmp_path / "cache", None)
@@ -194,7 +198,7 @@ def test_who_begins_while_another_ends_finds_its_cache(
         try:
             return read_json(path)
         finally:
-            if len(looks) == 1:  # neither is there when it is looked for
+            if len(looks) == 1:  # before the first read returns, the other process finishes
                 other.finish()
 
     monkeypatch.setattr("detector.cache.writer.read_json", look)
@@ -203,7 +207,7 @@ def test_who_begins_while_another_ends_finds_its_cache(
     assert contents(tmp_path / "cache") == whole
 
 
-def test_another_detector_that_begins_at_once_is_refused(
+def test_writer_refuses_another_detector_that_starts_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(folder: Path):
@@ -216,18 +220,20 @@ def test_another_detector_that_begins_at_once_is_refused(
         writer_of(tmp_path / "cache")
 
 
-def test_files_of_a_user_in_the_folder_stay(tmp_path: Path, whole: dict[str, bytes]) -> None:
+def test_writer_keeps_the_files_of_a_user_in_the_folder(
+    tmp_path: Path, whole: dict[str, bytes]
+) -> None:
     work(tmp_path / "cache", None, stop_after=2)
     mine = {".notes.markdown": b"mine", "shard-notes.txt": b"mine", ".mine.json.abcdefgh": b"{"}
     for name, data in mine.items():
         (tmp_path / "cache" / name).write_bytes(data)
     for name in (".shard-00003.npy.abcdefgh", ".extraction.json.a_cdefg1", ".parts.npy.abcdefgh"):
-        (tmp_path / "cache" / name).touch()  # a killed writer's
+        (tmp_path / "cache" / name).touch()  # left by a killed writer
     writer_of(tmp_path / "cache").fill(parts_of, progress=False)
     assert contents(tmp_path / "cache") == whole | mine
 
 
-def test_a_damaged_note_of_a_shard_does_not_keep_the_others_from_being_counted(
+def test_num_failed_skips_a_damaged_shard_and_counts_the_others(
     tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
     work(tmp_path / "cache", None)
@@ -240,11 +246,11 @@ def test_a_damaged_note_of_a_shard_does_not_keep_the_others_from_being_counted(
     assert contents(tmp_path / "cache") == whole
 
 
-# --- where nothing can be written -------------------------------------------------------------
+# --- folders that are not writable -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("writes", range(9))
-def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(
+def test_a_full_disk_is_reported_and_the_next_run_resumes(
     tmp_path: Path, whole: dict[str, bytes], writes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fsync, left = os.fsync, [2 * writes]
@@ -264,7 +270,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(
     assert contents(tmp_path / "cache") == whole
 
 
-def test_a_read_only_folder_serves_a_cache_and_refuses_to_make_one(
+def test_a_read_only_folder_serves_a_finished_cache_but_no_new_one(
     tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work(tmp_path / "begun", None, stop_after=1)

@@ -1,43 +1,39 @@
-"""Batches at once: what comes out is what `map` gives, whatever the lanes do meanwhile."""
+"""Mapping a function over items in worker threads."""
 
 from __future__ import annotations
 
-import multiprocessing
-import platform
-import resource
 import threading
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 
-from detector.extraction.worker_threads import count_lanes, keep_freed_memory, map_in_lanes
+from detector.extraction.worker_threads import count_worker_threads, map_in_threads
 
 
 @pytest.fixture
-def threads() -> Iterator[None]:
-    """Four threads, and the number there was before again afterwards."""
+def four_torch_threads() -> Iterator[None]:
+    """Four torch threads during the test."""
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     yield
     torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("threads")
-def test_results_are_in_the_order_of_the_items_and_calls_at_once() -> None:
+@pytest.mark.usefixtures("four_torch_threads")
+def test_map_in_threads_keeps_the_order_and_calls_concurrently() -> None:
     both = threading.Barrier(2, timeout=20)
 
     def call(item: int) -> tuple[int, int]:
-        both.wait()  # the even ones wait for the odd ones
+        both.wait()  # passes only if two calls run at once
         return item, torch.get_num_threads()
 
-    assert list(map_in_lanes(call, iter(range(10)), 2)) == [(i, 2) for i in range(10)]
+    assert list(map_in_threads(call, iter(range(10)), 2)) == [(i, 2) for i in range(10)]
     assert torch.get_num_threads() == 4
 
 
-@pytest.mark.usefixtures("threads")
-def test_an_error_is_raised_at_its_place_and_items_are_drawn_as_needed() -> None:
+@pytest.mark.usefixtures("four_torch_threads")
+def test_map_in_threads_raises_an_error_in_place_of_its_result() -> None:
     drawn = []
 
     def items() -> Iterator[int]:
@@ -45,45 +41,29 @@ def test_an_error_is_raised_at_its_place_and_items_are_drawn_as_needed() -> None
             drawn.append(item)
             yield item
 
-    results = map_in_lanes(lambda item: 12 // (3 - item), items(), 2)
+    results = map_in_threads(lambda item: 12 // (3 - item), items(), 2)
     assert [next(results) for _ in range(3)] == [4, 6, 12]
     with pytest.raises(ZeroDivisionError):
         next(results)
     assert len(drawn) < 12
-    results = map_in_lanes(abs, items(), 3)
+
+
+@pytest.mark.usefixtures("four_torch_threads")
+def test_map_in_threads_restores_the_number_of_torch_threads_when_closed() -> None:
+    results = map_in_threads(abs, range(100), 3)
     assert next(results) == 0
     results.close()
     assert torch.get_num_threads() == 4
 
 
-@pytest.mark.usefixtures("threads")
-def test_one_lane_calls_in_this_thread_and_a_gpu_has_one() -> None:
+def test_map_in_threads_with_one_thread_calls_in_the_calling_thread() -> None:
     here = threading.get_ident()
-    assert set(map_in_lanes(lambda _: threading.get_ident(), range(5), 1)) == {here}
-    assert count_lanes(torch.device("cuda")) == 1
-    assert count_lanes(torch.device("cpu")) == 4
+    assert set(map_in_threads(lambda _: threading.get_ident(), range(5), 1)) == {here}
+
+
+@pytest.mark.usefixtures("four_torch_threads")
+def test_count_worker_threads_is_one_on_a_gpu_and_at_most_eight_on_a_cpu() -> None:
+    assert count_worker_threads(torch.device("cuda")) == 1
+    assert count_worker_threads(torch.device("cpu")) == 4
     torch.set_num_threads(64)
-    assert count_lanes(torch.device("cpu")) == 8
-
-
-def pages_of_a_second_batch(threads: int) -> int:
-    """Pages that the kernel gives for 30 MB a thread, after as much was freed."""
-    keep_freed_memory()
-
-    def batch(_: int) -> None:
-        several = [np.ones(3 << 20, np.uint8) for _ in range(10)]
-        del several
-
-    before = 0
-    for _ in range(2):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in map_in_lanes(batch, range(threads), threads):
-            pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
-@pytest.mark.parametrize("threads", [1, 2])
-def test_memory_of_a_batch_is_there_for_the_next(threads: int) -> None:
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        assert pool.apply(pages_of_a_second_batch, [threads]) < 700  # of 7,680 a thread
+    assert count_worker_threads(torch.device("cpu")) == 8

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from detector.extraction.extractor import load_detector
+from detector.extraction.loading import load_detector
 from detector.model.batch_norm_folding import fold_norms
 
 PIPELINE = [

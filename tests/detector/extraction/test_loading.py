@@ -1,4 +1,4 @@
-"""Which checkpoints a detector is loaded from, and which are refused."""
+"""Loading a detector from a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 from detector.common.errors import DetectorError
-from detector.extraction.extractor import load_detector
+from detector.extraction.loading import load_detector
 from tests.detector.parts_samples import paint
 
 STRIDES = [8, 16, 32]
@@ -42,14 +42,14 @@ HEADS = {
             lambda s: s["state_dict"].update({"backbone.conv1.weight": torch.ones(1)}),
             "1 tensors of other shapes",
         ),
-        (lambda s: s["meta"]["dataset_meta"].update(classes=("wheel",)), "2 classes apart"),
-        (lambda s: s["meta"]["dataset_meta"].update(classes=5), "classes are no names"),
-        (lambda s: s["meta"].update(dataset_meta=[]), "classes are no names"),
-        (lambda s: s["state_dict"]["backbone.conv1.weight"].fill_(math.nan), "1 tensors hold NaN"),
+        (lambda s: s["meta"]["dataset_meta"].update(classes=("wheel",)), "predicts 2 classes"),
+        (lambda s: s["meta"]["dataset_meta"].update(classes=5), "classes are not names"),
+        (lambda s: s["meta"].update(dataset_meta=[]), "classes are not names"),
+        (lambda s: s["state_dict"]["backbone.conv1.weight"].fill_(math.nan), "1 tensors contain NaN"),
         (lambda s: s.update(history=Path("x")), "not a checkpoint of tensors"),
     ],
 )
-def test_a_checkpoint_of_something_else_is_refused(
+def test_load_detector_refuses_a_checkpoint_that_does_not_fit(
     tiny_config: Config, checkpoint: Path, spoil: Callable[[dict], object], words: str
 ) -> None:
     state = torch.load(checkpoint, weights_only=True)
@@ -59,7 +59,9 @@ def test_a_checkpoint_of_something_else_is_refused(
         load_detector(tiny_config, checkpoint, 6, device="cpu")
 
 
-def test_a_checkpoint_with_a_flipped_bit_is_refused(tiny_config: Config, checkpoint: Path) -> None:
+def test_load_detector_refuses_a_checkpoint_with_a_flipped_bit(
+    tiny_config: Config, checkpoint: Path
+) -> None:
     data = bytearray(checkpoint.read_bytes())
     weight = torch.load(checkpoint, weights_only=True)["state_dict"]["backbone.conv1.weight"]
     data[data.index(weight.numpy().tobytes())] ^= 1
@@ -69,10 +71,10 @@ def test_a_checkpoint_with_a_flipped_bit_is_refused(tiny_config: Config, checkpo
 
 
 @pytest.mark.parametrize("detector_type", ["FCOS", "RetinaNet"])
-def test_a_detector_with_another_head_of_mmdet_finds_parts(
+def test_load_detector_accepts_other_heads_of_mmdet(
     tiny_config: Config, tmp_path: Path, detector_type: str
 ) -> None:
-    """Those read their ``test_cfg`` by attributes."""
+    """These heads read their ``test_cfg`` by attributes."""
     head = {"type": f"{detector_type.removesuffix('Net')}Head", "num_classes": 2, "in_channels": 16}
     tiny_config.model.type = detector_type
     tiny_config.model.bbox_head = head | HEADS[detector_type]
