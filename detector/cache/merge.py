@@ -24,7 +24,7 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
 
     Args:
         folders: All unfinished extractions of the same images by the same detector, such as
-            ``extract_parts.py --shard i/n`` leaves; or all finished caches by the same detector. An image in
+            ``extract_parts.py --split i/N`` leaves; or all finished caches by the same detector. An image in
             several of these has the same parts in each.
         out: The new cache's folder; for shares it may be one of them.
 

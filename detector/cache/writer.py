@@ -203,7 +203,7 @@ class PartCacheWriter:
         if not self.take():
             raise CacheError(
                 f"{self.path}: another process is writing to it: wait for it, or end it; to share the work, "
-                "start each with --shard i/n, or all by torchrun"
+                "start each with --split i/N, or all by torchrun"
             )
 
     def fill(self, read: Callable[[str], Parts | np.ndarray | str], progress: bool) -> PartCache:

@@ -118,7 +118,7 @@ def _load_weights(
         )
     if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
         raise DetectorError(
-            f"{path}: {len(broken)} tensors contain NaN or infinity (first: {broken[0]}): the training "
+            f"{path}: {len(broken)} tensors hold NaN or infinity (first: {broken[0]}): the training "
             "run diverged; use another checkpoint"
         )
     model.load_state_dict(weights)

@@ -45,7 +45,7 @@ HEADS = {
         (lambda s: s["meta"]["dataset_meta"].update(classes=("wheel",)), "predicts 2 classes"),
         (lambda s: s["meta"]["dataset_meta"].update(classes=5), "classes are not names"),
         (lambda s: s["meta"].update(dataset_meta=[]), "classes are not names"),
-        (lambda s: s["state_dict"]["backbone.conv1.weight"].fill_(math.nan), "1 tensors contain NaN"),
+        (lambda s: s["state_dict"]["backbone.conv1.weight"].fill_(math.nan), "1 tensors hold NaN"),
         (lambda s: s.update(history=Path("x")), "not a checkpoint of tensors"),
     ],
 )
