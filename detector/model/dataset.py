@@ -23,7 +23,7 @@ from detector.common.images import (
     read_image,
     read_reduced,
 )
-from detector.model.voc_xml import Annotation, AnnotationError, LabelledBox, read_annotation
+from detector.model.voc_xml import AnnotationError, LabelledBox, VOCAnnotation, read_annotation
 
 
 @TRANSFORMS.register_module()
@@ -198,7 +198,7 @@ class VehiclePartsDataset(BaseDetDataset):
             if file.suffix.lower() in IMAGE_SUFFIXES
         }
 
-    def _image_of(self, file: Path, note: Annotation) -> Path:
+    def _image_of(self, file: Path, note: VOCAnnotation) -> Path:
         name = file.relative_to(self.data_prefix["ann"]).with_suffix("").as_posix()
         found = self._images_by_stem.get(name)
         stated = Path(self.data_prefix["img"]) / Path(note.filename or "").name
@@ -211,7 +211,7 @@ class VehiclePartsDataset(BaseDetDataset):
         return found
 
     def _record(
-        self, index: int, file: Path, note: Annotation, path: Path, size: tuple[int, int]
+        self, index: int, file: Path, note: VOCAnnotation, path: Path, size: tuple[int, int]
     ) -> dict[str, Any]:
         if note.size is not None and note.size != size:
             self._count("with another <size> than their image's, which counts", file)

@@ -1,39 +1,34 @@
-"""Reading one Pascal VOC annotation file as it is met in the wild.
+"""Read Pascal VOC annotation files as annotation tools write them.
 
-Met: files that declare gb2312, which Python's own parsers refuse; ``<item>`` elements instead of
-``<object>`` (Colabeler); windows line ends; coordinates outside the image; floats for integers.
+Such files declare gb2312, use ``<item>`` elements instead of ``<object>`` (Colabeler), end lines as on
+Windows, state coordinates outside the image, or contain floats instead of integers.
 """
 
 from __future__ import annotations
 
-import codecs
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from detector.common.xml_files import XMLError, read_xml
 
-_DECLARED = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([\w.:-]+)["']""")
-_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _ROOTS = ("annotation", "doc")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 class AnnotationError(ValueError):
-    """An annotation, or a set of them, that cannot be used; names the file and the fault."""
+    """An annotation file or a data set of annotations is invalid; the message names the file."""
 
 
 @dataclass(frozen=True)
 class LabelledBox:
-    """One ``<object>`` as written.
+    """One ``<object>`` element.
 
     Attributes:
         name: Label as spelt in the file.
-        box: ``xmin ymin xmax ymax`` as written: pixels counted from 1, both ends inclusive.
-        difficult: The VOC flag of objects that evaluation leaves out.
+        box: ``xmin ymin xmax ymax`` as in the file: pixels counted from 1, both ends inclusive.
+        difficult: VOC's flag for objects that evaluation ignores.
     """
 
     name: str
@@ -42,12 +37,12 @@ class LabelledBox:
 
 
 @dataclass(frozen=True)
-class Annotation:
-    """One file: what it says of its image, and its boxes.
+class VOCAnnotation:
+    """The content of one annotation file.
 
     Attributes:
-        filename: Content of ``<filename>``, or None; often not the name of the file on disk.
-        size: Height and width as stated, or None; often wrong.
+        filename: Content of ``<filename>``, or None; often not the name of the image on disk.
+        size: Height and width of the image as stated in the file, or None; often wrong.
         objects: The boxes, in file order.
     """
 
@@ -56,43 +51,39 @@ class Annotation:
     objects: list[LabelledBox]
 
 
-def read_annotation(path: Path) -> Annotation:
+def read_annotation(path: Path) -> VOCAnnotation:
     """Read a Pascal VOC XML file.
 
     Raises:
-        AnnotationError: The file is missing, no XML, no annotation, expands entities, or an object
-            has no name or no four finite numbers.
+        AnnotationError: The file is missing, is not XML, is not an annotation or defines entities; or an
+            object has no name or not four finite coordinates.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> box = "<xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax>"
+    >>> text = f"<annotation><object><name>wheel</name><bndbox>{box}</bndbox></object></annotation>"
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder, "a.xml")
+    ...     _ = file.write_text(text)
+    ...     read_annotation(file).objects
+    [LabelledBox(name='wheel', box=(1.0, 2.0, 30.0, 40.0), difficult=False)]
     """
     root = _parse(path)
     objects = [
         _labelled_box(path, element)
         for element in root.iter()
-        # Colabeler wraps its <item> elements in one <object>, which is no box itself.
+        # Colabeler wraps its <item> elements in one <object>, which is not a box itself.
         if element.tag in ("object", "item") and element.find("item") is None and len(element)
     ]
-    return Annotation(_text(root, "filename"), _size(root), objects)
+    return VOCAnnotation(_text(root, "filename"), _size(root), objects)
 
 
 def _parse(path: Path) -> Element:
     try:
-        data = path.read_bytes()
+        root = read_xml(path)
     except OSError as error:
         raise AnnotationError(f"{path}: {error.strerror}") from None
-    encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), None)
-    if encoding is None:
-        declared = _DECLARED.match(data)
-        encoding = declared[1].decode("ascii").lower() if declared else "utf-8"
-        # gb18030 holds gb2312 and gbk, which such files use whatever they declare.
-        encoding = "gb18030" if encoding in ("gb2312", "gbk") else encoding
-    try:
-        # expat knows few encodings; given text it ignores the declared one.
-        root = fromstring(data.decode(encoding))
-    except (LookupError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{path} is not {encoding} text: {error}") from None
-    except DefusedXmlException:
-        raise AnnotationError(f"{path} defines XML entities, which are refused") from None
-    except ParseError as error:
-        raise AnnotationError(f"{path} is not well-formed XML: {error}") from None
+    except XMLError as error:
+        raise AnnotationError(f"{path} {error}") from None
     if root.tag not in _ROOTS:
         raise AnnotationError(f"{path} is not a Pascal VOC annotation: its root is <{root.tag}>")
     return root
@@ -106,12 +97,13 @@ def _labelled_box(path: Path, element: Element) -> LabelledBox:
     if bounds is None:
         raise AnnotationError(f"{path}: the {name} has no <bndbox>")
     try:
-        values = tuple(float(_text(bounds, side) or "") for side in _SIDES)
+        xmin, ymin, xmax, ymax = (float(_text(bounds, side) or "") for side in _SIDES)
     except ValueError:
         raise AnnotationError(f"{path}: the box of the {name} lacks one of {_SIDES}") from None
-    if not all(map(math.isfinite, values)):
-        raise AnnotationError(f"{path}: the box of the {name} is {values}")
-    return LabelledBox(name, values, _text(element, "difficult") == "1")  # type: ignore[arg-type]
+    box = (xmin, ymin, xmax, ymax)
+    if not all(map(math.isfinite, box)):
+        raise AnnotationError(f"{path}: the box of the {name} is {box}")
+    return LabelledBox(name, box, _text(element, "difficult") == "1")
 
 
 def _size(root: Element) -> tuple[int, int] | None:

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
-from defusedxml import ElementTree
-from defusedxml.common import DefusedXmlException
-
+from detector.common import xml_files
 from detector.common.images import IMAGE_SUFFIXES
 from pgan.datasets.errors import DatasetError
 
@@ -44,29 +42,18 @@ def read_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, str]]:
 
 
 def read_xml(path: Path) -> Element:
-    """Parse an XML file safely, in any encoding that Python knows.
-
-    Releases of VeRi-776 declare ``gb2312``, which Python's own parser refuses; so the text is decoded
-    here and the declaration dropped. Entities are never expanded.
+    """Parse an XML file safely; see `detector.common.xml_files.read_xml`.
 
     Raises:
-        DatasetError: The file is missing, is not XML, or declares entities.
+        DatasetError: The file is missing, is not XML, or defines entities.
     """
     try:
-        head = path.read_bytes()[:200]
+        return xml_files.read_xml(path)
     except OSError as error:
         message = f"{path}: {error.strerror}: check data_root"
         raise DatasetError(message, "unreadable file") from error
-    declared = re.search(rb"encoding\s*=\s*[\"']([\w.-]+)[\"']", head)
-    encoding = declared[1].decode("ascii").lower() if declared else "utf-8-sig"
-    # gb18030 is a superset of gb2312 and decodes the files that claim the latter wrongly.
-    encoding = {"gb2312": "gb18030", "gbk": "gb18030", "utf-8": "utf-8-sig"}.get(encoding, encoding)
-    text = re.sub(r"^\s*<\?xml.*?\?>", "", read_text(path, encoding), count=1, flags=re.DOTALL)
-    try:
-        return ElementTree.fromstring(text.strip())
-    except (ParseError, DefusedXmlException) as error:
-        message = f"{path}: is not safe, well-formed XML ({error})"
-        raise DatasetError(message, "unreadable file") from error
+    except xml_files.XMLError as error:
+        raise DatasetError(f"{path}: {error}", "unreadable file") from error
 
 
 def split_fields(line: str, names: Sequence[str], more: bool = False) -> list[str]:

@@ -213,7 +213,7 @@ def test_xml_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
 )
 def test_xml_that_is_unsafe_or_broken_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.xml").write_text(text)
-    with pytest.raises(DatasetError, match=r"a.xml: is not safe, well-formed XML"):
+    with pytest.raises(DatasetError, match=r"a.xml: (is not well-formed XML|defines XML entities)"):
         read_xml(tmp_path / "a.xml")
 
 
