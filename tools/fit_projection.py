@@ -1,12 +1,12 @@
-"""Fit PCA or whitening on training features: fewer dimensions, or equal weight for each.
+"""Fit PCA, with or without whitening, on training features, to reduce their dimensions.
 
-From a model, whose training images are run as it sees images at test; or from features that are there::
+From a model, whose training images are processed as in a test; or from features that were dumped:
 
     python tools/fit_projection.py CONFIG CHECKPOINT --dims 128 --whiten --out pca128.npz
     python tools/fit_projection.py work_dirs/projection/features.npz --dims 64 --out pca64.npz
 
-The file is applied by ``tools/test.py ... --cfg-options test_evaluator.projection=pca128.npz`` and by
-``tools/evaluate.py features.npz --projection pca128.npz``, to features of the same model.
+``tools/test.py ... --cfg-options test_evaluator.projection=pca128.npz`` and ``tools/evaluate.py
+features.npz --projection pca128.npz`` apply the file to features of the same model.
 """
 
 from __future__ import annotations
@@ -25,19 +25,28 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
-    add("source", nargs="+", metavar="CONFIG CHECKPOINT | FEATURES", help="what to fit on")
+    add(
+        "source",
+        nargs="+",
+        metavar="CONFIG CHECKPOINT | FEATURES",
+        help="a model, or features to fit on",
+    )
     add("--out", required=True, help=".npz file to write")
-    add("--dims", type=_dims, help="dimensions, or a share of the variance as 0.9 (all that vary)")
-    add("--whiten", action="store_true", help="divide each by its standard deviation")
-    add("--images", type=int, default=100_000, help="at most so many training images (%(default)s)")
-    add("--seed", type=int, default=0, help="that they are drawn by (%(default)s)")
-    add("--work-dir", default="work_dirs/projection", help="log and features (%(default)s)")
+    add("--dims", type=_dims, help="dimensions, or the fraction of variance to keep, as 0.9 (all)")
+    add("--whiten", action="store_true", help="divide each dimension by its standard deviation")
+    add("--images", type=int, default=100_000, help="most training images to use (%(default)s)")
+    add("--seed", type=int, default=0, help="seed of their draw (%(default)s)")
+    add(
+        "--work-dir",
+        default="work_dirs/projection",
+        help="folder for log and features (%(default)s)",
+    )
     parser.add_cfg_options("override config keys")
     args = parser.parse_args()
     if len(args.source) > 2 or (len(args.source) == 1) != args.source[0].endswith(".npz"):
         parser.error("give a config and a checkpoint, or one .npz file of features")
     if args.images < 2:
-        parser.error(f"--images {args.images}: two or more are needed")
+        parser.error(f"--images {args.images}: at least 2 are needed")
     return args
 
 
@@ -60,7 +69,7 @@ def _features(args: argparse.Namespace) -> FeatureSet:
 
 @report_errors
 def main() -> int:
-    """Fit, write, and say what was kept."""
+    """Fit and write the projection, and print how much variance it keeps."""
     args = parse_args()
     from pgan.evaluation import fit_projection, save_projection
 
@@ -73,7 +82,7 @@ def main() -> int:
         f"kept; model {projection.model[:12]}"
     )
     if set(features.roles) != {"train"}:
-        print("note: these are test features: a score on that test set would have seen it")
+        print("note: these are test features: scores on that test set would be biased")
     print(f"written: {path}")
     return 0
 

@@ -1,14 +1,14 @@
-"""Look inside a trained model: rankings with parts and heat maps, its surest mistakes, its attention.
+"""Show what a trained model does: rankings with parts and heat maps, its most confident errors, its attention.
 
-Of the config's test set, as figures to print and one page::
+The test set of a config, as figures to print and one page:
 
     python tools/visualize.py CONFIG CHECKPOINT --out DIR --pdf
 
-The same from a test's features, without a model and without heat maps::
+The same from the features of a test, without the model and without heat maps:
 
     python tools/visualize.py CONFIG --features features.npz --out DIR
 
-Of any images below ``data_root`` that are in ``part_cache``::
+Any images below ``data_root`` that are in ``part_cache``:
 
     python tools/visualize.py CONFIG CHECKPOINT --out DIR --images FOLDER \\
         --cfg-options data_root=FOLDER part_cache=CACHE
@@ -28,31 +28,31 @@ def parse_args() -> argparse.Namespace:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("config", help="config of a re-identification model")
-    add("checkpoint", nargs="?", help="its weights")
+    add("checkpoint", nargs="?", help="weights of the model")
     add("--out", required=True, metavar="DIR", help="folder for figures and index.html")
-    add("--features", metavar="FILE", help="in place of a checkpoint: what tools/test.py dumped")
-    add("--images", nargs="+", metavar="PATH", help="files or folders, in place of the test set")
+    add("--features", metavar="FILE", help="features that tools/test.py dumped, not a checkpoint")
+    add("--images", nargs="+", metavar="PATH", help="files or folders to show, not the test set")
     add(
         "--queries",
         type=positive_int,
         default=6,
         metavar="N",
-        help="and as many mistakes (%(default)s)",
+        help="queries to show, and as many errors (%(default)s)",
     )
-    add("--top", type=positive_int, default=5, metavar="K", help="results of each (%(default)s)")
-    add("--pdf", action="store_true", help="each figure as PDF, too, a column or a page wide")
+    add("--top", type=positive_int, default=5, metavar="K", help="results per query (%(default)s)")
+    add("--pdf", action="store_true", help="also write each figure as PDF, a column or a page wide")
     parser.add_cfg_options("override config keys")
     args = parser.parse_args()
     if (args.checkpoint is None) == (args.features is None):
-        parser.error("name a checkpoint or --features, one of them")
+        parser.error("give either a checkpoint or --features")
     if args.features and args.images:
-        parser.error("--images needs a checkpoint: features are of the test set")
+        parser.error("--images needs a checkpoint: features only cover the test set")
     return args
 
 
 @report_errors
 def main() -> int:
-    """Draw, and say where."""
+    """Draw the figures, and print where they are."""
     args = parse_args()
     from pgan.visualization.inspection import Inspection
 

@@ -29,18 +29,20 @@ from pgan.experiments.fleet_steps import fleet_steps
 from pgan.experiments.steps import Chain, Step
 from pgan.experiments.sweeps import Point, Sweep, SweepResults, plan, run_sweep
 from pgan.tables import markdown_table
-from pgan.visualization.panels import contact_sheet
-from pgan.visualization.plots import attribute_bars
-from pgan.visualization.report import (
+from pgan.visualization.image_reader import ImageReader
+from pgan.visualization.page import (
     Figure,
     Highlight,
+    Page,
     Rankings,
-    Report,
     Section,
     Table,
-    write_report,
+    write_html,
 )
-from pgan.visualization.retrieval import HOW_TO_READ, Pictures, compare, describe_pick, pick_queries
+from pgan.visualization.panels import HOW_TO_READ, contact_sheet
+from pgan.visualization.plots import attribute_bars
+from pgan.visualization.query_choice import describe_pick, pick_queries
+from pgan.visualization.rankings import compare
 
 FLEET = Path("data/demo_fleet")
 STUDY = "configs/study/fleet_cpu.py"  # its fleet, detector, PGAN and baseline are the demo's
@@ -125,10 +127,10 @@ class Demo:
         start = time.monotonic()
         results = run_sweep(self.sweep(), self.reid_dir, self.study.jobs)
         seconds = {**chain.seconds, title: time.monotonic() - start}
-        return Page(self, results, seconds).write()
+        return DemoPage(self, results, seconds).write()
 
 
-class Page:
+class DemoPage:
     """The demo's results as tables and one HTML page."""
 
     def __init__(self, demo: Demo, results: SweepResults, seconds: dict[str, float]) -> None:
@@ -139,7 +141,7 @@ class Page:
         ]
         self.features = demo.features()
         self.evaluations = {
-            model: [evaluate(features) for features in runs]
+            model: [evaluate(features, top=TOP) for features in runs]
             for model, runs in self.features.items()
         }
         self.metrics = {
@@ -155,7 +157,7 @@ class Page:
         print(f"\n{self.results.markdown()}", flush=True)
         fleet = json.loads((FLEET / "fleet.json").read_text())
         gain = self._mean("pgan", "mAP") - self._mean("baseline", "mAP")
-        report = Report(
+        page = Page(
             title="The same vehicle again: PGAN on a synthetic fleet",
             summary=(
                 "A detector learned sixteen parts of rendered vehicles; its boxes were cached; PGAN and "
@@ -195,7 +197,7 @@ class Page:
                 *(f"python {shlex.join(words)}" for words in self.demo.reid_commands()),
             ],
         )
-        return write_report(self.demo.work_dir / "index.html", report)
+        return write_html(self.demo.work_dir / "index.html", page)
 
     def _mean(self, model: str, key: str) -> float:
         return float(np.mean([run[key] for run in self.metrics[model]]))
@@ -203,12 +205,12 @@ class Page:
     def _against(self, key: str) -> str:
         return f"baseline {self._mean('baseline', key):.1f}%"
 
-    def _pictures(self) -> Pictures:
-        return Pictures(FLEET, self.cache, self.demo.num_parts)
+    def _reader(self) -> ImageReader:
+        return ImageReader(FLEET, self.cache, self.demo.num_parts)
 
     def _fleet_section(self) -> Section:
         images = [str(path) for path in self.features["pgan"][0].subset("gallery").img_paths]
-        shown = [self._pictures().read(path) for path in images[:: max(1, len(images) // 12)][:12]]
+        shown = [self._reader().read(path) for path in images[:: max(1, len(images) // 12)][:12]]
         return Section(
             "The fleet",
             "Each vehicle is a 3-D model with personal details: stickers, ornaments, rims, lights. Most "
@@ -216,7 +218,7 @@ class Page:
             [
                 Figure(
                     contact_sheet(shown, 4, 220),
-                    f"Gallery images with the {self._pictures().num_parts} most confident part boxes from "
+                    f"Gallery images with the {self._reader().num_parts} most confident part boxes from "
                     "the cache.",
                     "Rendered vehicles with boxes around detected parts",
                     wide=True,
@@ -277,16 +279,16 @@ class Page:
         )
 
     def _reid_section(self) -> Section:
-        first: dict[str, FeatureSet] = {NAMES[m]: runs[0] for m, runs in self.features.items()}
-        results = [runs[0].rankings[0] for runs in self.evaluations.values()]
-        queries = pick_queries(*results, count=6)
-        note = describe_pick(*first, len(queries), results[0].num_valid)
+        first = {NAMES[model]: runs[0] for model, runs in self.evaluations.items()}
+        scores = [evaluation.rankings[0] for evaluation in first.values()]
+        queries = pick_queries(*scores, count=6)
+        note = describe_pick(*first, len(queries), scores[0].num_valid)
         return Section(
             "Telling twins apart",
             "Top-down attention: which of the parts tell this vehicle from its twins?",
             [
                 self.reid_table(),
-                Rankings(compare(first, queries, self._pictures(), k=TOP), f"{note} {HOW_TO_READ}"),
+                Rankings(compare(first, queries, self._reader(), TOP), f"{note} {HOW_TO_READ}"),
             ],
         )
 

@@ -1,1 +1,1 @@
-"""Pictures of results: panels (arrays), plots (SVG, PNG), and a report (one HTML file)."""
+"""Show results: panels of images, plots, and HTML pages."""

@@ -1,4 +1,4 @@
-"""What an evaluation looks like: ROC, CMC and the hardest queries, as files and on one page."""
+"""Show an evaluation: ROC, CMC and the hardest queries, as files and on one page."""
 
 from __future__ import annotations
 
@@ -12,35 +12,30 @@ import numpy as np
 
 from detector.common.files import write_atomically
 from pgan.evaluation import Evaluation, FeatureSet
-from pgan.evaluation.distances import feature_distances
 from pgan.tables import with_deviation
-from pgan.visualization.panels import PAPER
-from pgan.visualization.plots import cmc_curves, roc_curves
-from pgan.visualization.report import (
+from pgan.visualization.errors import VisualizationError
+from pgan.visualization.image_reader import ImageReader
+from pgan.visualization.page import (
     Figure,
     Highlight,
+    Page,
     Rankings,
-    Report,
     Section,
     Table,
-    write_report,
+    write_html,
 )
-from pgan.visualization.retrieval import (
-    Comparison,
-    Pictures,
-    Ranked,
-    VisualizationError,
-    draw_rankings,
-    hardest_queries,
-)
+from pgan.visualization.panels import PAPER
+from pgan.visualization.plots import cmc_curves, roc_curves
+from pgan.visualization.query_choice import hardest_queries
+from pgan.visualization.rankings import draw_rankings, rank_lists
 
 MAX_RANK = 50
 
 _GAP = 16
-_CMC = "Rank-k: how many queries have a good match among their first k images."
+_CMC = "Rank-k: the percentage of queries with a good match among their first k images."
 _ROC = (
-    "Pairs of a query and a gallery image are accepted up to a distance. TPR: the share of good matches "
-    "that are; FPR: the share of pairs of different vehicles that are."
+    "A pair of a query and a gallery image is accepted if its distance is at most a threshold. TPR: the "
+    "fraction of good matches that are accepted; FPR: the fraction of pairs of different vehicles that are."
 )
 
 
@@ -52,26 +47,26 @@ def write_evaluation(
     hardest: int = 8,
     top: int = 5,
 ) -> Path:
-    """Write ``cmc`` and, where it was counted, ``roc`` as .svg and .png, and a page, ``index.html``.
+    """Write ``cmc`` and, if there is one, ``roc`` as .svg and .png, and a page, ``index.html``.
 
-    Given the images, the page and ``hardest.png`` also show the hardest queries of the first evaluation,
-    in the first repeat of its protocol. Nothing is written if something cannot be drawn.
+    If the images are given, the page and ``hardest.png`` also show the hardest queries of the first
+    evaluation, in the first repeat of its protocol, ranked as they were scored. Nothing is written if
+    something cannot be drawn.
 
     Args:
         out_dir: Folder for the files.
-        features: What the first evaluation scored.
-        evaluation: One, or several by the names that a legend gives them.
-        data_root: Folder that the images' paths are relative to; None shows none.
+        features: The features that were evaluated.
+        evaluation: One evaluation, or several by their names in the legend.
+        data_root: Folder that the images' paths are relative to; None to show no images.
         hardest: Queries to show.
-        top: Results per query.
+        top: Results per query; the first evaluation must have kept as many (``evaluate(..., top=5)``).
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
-        ImageError: An image that is to be shown is not there, or damaged.
-        VisualizationError: No evaluation, less than one query to show, or a ranking of refined
-            distances, which are not kept.
+        ImageError: An image that is to be shown is missing or damaged.
+        VisualizationError: No evaluation, no query to show, or an evaluation without rank lists.
     """
     if isinstance(evaluation, Evaluation):
         evaluation = {evaluation.protocol.name: evaluation}
@@ -83,16 +78,16 @@ def write_evaluation(
     rankings = None
     if data_root is not None:
         name, first = next(iter(evaluation.items()))
-        rankings = _hardest(name, first, features, Pictures(data_root), hardest, top)
-        files["hardest.png"] = _panel([c.rankings[0].image for c in rankings.comparisons])
-    report = _report(evaluation, features, figures, rankings)
+        rankings = _hardest(name, first, ImageReader(data_root), hardest, top)
+        files["hardest.png"] = _stacked([row[0].image for row in rankings.panels.values()])
+    page = _page(evaluation, features, figures, rankings)
     for name, data in files.items():
         write_atomically(Path(out_dir) / name, lambda file, data=data: file.write(data))
-    return write_report(Path(out_dir) / "index.html", report)
+    return write_html(Path(out_dir) / "index.html", page)
 
 
 def _plots(evaluations: Mapping[str, Evaluation]) -> dict[str, Callable[[str], bytes]]:
-    """What draws each plot in a format."""
+    """Return a function per plot that draws it in a format."""
     gallery = max(evaluation.counts()["gallery"] for evaluation in evaluations.values())
     ranks = range(1, min(MAX_RANK, gallery) + 1)
     cmcs = {
@@ -102,7 +97,7 @@ def _plots(evaluations: Mapping[str, Evaluation]) -> dict[str, Callable[[str], b
     }
     plots: dict[str, Callable[[str], bytes]] = {"cmc": lambda fmt: cmc_curves(cmcs, fmt)}
     if rocs := _with_roc(evaluations):
-        curves = {name: evaluation.roc for name, evaluation in rocs.items()}
+        curves = {name: e.roc for name, e in rocs.items() if e.roc is not None}
         plots["roc"] = lambda fmt: roc_curves(curves, fmt)
     return plots
 
@@ -112,40 +107,27 @@ def _with_roc(evaluations: Mapping[str, Evaluation]) -> dict[str, Evaluation]:
 
 
 def _hardest(
-    name: str,
-    evaluation: Evaluation,
-    features: FeatureSet,
-    pictures: Pictures,
-    count: int,
-    top: int,
+    name: str, evaluation: Evaluation, reader: ImageReader, count: int, top: int
 ) -> Rankings:
-    """An evaluation's hardest queries, in the first repeat."""
-    if evaluation.refinement != "none":
-        raise VisualizationError(
-            f"{name}: rankings are shown without refinement ({evaluation.refinement}): leave it out, or "
-            "the data root"
-        )
-    draw = next(evaluation.protocol.draws(features))
-    query, gallery = draw.query_and_gallery()
-    result = evaluation.rankings[0]
-    ranked = Ranked(name, draw, result, feature_distances(query.features, gallery.features))
-    queries = hardest_queries(result, count)
-    rows = draw_rankings(ranked, queries, pictures, top, with_match=True)
-    paths = query.img_paths[queries]
-    comparisons = [Comparison(str(path), (row,)) for path, row in zip(paths, rows)]
+    """Draw the hardest queries of an evaluation, in the first repeat."""
+    scores = evaluation.rankings[0]
+    queries = hardest_queries(scores, count)
+    rows = draw_rankings(name, evaluation, queries, reader, top, with_match=True)
+    images = rank_lists(name, evaluation, top).images
+    paths = images.img_paths[images.roles == "query"][queries]
     repeats = len(evaluation.rankings)
     where = f" in the first of {repeats} repeats" if repeats > 1 else ""
     return Rankings(
-        comparisons,
-        f"The {len(queries)} of {result.num_valid} queries with the least average precision{where}, the "
+        {str(path): [row] for path, row in zip(paths, rows)},
+        f"The {len(queries)} of {scores.num_valid} queries with the lowest average precision{where}, the "
         f"hardest first. Blue: the query. Next, its {top} nearest images: green with a tick, the same "
         "vehicle; red with a cross, another. Last, the first good match, with its rank. "
         + _protocols({name: evaluation}),
     )
 
 
-def _panel(rows: Sequence[np.ndarray]) -> bytes:
-    """Rows below each other, as a PNG file."""
+def _stacked(rows: Sequence[np.ndarray]) -> bytes:
+    """Return a PNG file of images below each other."""
     width = max(row.shape[1] for row in rows)
     ends = [(_GAP * (row is not rows[-1]), width - row.shape[1]) for row in rows]
     filled = [
@@ -155,12 +137,12 @@ def _panel(rows: Sequence[np.ndarray]) -> bytes:
     return cv2.imencode(".png", np.concatenate(filled)[..., ::-1])[1].tobytes()
 
 
-def _report(
+def _page(
     evaluations: Mapping[str, Evaluation],
     features: FeatureSet,
     figures: Mapping[str, bytes],
     hardest: Rankings | None,
-) -> Report:
+) -> Page:
     name, first = next(iter(evaluations.items()))
     cmc = Figure(figures["cmc"], f"{_CMC} {_protocols(evaluations)}", "Rank-k against k")
     sections = [Section("Metrics", blocks=[_table(evaluations)]), Section("CMC", blocks=[cmc])]
@@ -170,7 +152,7 @@ def _report(
     if hardest is not None:
         sections.append(Section("The hardest queries", blocks=[hardest]))
     values = _values(first)
-    return Report(
+    return Page(
         title=f"Finding vehicles again: {first.dataset or name}",
         summary="\n\n".join(
             f"{name}: {evaluation.describe()}." for name, evaluation in evaluations.items()
@@ -203,9 +185,9 @@ def _values(evaluation: Evaluation) -> dict[str, str]:
 
 
 def _protocols(evaluations: Mapping[str, Evaluation]) -> str:
-    told = []
+    sentences = []
     for name, evaluation in evaluations.items():
         refinement = evaluation.refinement
-        said = "" if refinement in name else f"; refinement: {refinement}"
-        told.append(f"{name} ({evaluation.protocol.title}{said})")
-    return f"By {'; '.join(told)}."
+        note = "" if refinement in name else f"; refinement: {refinement}"
+        sentences.append(f"{name} ({evaluation.protocol.title}{note})")
+    return f"By {'; '.join(sentences)}."

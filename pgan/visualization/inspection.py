@@ -1,4 +1,4 @@
-"""Looking inside a trained model: its test set, or any images, as figures and a page."""
+"""Look inside a trained model: show its test set, or any images, as figures and a page."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING, Any
 
 from detector.cache import PartCache
 from detector.common.images import list_images
 from pgan.apis import build_tester, load_reid_config
 from pgan.evaluation import FeatureSet, load_features
 from pgan.visualization.attention import Viewer, from_features, from_model
+from pgan.visualization.errors import VisualizationError
+from pgan.visualization.image_reader import ImageReader
 from pgan.visualization.model_page import write_images, write_test_set
-from pgan.visualization.retrieval import Pictures, VisualizationError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 @dataclass
 class Inspection:
-    """What to look at, and where to put what is seen.
+    """Shows what a config's model does.
 
     Args:
         config: File of a re-identification config.
         options: Config keys to override.
-        out: Folder for figures and page; a model's features and its log are kept there, too.
-        formats: Of the figures, ``'png'`` and others.
-        command: That makes the page again.
+        out: Folder for figures and page; the model's features and its log are written there, too.
+        formats: ``'png'``, and ``'pdf'`` if that is wanted, too.
+        command: The command that creates the page again.
 
     Raises:
         ConfigError: It is no re-identification config.
@@ -46,52 +48,67 @@ class Inspection:
         self.cfg = load_reid_config(self.config, self.options)
 
     def of_test_set(self, checkpoint: str, queries: int = 6, top: int = 5) -> Path:
-        """Run a model on the config's test set, and show what it does; returns the page.
+        """Run a model on the config's test set, show what it does, and return the page's path.
+
+        Args:
+            checkpoint: Weights of the model.
+            queries: Queries to show, and as many errors.
+            top: Results per query.
 
         Raises:
-            CheckpointError, DatasetError, CacheError, RankingError: See there.
+            CheckpointError: The checkpoint is missing, damaged, or of another model.
+            DatasetError, CacheError: The test set or its part cache cannot be read.
+            RankingError: The features cannot be ranked.
         """
         dump = Path(self.out) / "features.npz"
         self.cfg.test_evaluator.dump = str(dump)
         runner = build_tester(self.cfg, str(Path(self.out) / "log"), checkpoint)
         runner.test()
-        view = from_model(runner.model, self._pictures(), self._settings)
-        made = self._made(Checkpoint=checkpoint)
+        view = from_model(runner.model, self._reader(), self._settings)
+        made = self._provenance(Checkpoint=checkpoint)
         return self._write(load_features(dump), view, made, queries, top)
 
     def of_features(self, path: str, queries: int = 6, top: int = 5) -> Path:
-        """Show what a model did, from the features of its test: without heat maps; returns the page.
+        """Show what a model did from the features of its test, without heat maps; return the page's path.
+
+        Args:
+            path: The feature file.
+            queries: Queries to show, and as many errors.
+            top: Results per query.
 
         Raises:
-            FeatureSetError, CacheError, RankingError: See there.
-            VisualizationError: The features are of another number of parts than the config's.
+            FeatureSetError, CacheError: The features or the part cache cannot be read.
+            RankingError: The features cannot be ranked.
+            VisualizationError: The features have another number of parts than the config.
         """
         features = load_features(path)
         weights, count = features.part_weights, self._settings.get("num_parts")
         if self._cache and weights is not None and weights.shape[1] != count:
             raise VisualizationError(
-                f"{path} has the weights of {weights.shape[1]} parts an image, and the config has "
-                f"num_parts={count}: say --cfg-options num_parts={weights.shape[1]}"
+                f"{path} has the weights of {weights.shape[1]} parts per image, but the config has "
+                f"num_parts={count}: add --cfg-options num_parts={weights.shape[1]}"
             )
-        view = from_features(features, self._pictures())
-        return self._write(features, view, self._made(Features=path), queries, top)
+        view = from_features(features, self._reader())
+        return self._write(features, view, self._provenance(Features=path), queries, top)
 
     def of_images(self, checkpoint: str, images: Sequence[str]) -> Path:
-        """Show how a model sees some images; returns the page.
+        """Show how a model sees some images, and return the page's path.
 
         Args:
             checkpoint: Weights of the model.
             images: Files and folders, below the config's ``data_root``.
 
         Raises:
-            VisualizationError: An image is not there, or not in the part cache.
-            CheckpointError, CacheError, ImageError: See there.
+            VisualizationError: An image is missing, or not in the part cache.
+            CheckpointError: The checkpoint is missing, damaged, or of another model.
+            CacheError, ImageError: The part cache or an image cannot be read.
         """
         names = self._names([file for image in images for file in _files(image)])
         runner = build_tester(self.cfg, str(Path(self.out) / "log"), checkpoint)
-        runner.load_or_resume()
-        view = from_model(runner.model, self._pictures(), self._settings)
-        return write_images(self.out, names, view, self._made(Checkpoint=checkpoint), self.formats)
+        view = from_model(runner.model, self._reader(), self._settings)
+        return write_images(
+            self.out, names, view, self._provenance(Checkpoint=checkpoint), self.formats
+        )
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -99,7 +116,7 @@ class Inspection:
 
     @cached_property
     def _cache(self) -> PartCache | None:
-        """The part cache, if the model looks at boxes of it."""
+        """The part cache, if the model uses boxes of it."""
         settings = self._settings
         on_grid = self.cfg.model.get("attention") == "grid"
         if on_grid or not settings.get("num_parts") or not settings.get("part_cache"):
@@ -107,32 +124,32 @@ class Inspection:
         cache = PartCache.open(settings.part_cache)
         return None if cache.mask_size else cache
 
-    def _pictures(self) -> Pictures:
-        return Pictures(self._settings.data_root, self._cache, self._settings.get("num_parts"))
+    def _reader(self) -> ImageReader:
+        return ImageReader(self._settings.data_root, self._cache, self._settings.get("num_parts"))
 
     def _names(self, files: Sequence[str]) -> list[str]:
         """The files' paths relative to the data root, as the part cache has them."""
         root = os.path.abspath(self._settings.data_root)
         names = [Path(os.path.relpath(os.path.abspath(file), root)).as_posix() for file in files]
-        mend = (
+        fix = (
             "run `python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --images FOLDER --out CACHE` and "
-            "say --cfg-options data_root=FOLDER part_cache=CACHE"
+            "add --cfg-options data_root=FOLDER part_cache=CACHE"
         )
         outside = [file for file, name in zip(files, names) if name.startswith("../")]
         if self._cache and outside:
             raise VisualizationError(
-                f"{outside[0]} is not below data_root={self._settings.data_root}, and a part cache has "
-                f"images by their paths below it: {mend}"
+                f"{outside[0]} is not below data_root={self._settings.data_root}, but a part cache names "
+                f"images by their paths below it: {fix}"
             )
         missing = [name for name in names if self._cache and name not in self._cache]
         if missing:
             raise VisualizationError(
                 f"{missing[0]} is not in the part cache {self._cache.path} ({len(missing)} of {len(names)} "
-                f"images are not): {mend}"
+                f"images are missing): {fix}"
             )
         return list(dict.fromkeys(names))
 
-    def _made(self, **source: str) -> dict[str, str]:
+    def _provenance(self, **source: str) -> dict[str, str]:
         made = {"Model": self.cfg.model.type, "Config": self.config, **source}
         return {**made, "Command": self.command} if self.command else made
 
@@ -144,7 +161,7 @@ class Inspection:
 
 
 def _files(path: str) -> list[str]:
-    """An image, or all those in a folder."""
+    """Return an image, or all images in a folder."""
     if Path(path).is_dir():
         return [str(Path(path) / name) for name in list_images(path)]
     if not Path(path).is_file():

@@ -1,4 +1,4 @@
-"""What a model does, as a page and as figures to print: rankings, its surest mistakes, its attention."""
+"""Show a model as a page and figures: rankings, its most confident errors, its attention."""
 
 from __future__ import annotations
 
@@ -8,51 +8,43 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from detector.cache import PartCache
 from detector.common.files import write_atomically
-from pgan.evaluation import FeatureSet, evaluate
-from pgan.evaluation.distances import feature_distances
+from pgan.evaluation import Evaluation, FeatureSet, evaluate
 from pgan.visualization.attention import (
     CELLS,
     GLOBAL,
     GUIDED,
     AttributeWeights,
-    View,
     Viewer,
     attribute_weights,
 )
-from pgan.visualization.print_figures import (
-    LEAST_WEIGHT,
-    image_figure,
-    ranking_figure,
-    selection_bars,
-    weight_densities,
-)
-from pgan.visualization.report import Figure, Highlight, Report, Section, Table, write_report
-from pgan.visualization.retrieval import (
+from pgan.visualization.attribute_plots import LEAST_WEIGHT, selection_bars, weight_densities
+from pgan.visualization.page import Figure, Highlight, Page, Section, Table, write_html
+from pgan.visualization.panels import (
     MARKS,
     PARTS,
-    Ranked,
-    Shown,
-    first_results,
-    spread_queries,
-    surest_mistakes,
+    AnnotatedImage,
+    image_panel,
+    pixels,
+    ranking_panel,
 )
+from pgan.visualization.query_choice import most_confident_errors, spread_queries
+from pgan.visualization.rankings import rank_lists
 
 _MAPS = {
     GUIDED: (
         "The map below shows where F_p, the part-guided feature map, is strong: the mean over channels of "
-        "|F_p|, from the least of an image (dark) to its greatest (bright)."
+        "|F_p|, from the minimum of an image (dark) to its maximum (bright)."
     ),
     GLOBAL: (
-        "This model has no parts and no F_p. The map below shows where its feature map F_g is strong (of "
-        "SSR-Net, the map after its attention): the mean over channels of |F_g|, from the least of an image "
-        "(dark) to its greatest (bright)."
+        "This model has no parts and no F_p. The map below shows where its feature map F_g is strong (for "
+        "SSR-Net, the map after its attention): the mean over channels of |F_g|, from the minimum of an "
+        "image (dark) to its maximum (bright)."
     ),
-    CELLS: "Every cell of the map is a part of its own; the first map shows the weights of the cells.",
+    CELLS: "Each cell of the map is a part; the first map shows the weights of the cells.",
 }
 
 
@@ -68,17 +60,32 @@ class Figures:
     files: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, name: str, draw: Callable[[str], bytes], scale: float = 1) -> np.ndarray:
-        """Draw a figure; returns its pixels, RGB, scaled for a page."""
+        """Draw a figure in each format, and return its pixels, RGB, scaled for a page."""
         for fmt in self.formats:
             self.files[f"{name}.{fmt}"] = draw(fmt)
-        png = np.frombuffer(self.files[f"{name}.png"], np.uint8)
-        pixels = cv2.imdecode(png, cv2.IMREAD_COLOR)[..., ::-1]
-        return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return pixels(self.files[f"{name}.png"], scale)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
-        """Write all of them."""
+        """Write all figures."""
         for name, data in self.files.items():
             write_atomically(Path(folder) / name, lambda file, data=data: file.write(data))
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """What the panel of one query shows.
+
+    Attributes:
+        query: Path of the query.
+        results: Rank -> path, distance and correctness of a result.
+        first_match: Rank of the first good match, 0 if there is none.
+        average_precision: 0 to 1.
+    """
+
+    query: str
+    results: Mapping[int, tuple[str, float, bool]]
+    first_match: int
+    average_precision: float
 
 
 def write_test_set(
@@ -94,34 +101,35 @@ def write_test_set(
     """Write figures of a tested model, and a page of them, ``index.html`` (PGAN, Figures 8 to 11).
 
     ``query_1`` and so on are queries at even steps of average precision, ``mistake_1`` and so on those of
-    :func:`surest_mistakes`, both in the first repeat of the data set's protocol; ``attributes_selected`` and
-    ``attention_density`` are of all test images. Nothing is written if something cannot be drawn.
+    `most_confident_errors`, both in the first repeat of the data set's protocol; ``attributes_selected`` and
+    ``attention_density`` cover all test images. Nothing is written if something cannot be drawn.
 
     Args:
         out_dir: Folder for the files.
-        features: Of the test set.
-        view: How its images are seen.
-        cache: Names the parts that the features weigh; None where they weigh none, or cells.
-        made: How, name -> value, for the page's foot; ``Model`` is its title.
-        queries: How many queries, and how many mistakes.
-        top: Results of each.
-        formats: Of the files, ``'png'`` and others.
+        features: Features of the test set.
+        view: Returns its images as the model sees them.
+        cache: The part cache that names the weighed parts; None if the model weighs none, or cells.
+        made: How the page was created, name -> value, for its foot; ``Model`` is its title.
+        queries: Number of queries, and of errors.
+        top: Results per query.
+        formats: ``'png'``, and ``'pdf'`` if that is wanted, too.
+
+    Returns:
+        Path of the page.
 
     Raises:
-        RankingError, VisualizationError, CacheError, ImageError: See there.
+        RankingError: The features cannot be evaluated.
+        VisualizationError, CacheError: The part weights do not fit the cache.
+        ImageError: An image is missing or damaged.
     """
-    evaluation = evaluate(features)
-    draw = next(evaluation.protocol.draws(features))
-    query, gallery = draw.query_and_gallery()
-    distances = feature_distances(query.features, gallery.features)
-    ranked = Ranked("", draw, evaluation.rankings[0], distances)
+    evaluation = evaluate(features, top=top)
     figures = Figures(formats)
     sections = [
-        *_rankings(ranked, view, queries, top, figures),
+        *_rankings(evaluation, view, queries, top, figures),
         _attributes(features, cache, figures),
     ]
     metrics = evaluation.metrics((1,))
-    report = Report(
+    page = Page(
         f"Inside {made['Model']}: {features.dataset or evaluation.protocol.name}",
         f"{evaluation.describe()}.",
         sections,
@@ -129,7 +137,7 @@ def write_test_set(
         {"Date": datetime.date.today().isoformat(), **made},
     )
     figures.write(out_dir)
-    return write_report(Path(out_dir) / "index.html", report)
+    return write_html(Path(out_dir) / "index.html", page)
 
 
 def write_images(
@@ -144,117 +152,131 @@ def write_images(
     Args:
         out_dir: Folder for the files.
         images: Paths relative to the data root.
-        view: How they are seen.
-        made: How, name -> value, for the page's foot; ``Model`` is its title.
-        formats: Of the files, ``'png'`` and others.
+        view: Returns them as the model sees them.
+        made: How the page was created, name -> value, for its foot; ``Model`` is its title.
+        formats: ``'png'``, and ``'pdf'`` if that is wanted, too.
+
+    Returns:
+        Path of the page.
     """
     figures, views = Figures(formats), view(images)
     blocks = []
     for number, (path, seen) in enumerate(zip(images, views), 1):
-        pixels = figures.add(f"image_{number}", lambda fmt, seen=seen: image_figure(seen, fmt))
-        blocks.append(Figure(pixels, path, f"{path} as the model sees it"))
-    report = Report(
+        image = figures.add(f"image_{number}", lambda fmt, seen=seen: image_panel(seen, fmt))
+        blocks.append(Figure(image, path, f"{path} as the model sees it"))
+    page = Page(
         f"Inside {made['Model']}: {len(images)} image{'s' * (len(images) > 1)}",
         _how_to_read(views[0]),
         [Section("Images", blocks=blocks)],
         made={"Date": datetime.date.today().isoformat(), **made},
     )
     figures.write(out_dir)
-    return write_report(Path(out_dir) / "index.html", report)
+    return write_html(Path(out_dir) / "index.html", page)
 
 
 def _rankings(
-    ranked: Ranked, view: Viewer, count: int, top: int, figures: Figures
+    evaluation: Evaluation, view: Viewer, count: int, top: int, figures: Figures
 ) -> list[Section]:
-    """Two sections: some queries, and the surest mistakes."""
-    kinds = {
-        "query": spread_queries(ranked.result, count),
-        "mistake": surest_mistakes(ranked, count),
+    """Return two sections: some queries, and the most confident errors."""
+    scores = evaluation.rankings[0]
+    nearest = rank_lists("the test set", evaluation, top).nearest
+    rows = {
+        "query": spread_queries(scores, count),
+        "mistake": most_confident_errors(scores, nearest, count),
     }
-    chosen = {
-        kind: list(zip(rows.tolist(), first_results(ranked, rows, top))) if len(rows) else []
-        for kind, rows in kinds.items()
+    # A mistake has room for one image more, its first good match.
+    room = {"query": top, "mistake": top + 1}
+    ranked = {
+        kind: [_ranked(evaluation, int(query), top, room[kind]) for query in queries]
+        for kind, queries in rows.items()
     }
-    views = _views(ranked, [item for items in chosen.values() for item in items], view)
+    everything = [item for items in ranked.values() for item in items]
+    paths = [item.query for item in everything]
+    paths += [path for item in everything for path, _, _ in item.results.values()]
+    paths = list(dict.fromkeys(paths))
+    views = dict(zip(paths, view(paths)))  # in one go: a model runs on each image once
     blocks = {
         kind: [
-            _panel(f"{kind}_{number}", ranked, *item, views, figures, top + (kind == "mistake"))
+            _panel(f"{kind}_{number}", item, views, figures, room[kind])
             for number, item in enumerate(items, 1)
         ]
-        for kind, items in chosen.items()
+        for kind, items in ranked.items()
     }
     rule = (
-        f"These {len(blocks['query'])} of {ranked.result.num_valid} queries are not hand-picked: all were "
-        "sorted by average precision, and taken at even steps from the greatest to the least, both ends "
-        "included. Above each result stand its rank and its distance."
+        f"These {len(blocks['query'])} of {scores.num_valid} queries are not hand-picked: all were "
+        "sorted by average precision, and taken at even steps from the highest to the lowest, both ends "
+        "included. Above each result are its rank and its distance."
     )
-    wrong = int(np.count_nonzero(ranked.result.first_match > 1))
+    wrong = int(np.count_nonzero(scores.first_match > 1))
     worst = (
-        f"Of the {wrong} queries whose nearest image is of another vehicle, those with the nearest such "
-        f"image: the mistakes that even the strictest limit on the distance lets pass. After the {top} "
-        "nearest images stands the first good match, where it is not among them."
+        f"Of the {wrong} queries whose nearest image shows another vehicle, those with the nearest such "
+        "image: the errors that even the strictest threshold on the distance accepts. After the "
+        f"{top} nearest images comes the first good match, if it is not among them."
         if wrong
-        else "There is none: the nearest image of every query is of its vehicle."
+        else "There is none: the nearest image of every query shows its vehicle."
     )
     reading = f"{MARKS} {_how_to_read(next(iter(views.values())))}"
     return [
         Section("Queries", f"{rule}\n\n{reading}", blocks["query"]),
-        Section("The surest mistakes", worst, blocks["mistake"]),
+        Section("The most confident errors", worst, blocks["mistake"]),
     ]
 
 
-def _views(ranked: Ranked, chosen: Sequence[tuple[int, Shown]], view: Viewer) -> dict[str, View]:
-    """Path -> view of all images to be shown, in one go: a model runs on each once."""
-    query, gallery = ranked.features.query_and_gallery()
-    paths = [str(query.img_paths[row]) for row, _ in chosen]
-    for _, shown in chosen:
-        paths += map(str, gallery.img_paths[[*shown.columns, shown.match]])
-    paths = list(dict.fromkeys(paths))
-    return dict(zip(paths, view(paths)))
+def _ranked(evaluation: Evaluation, query: int, top: int, room: int) -> _Ranked:
+    """Return a query's first results and, if there is room, its first good match."""
+    lists = rank_lists("the test set", evaluation, top)
+    images, scores = lists.images, evaluation.rankings[0]
+    paths = images.img_paths[images.roles == "gallery"]
+    found = lists.nearest.query(query).truncate(top)
+    match = lists.nearest_matches.query(query)
+    results = {
+        rank: (str(paths[index]), float(distance), bool(good))
+        for rank, (index, distance, good) in enumerate(
+            zip(found.indices[0], found.distances[0], lists.nearest.matches[query]), 1
+        )
+    }
+    first_match = int(scores.first_match[query])
+    if room > found.k and not np.isin(match.indices, found.indices).all():
+        path, distance = str(paths[match.indices[0, 0]]), float(match.distances[0, 0])
+        results[first_match] = path, distance, True
+    return _Ranked(
+        str(images.img_paths[images.roles == "query"][query]),
+        results,
+        first_match,
+        float(scores.average_precision[query]),
+    )
 
 
 def _panel(
-    name: str,
-    ranked: Ranked,
-    row: int,
-    shown: Shown,
-    views: Mapping[str, View],
-    figures: Figures,
-    room: int,
+    name: str, item: _Ranked, views: Mapping[str, AnnotatedImage], figures: Figures, room: int
 ) -> Figure:
-    """A query's first results and, where there is room for it, its first good match."""
-    query, gallery = ranked.features.query_and_gallery()
-    path = str(query.img_paths[row])
-    columns = dict(enumerate(shown.columns, 1))  # by rank
-    if room > len(columns) and shown.match not in shown.columns:
-        columns[shown.first_match] = shown.match
-    results = [views[str(gallery.img_paths[column])] for column in columns.values()]
-    titles = [f"{rank} ({shown.distances[column]:.2f})" for rank, column in columns.items()]
-    correct = (gallery.vehicle_ids[list(columns.values())] == query.vehicle_ids[row]).tolist()
-    pixels = figures.add(
-        name, lambda fmt: ranking_figure(views[path], results, titles, correct, fmt, room)
+    results = [views[path] for path, _, _ in item.results.values()]
+    titles = [f"{rank} ({distance:.2f})" for rank, (_, distance, _) in item.results.items()]
+    correct = [good for _, _, good in item.results.values()]
+    image = figures.add(
+        name, lambda fmt: ranking_panel(views[item.query], results, titles, correct, fmt, room)
     )
-    precision = 100 * ranked.result.average_precision[row]
     caption = (
-        f"{path}: average precision {precision:.1f}%, first good match at rank {shown.first_match}."
+        f"{item.query}: average precision {100 * item.average_precision:.1f}%, first good match at rank "
+        f"{item.first_match}."
     )
-    return Figure(pixels, caption, f"Ranking of {path}", wide=True)
+    return Figure(image, caption, f"Ranking of {item.query}", wide=True)
 
 
-def _how_to_read(view: View) -> str:
-    parts = f"{PARTS} (Unless others leave no room for it.)"
-    with_boxes = view.picture.boxes is not None
+def _how_to_read(view: AnnotatedImage) -> str:
+    parts = f"{PARTS} (Unless other weights leave no room for it.)"
+    with_boxes = view.boxes is not None
     return " ".join([parts] * with_boxes + [_MAPS[name] for name in view.maps])
 
 
 def _attributes(features: FeatureSet, cache: PartCache | None, figures: Figures) -> Section:
-    """How often each attribute is selected, and its weights."""
+    """Return a section on how often each attribute is selected, and on its weights."""
     title = "Attention by attribute"
     if features.part_weights is None:
-        return Section(title, "This model looks at no parts: it has no attention weights.")
+        return Section(title, "This model uses no parts: it has no attention weights.")
     if cache is None:
         return Section(
-            title, "The weights are of cells or of masks without a name, not of attributes."
+            title, "The weights belong to cells or to masks without a name, not to attributes."
         )
     attributes = attribute_weights(features, cache)
     if not any(len(attribute.weights) for attribute in attributes):
@@ -264,19 +286,19 @@ def _attributes(features: FeatureSet, cache: PartCache | None, figures: Figures)
     count = features.part_weights.shape[1]
     return Section(
         title,
-        f"Of {len(features)} test images, each with its D = {count} most confident parts.",
+        f"Over {len(features)} test images, each with its D = {count} most confident parts.",
         [
             Figure(
                 selected,
                 "How many of the images have the attribute among their D parts, and in how many such a part "
-                "has the largest weight of all; parts of equal weight count each.",
+                "has the largest weight; of parts with equal weights, each counts.",
                 "Bars of how often each attribute is selected",
             ),
             Figure(
                 density,
-                "Density of the attention weights on a logarithmic axis, each attribute to its own height; "
-                f"the number of its boxes in brackets, the median in black. Weights below {LEAST_WEIGHT:.5f} "
-                "stand at the axis' end.",
+                "Density of the attention weights on a logarithmic axis, each attribute scaled to the same "
+                "height; the number of its boxes in brackets, the median in black. Weights below "
+                f"{LEAST_WEIGHT:.5f} are drawn at the end of the axis.",
                 "Histograms of the attention weights by attribute",
             ),
             _attribute_table(attributes),

@@ -1,243 +1,384 @@
-"""Pictures of vehicles, their parts and rankings. RGB uint8 arrays in, RGB uint8 arrays out."""
+"""Panels of images: rank lists, single images with their parts and heat maps, contact sheets.
+
+Panels are drawn with Matplotlib, as PNG or as PDF with lines and text, a column or a page wide.
+"""
 
 from __future__ import annotations
 
+import io
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING
 
 import cv2
+import matplotlib
+import matplotlib.colors
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 
-GREEN, RED, BLUE, AMBER = (30, 150, 80), (205, 50, 45), (70, 105, 190), (255, 176, 0)
-WRITTEN_FROM = 0.03  # a smaller weight is drawn but not written: text would hide the vehicle
+from pgan.visualization.plots import COLOURS
 
-PAPER, _INK = (236, 238, 241), (40, 44, 52)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_BORDER, _GAP = 6, 10
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
-# Box colours of samples, one per class and then again: told apart by hue, readable on paint and road.
-_CLASS_COLOURS = (
-    (255, 176, 0),
-    (64, 196, 255),
-    (255, 99, 132),
-    (140, 220, 90),
-    (200, 140, 255),
-    (255, 140, 60),
-    (60, 220, 190),
-    (245, 230, 90),
+COLUMN, PAGE = 3.5, 7.16  # inches: one column and both columns of IEEE's journals
+PRINT_DPI, SCREEN_DPI = 300, 180
+WRITTEN_FROM = 0.03  # smaller weights are drawn but not written: text would hide the vehicle
+
+MARKS = "Blue: the query. Green with a tick: the same vehicle; red with a cross: another."
+PARTS = (
+    "Amber boxes are the parts, filled the more, the greater their attention weight is in that image; "
+    f"weights from {100 * WRITTEN_FROM:.0f}% are written."
 )
+HOW_TO_READ = f"{MARKS} {PARTS} Images of the query's vehicle by the query's camera are not shown."
+
+Colour = tuple[int, int, int]
+
+
+def _rgb(colour: str) -> Colour:
+    red, green, blue = (round(255 * value) for value in matplotlib.colors.to_rgb(colour))
+    return red, green, blue
+
+
+BLUE, GREEN, RED, AMBER = (_rgb(COLOURS[i]) for i in (1, 2, 5, 0))
+PAPER = (255, 255, 255)
+
+_GAP, _TITLE, _LABEL, _BAR, _EDGE = 0.06, 0.17, 0.17, 0.22, 0.03  # inches
+_MAP = "viridis"  # perceptually uniform, also for colour-blind readers
+_STYLE = {
+    "font.size": 7,
+    "font.family": "DejaVu Sans",
+    "mathtext.fontset": "dejavusans",
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # embed whole fonts, so that text stays text
+}
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """An image and the parts found on it.
+class AnnotatedImage:
+    """An image with the parts found on it, and with heat maps of a model.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        boxes: (n, 4) ``x1 y1 x2 y2`` in pixels of the image, or None.
+        boxes: (n, 4) float ``x1 y1 x2 y2`` in pixels of the image, right and bottom exclusive; None
+            for an image without parts.
         labels: n class names, or None.
         weights: (n,) attention weights, 0 to 1, or None.
-        title: A word below the picture.
+        maps: Name -> (h, w) float32 over the cells of the whole image, row 0 on top.
+
+    Raises:
+        ValueError: The image is not RGB of 8 bits, or there are not as many labels or weights as boxes.
     """
 
     image: np.ndarray
     boxes: np.ndarray | None = None
     labels: Sequence[str] | None = None
     weights: np.ndarray | None = None
-    title: str = ""
+    maps: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(
+                f"an image is (H, W, 3) uint8 RGB, got shape {image.shape} of {image.dtype}"
+            )
+        count = 0 if self.boxes is None else len(self.boxes)
+        for name, values in (("labels", self.labels), ("weights", self.weights)):
+            if values is not None and len(values) != count:
+                raise ValueError(f"{count} boxes, but {len(values)} {name}")
 
 
-def draw_boxes(
-    image: np.ndarray,
-    boxes: np.ndarray,
-    labels: Sequence[str] | None = None,
-    weights: np.ndarray | None = None,
-) -> np.ndarray:
-    """Draw part boxes on a copy of an image.
-
-    With weights, all boxes are amber; a box is filled the more, the greater its weight is among the
-    image's, and weights from 3% are written. Without, the colour tells the class.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        boxes: (n, 4) float pixels, ``x1 y1 x2 y2``, right and bottom exclusive.
-        labels: n names to write.
-        weights: (n,) attention weights, 0 to 1.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-
-    Raises:
-        ValueError: The image or the lengths do not fit.
-    """
-    _check_image(image)
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    for name, values in (("labels", labels), ("weights", weights)):
-        if values is not None and len(values) != len(boxes):
-            raise ValueError(f"{len(boxes)} boxes, but {len(values)} {name}")
-    corners = _corners(boxes, image.shape)
-    canvas = image.copy()
-    if weights is None:
-        for index, (box, name) in enumerate(zip(corners, labels or [""] * len(corners))):
-            colour = _class_colour(name, index)
-            _rectangle(canvas, box, colour)
-            _tag(canvas, name, box, colour)
-        return canvas
-    shares = np.asarray(weights, np.float64) / max(float(np.max(weights, initial=0)), 1e-12)
-    heaviest_last = np.argsort(shares, kind="stable")
-    for index in heaviest_last:
-        _fill(canvas, corners[index], AMBER, 0.5 * shares[index])
-    for index in heaviest_last:
-        _rectangle(canvas, corners[index], AMBER, 1 + round(shares[index]))
-    for index in heaviest_last:
-        if weights[index] >= WRITTEN_FROM:
-            name = "" if labels is None else f"{labels[index]} "
-            _tag(canvas, f"{name}{100 * weights[index]:.0f}%", corners[index], AMBER)
-    return canvas
-
-
-def ranked_row(
-    query: Picture,
-    results: Sequence[Picture],
+def ranking_panel(
+    query: AnnotatedImage,
+    results: Sequence[AnnotatedImage],
+    titles: Sequence[str],
     correct: Sequence[bool | None],
-    tile: int = 208,
+    fmt: str = "png",
+    room: int = 0,
     columns: int | None = None,
-) -> np.ndarray:
-    """A query and what was found for it, nearest first.
+    dpi: int = PRINT_DPI,
+) -> bytes:
+    """Draw a query and its first results, with their heat maps below them (PGAN, Figures 8 to 10).
 
-    The query's border is blue; a result's is green with a tick if it is the query's vehicle, red with
-    a cross if not.
+    The query's frame is blue. A result's frame is green, with a tick, if it shows the query's vehicle;
+    red, with a cross, if it does not.
 
     Args:
         query: The query.
-        results: The gallery images found.
-        correct: Whether each is the query's vehicle; None where that is not known: no colour, no mark.
-        tile: Side of the square that each picture is fitted into, pixels.
-        columns: Tiles in a row, the query's among them; None for all in one.
+        results: Gallery images, nearest first.
+        titles: Written above each result, such as its rank and distance.
+        correct: Whether each shows the query's vehicle; None where that is unknown: neither frame nor mark.
+        fmt: ``'png'`` or ``'pdf'``.
+        room: Results that would fill the width, so that panels with fewer keep their scale.
+        columns: Images in a row, the query among them; None for all in one row.
+        dpi: Pixels per inch of a PNG.
+
+    Raises:
+        ValueError: ``results``, ``titles`` and ``correct`` differ in length.
+    """
+    if not len(results) == len(titles) == len(correct):
+        raise ValueError(
+            f"{len(results)} results, but {len(titles)} titles and {len(correct)} marks"
+        )
+    signs = {True: "✓ ", False: "✗ ", None: ""}
+    colours = {True: GREEN, False: RED, None: None}
+    tiles = [
+        _Tile(query, "query", BLUE),
+        *(
+            _Tile(image, signs[good] + title, colours[good])
+            for image, title, good in zip(results, titles, correct)
+        ),
+    ]
+    width = columns or max(len(results), room) + 1
+    return _grid(tiles, width, COLUMN if width <= 4 else PAGE, fmt, dpi)
+
+
+def image_panel(image: AnnotatedImage, fmt: str = "png") -> bytes:
+    """Draw an image with its parts and their weights, and beside it its maps, each with its scale.
+
+    Args:
+        image: The image.
+        fmt: ``'png'`` or ``'pdf'``.
+    """
+    count = 1 + len(image.maps)
+    side = min((COLUMN - 2 * _EDGE - _GAP * (count - 1)) / count, COLUMN / 2)
+    tall = side * _tallest([image])
+
+    def draw(figure: Figure) -> None:
+        axes = _place(figure, _EDGE, _TITLE, side, tall)
+        _show_parts(axes, image, named=True)
+        title = "image" if image.boxes is None else "parts and their weights"
+        axes.set_title(title, pad=2, fontsize=7)
+        for column, (name, cells) in enumerate(image.maps.items(), 1):
+            x = _EDGE + column * (side + _GAP)
+            axes = _place(figure, x, _TITLE, side, tall)
+            shown = _show_map(axes, image.image, cells)
+            axes.set_title(name, pad=2, fontsize=7)
+            bar = _place(figure, x + 0.15 * side, _TITLE + tall + _GAP, 0.7 * side, 0.05)
+            _draw_scale(figure, bar, shown, cells)
+
+    width = 2 * _EDGE + side * count + _GAP * (count - 1)
+    below = _GAP + _BAR if image.maps else _EDGE
+    return render_print(draw, width, _TITLE + tall + below, fmt)
+
+
+def contact_sheet(images: Sequence[AnnotatedImage], columns: int, tile: int = 208) -> np.ndarray:
+    """Draw images with their named boxes on a grid, row by row.
+
+    Args:
+        images: At least one.
+        columns: Images in a row.
+        tile: Width of each, pixels.
 
     Returns:
-        (height, width, 3) uint8 RGB, as wide as ``len(results) + 1`` tiles, or ``columns``.
+        (height, width, 3) uint8 RGB.
 
     Raises:
-        ValueError: ``results`` and ``correct`` differ in length.
+        ValueError: No image, or no column.
     """
-    if len(results) != len(correct):
-        raise ValueError(f"{len(results)} results, but {len(correct)} marks")
-    tiles = [_framed(query, tile, BLUE)]
-    for picture, good in zip(results, correct):
-        framed = _framed(picture, tile, None if good is None else GREEN if good else RED)
-        if good is not None:
-            _mark(framed, good)
-        tiles.append(framed)
-    return _grid(tiles, columns or len(tiles))
+    if not images or columns < 1:
+        raise ValueError(f"a sheet needs images and columns, got {len(images)} and {columns}")
+    tiles = [_Tile(image, named=True) for image in images]
+    dpi = SCREEN_DPI
+    return pixels(_grid(tiles, columns, columns * tile / dpi, "png", dpi))
 
 
-def contact_sheet(pictures: Sequence[Picture], columns: int, tile: int = 208) -> np.ndarray:
-    """Pictures with their boxes on a grid, row by row.
+def pixels(png: bytes, scale: float = 1) -> np.ndarray:
+    """Decode a PNG file as (H, W, 3) uint8 RGB, scaled by a factor of at most 1."""
+    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    if scale == 1:
+        return np.ascontiguousarray(decoded)
+    return cv2.resize(decoded, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
-    Raises:
-        ValueError: No picture, or less than one column.
+
+def render_print(
+    draw: Callable[[Figure], None],
+    width: float,
+    height: float,
+    fmt: str,
+    layout: str | None = None,
+    dpi: int = PRINT_DPI,
+) -> bytes:
+    """Draw a figure in the style of the printed panels, and return the file's bytes.
+
+    Args:
+        draw: Is given the figure.
+        width: Inches.
+        height: Inches.
+        fmt: ``'png'`` or ``'pdf'``.
+        layout: Matplotlib's layout engine, such as ``'constrained'``.
+        dpi: Pixels per inch of a PNG.
     """
-    if not pictures or columns < 1:
-        raise ValueError(f"a sheet needs pictures and columns, got {len(pictures)} and {columns}")
-    return _grid([_framed(picture, tile, None) for picture in pictures], columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout=layout)
+        FigureCanvasAgg(figure)  # measures text
+        draw(figure)
+        buffer = io.BytesIO()
+        metadata = {"CreationDate": None} if fmt == "pdf" else None
+        figure.savefig(buffer, format=fmt, dpi=dpi, metadata=metadata)
+    return buffer.getvalue()
 
 
-def fit(picture: Picture, tile: int) -> np.ndarray:
-    """The picture in the middle of a square, its boxes drawn at the final scale, so that lines stay sharp."""
-    _check_image(picture.image)
-    height, width = picture.image.shape[:2]
-    scale = tile / max(height, width)
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    image = cv2.resize(picture.image, size, interpolation=shrink)
-    if picture.boxes is not None:
-        factors = np.tile([size[0] / width, size[1] / height], 2)
-        image = draw_boxes(image, picture.boxes * factors, picture.labels, picture.weights)
-    square = np.full((tile, tile, 3), PAPER, np.uint8)
-    top, left = (tile - size[1]) // 2, (tile - size[0]) // 2
-    square[top : top + size[1], left : left + size[0]] = image
-    return square
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    image: AnnotatedImage
+    title: str = ""
+    frame: Colour | None = None
+    named: bool = False
 
 
-def _framed(picture: Picture, tile: int, colour: tuple[int, int, int] | None) -> np.ndarray:
-    framed = cv2.copyMakeBorder(
-        fit(picture, tile), *[_BORDER] * 4, cv2.BORDER_CONSTANT, value=colour or PAPER
-    )
-    if not picture.title:
-        return framed
-    strip = np.full((30, framed.shape[1], 3), PAPER, np.uint8)
-    cv2.putText(strip, picture.title, (_BORDER, 21), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
-    return np.concatenate([framed, strip])
-
-
-def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
-    height = max(tile.shape[0] for tile in tiles)
-    width = max(tile.shape[1] for tile in tiles)
-    columns = min(columns, len(tiles))
+def _grid(tiles: Sequence[_Tile], columns: int, width: float, fmt: str, dpi: int) -> bytes:
+    """Draw tiles row by row; the maps of a row's images are rows of their own below it."""
+    images = [tile.image for tile in tiles]
+    names = list(images[0].maps)
+    left = _LABEL if names else _EDGE
+    title = _TITLE if any(tile.title for tile in tiles) else _EDGE
+    side = (width - left - _EDGE + _GAP) / columns - _GAP
+    tall = side * _tallest(images)
+    block = title + (tall + _GAP) * (1 + len(names))
+    shown = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
-    sheet = np.full(
-        (rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), PAPER, np.uint8
+
+    def draw(figure: Figure) -> None:
+        for index, tile in enumerate(tiles):
+            x = left + index % columns * (side + _GAP)
+            y = index // columns * block + title
+            axes = _place(figure, x, y, side, tall)
+            _show_parts(axes, tile.image, tile.named)
+            _frame(axes, tile.frame)
+            colour = "black" if tile.frame is None else _hex(tile.frame)
+            axes.set_title(tile.title, color=colour, pad=2, fontsize=7)
+            for row, name in enumerate(names, 1):
+                axes = _place(figure, x, y + row * (tall + _GAP), side, tall)
+                _show_map(axes, tile.image.image, tile.image.maps[name])
+                if index % columns == 0:
+                    axes.set_ylabel(name, labelpad=2)
+
+    total = left + _EDGE + (side + _GAP) * shown - _GAP
+    return render_print(draw, total, rows * block, fmt, dpi=dpi)
+
+
+def _draw_scale(figure: Figure, axes: Axes, shown: AxesImage, cells: np.ndarray) -> None:
+    ends = [float(cells.min()), float(cells.max())]
+    bar = figure.colorbar(shown, cax=axes, orientation="horizontal")
+    bar.solids.set_alpha(1)
+    bar.set_ticks(ends, labels=[f"{end:.2g}" for end in ends])
+    bar.ax.tick_params(labelsize=6, length=0, pad=1)
+    bar.outline.set_visible(False)
+
+
+def _tallest(images: Sequence[AnnotatedImage]) -> float:
+    """Height over width of the tallest image, within bounds that keep a row of them readable."""
+    shapes = [image.image.shape for image in images]
+    return float(np.clip(max(height / width for height, width, _ in shapes), 0.4, 1.3))
+
+
+def _place(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+    """Add axes at inches from the top left."""
+    across, down = figure.get_size_inches()
+    box = (x / across, 1 - (y + height) / down, width / across, height / down)
+    axes = figure.add_axes(box, anchor="N")
+    axes.set(xticks=[], yticks=[])
+    return axes
+
+
+def _frame(axes: Axes, colour: Colour | None) -> None:
+    for spine in axes.spines.values():
+        shown = "none" if colour is None else _hex(colour)
+        spine.set(visible=colour is not None, color=shown, linewidth=1.6)
+
+
+def _show(axes: Axes, image: np.ndarray) -> None:
+    height, width = image.shape[:2]
+    axes.imshow(image, extent=(0, width, height, 0), interpolation="bicubic")
+    _frame(axes, None)
+
+
+def _show_map(axes: Axes, image: np.ndarray, cells: np.ndarray) -> AxesImage:
+    """Draw a map over the grey image, each map on a scale of its own."""
+    height, width = image.shape[:2]
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    _show(axes, np.repeat(grey[..., None], 3, 2))
+    return axes.imshow(
+        cells, _MAP, extent=(0, width, height, 0), interpolation="bilinear", alpha=0.6
     )
-    for index, tile in enumerate(tiles):
-        top, left = index // columns * (height + _GAP), index % columns * (width + _GAP)
-        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-    return sheet
 
 
-def _mark(framed: np.ndarray, good: bool) -> None:
-    """A tick or a cross in the corner, for those who do not see the colours."""
-    centre = np.array([_BORDER + 13, _BORDER + 13])
-    cv2.circle(framed, centre.tolist(), 12, GREEN if good else RED, -1, cv2.LINE_AA)
-    tick = [np.array([(-5, 0), (-1, 5), (6, -5)])]
-    cross = [np.array([(-5, -5), (5, 5)]), np.array([(5, -5), (-5, 5)])]
-    lines = [(line + centre).astype(np.int32) for line in (tick if good else cross)]
-    cv2.polylines(framed, lines, False, (255, 255, 255), 2, cv2.LINE_AA)
+def _show_parts(axes: Axes, image: AnnotatedImage, named: bool) -> None:
+    """Draw an image with its boxes.
 
-
-def _corners(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The first and last pixel that each box covers, inside the image."""
-    height, width = shape[:2]
-    first = np.floor(boxes[:, :2])
-    last = np.maximum(np.ceil(boxes[:, 2:]) - 1, first)
-    limits = [width - 1, height - 1] * 2
-    return np.clip(np.concatenate([first, last], axis=1), 0, limits).astype(int)
-
-
-def _rectangle(
-    canvas: np.ndarray, box: np.ndarray, colour: tuple[int, int, int], thickness: int = 1
-) -> None:
-    x1, y1, x2, y2 = box.tolist()
-    cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness)
-
-
-def _fill(
-    canvas: np.ndarray, box: np.ndarray, colour: tuple[int, int, int], opacity: float
-) -> None:
-    x1, y1, x2, y2 = box
-    region = canvas[y1 : y2 + 1, x1 : x2 + 1]
-    region[:] = np.rint((1 - opacity) * region + opacity * np.array(colour)).astype(np.uint8)
-
-
-def _tag(canvas: np.ndarray, text: str, box: np.ndarray, colour: tuple[int, int, int]) -> None:
-    """Dark text on the box's colour, above the box where there is room."""
-    if not text:
+    Boxes with weights are amber: the greater a weight is among the image's, the more its box is filled,
+    and the heaviest is on top. Boxes without weights have the colour of their class.
+    """
+    _show(axes, image.image)
+    if image.boxes is None or not len(image.boxes):
         return
-    (width, height), _ = cv2.getTextSize(text, _FONT, 0.34, 1)
-    x = int(np.clip(box[0], 0, max(canvas.shape[1] - width - 3, 0)))
-    y = int(box[1]) - 1 if box[1] > height + 4 else int(box[1]) + height + 4
-    cv2.rectangle(canvas, (x, y - height - 3), (x + width + 2, y), colour, -1)
-    cv2.putText(canvas, text, (x + 1, y - 2), _FONT, 0.34, _INK, 1, cv2.LINE_AA)
+    labels = image.labels or [""] * len(image.boxes)
+    if image.weights is None:
+        shares = np.zeros(len(image.boxes))
+        texts = list(labels)
+        colours = [_class_colour(name) for name in labels]
+        order = np.arange(len(image.boxes))
+    else:
+        shares = image.weights / max(float(image.weights.max()), 1e-12)
+        texts = [
+            f"{label} {100 * weight:.0f}%" if named and label else f"{100 * weight:.0f}%"
+            for label, weight in zip(labels, image.weights)
+        ]
+        texts = [t if w >= WRITTEN_FROM else "" for t, w in zip(texts, image.weights)]
+        colours = [_hex(AMBER)] * len(image.boxes)
+        order = np.argsort(-image.weights, kind="stable")
+    for index in np.argsort(shares, kind="stable"):
+        share = float(shares[index])
+        line = 0.8 if image.weights is None else 0.4 + share
+        _draw_box(axes, image.boxes[index], colours[index], share, line)
+    axes.apply_aspect()
+    taken: list[Bbox] = []
+    for index in order:
+        if texts[index]:
+            _tag(axes, texts[index], image.boxes[index], colours[index], taken)
 
 
-def _class_colour(name: str, index: int) -> tuple[int, int, int]:
-    key = zlib.crc32(name.encode()) if name else index  # unlike hash(), the same in every run
-    return _CLASS_COLOURS[key % len(_CLASS_COLOURS)]
+def _draw_box(axes: Axes, box: np.ndarray, colour: str, share: float, line: float) -> None:
+    x1, y1, x2, y2 = box.tolist()
+    face = (*matplotlib.colors.to_rgb(colour), 0.45 * share)
+    # A black outline below sets the box off from any paint.
+    for edge, width, fill in (("black", line + 0.5, "none"), (colour, line, face)):
+        axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, ec=edge, lw=width, fc=fill))
 
 
-def _check_image(image: np.ndarray) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(
-            f"an image is (H, W, 3) uint8 RGB, got shape {image.shape} of {image.dtype}"
-        )
+def _tag(axes: Axes, text: str, box: np.ndarray, colour: str, taken: list[Bbox]) -> None:
+    """Write at the first corner of the box that is free; skip the text if none is."""
+    style = {"boxstyle": "square,pad=0.1", "fc": colour, "ec": "none"}
+    tag = axes.text(0, 0, text, fontsize=5, ha="left", va="bottom", bbox=style)
+    size = tag.get_window_extent(axes.figure.canvas.get_renderer()).padded(1)
+    width, height, frame = size.width, size.height, axes.bbox
+    (left, top), (right, bottom) = axes.transData.transform(box.reshape(2, 2))
+    for y, x in product((top, bottom - height, top - height, bottom), (left, right - width)):
+        x = np.clip(x, frame.x0, frame.x1 - width)
+        y = np.clip(y, frame.y0, frame.y1 - height)
+        place = Bbox.from_bounds(x, y, width, height)
+        if not any(place.overlaps(other) for other in taken):
+            taken.append(place)
+            tag.set_position(axes.transData.inverted().transform((x + 1, y + 1)))
+            return
+    tag.remove()
+
+
+def _class_colour(name: str) -> str:
+    return COLOURS[zlib.crc32(name.encode()) % len(COLOURS)]  # unlike hash(), the same in every run
+
+
+def _hex(colour: Colour) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -150,7 +150,7 @@ def test_what_does_not_go_together_is_refused(call, data: Path, tmp_path: Path) 
     )
     dumped = save_features(tmp_path / "features.npz", found)
     status, _, error = call(PGAN, "--features", dumped, *out)
-    assert (status, error.endswith("say --cfg-options num_parts=5")) == (1, True)
+    assert (status, error.endswith("add --cfg-options num_parts=5")) == (1, True)
     assert load_features(dumped).part_weights.shape == (4, 5)
 
 

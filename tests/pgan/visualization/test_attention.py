@@ -1,4 +1,4 @@
-"""Views of images, and the weights of attributes, against what the definitions say."""
+"""Images as a model sees them, and the weights of attributes, against their definitions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from pgan.visualization.attention import (
     from_features,
     from_model,
 )
-from pgan.visualization.retrieval import Pictures, VisualizationError
+from pgan.visualization.errors import VisualizationError
+from pgan.visualization.image_reader import ImageReader
 from tests.tools import tiny_sweeps  # noqa: F401  (registers OneConvolution)
 
 CLASSES = ("plate", "wheel", "logo")
@@ -64,7 +65,7 @@ def features(weights: list[list[float]] | None) -> FeatureSet:
 WEIGHTS = [[0.2, 0.5, 0.3, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0.4, 0.2, 0.4, 0]]
 
 
-def test_attributes_are_counted_once_an_image_and_weighed_box_by_box(cache: PartCache) -> None:
+def test_attribute_weights_count_each_image_once_and_keep_each_box(cache: PartCache) -> None:
     plate, wheel, logo = attribute_weights(features(WEIGHTS), cache)
     assert (plate.name, wheel.name, logo.name) == CLASSES
     assert (plate.selected, wheel.selected, logo.selected) == (3 / 4, 2 / 4, 0)
@@ -74,13 +75,13 @@ def test_attributes_are_counted_once_an_image_and_weighed_box_by_box(cache: Part
     assert len(logo.weights) == 0
 
 
-def test_parts_of_equal_weight_count_each_as_the_largest(cache: PartCache) -> None:
+def test_attribute_weights_count_each_of_equal_weights_as_the_largest(cache: PartCache) -> None:
     third = [1 / 3, 1 / 3, 1 / 3, 0]
     plate, wheel, _ = attribute_weights(features([third, WEIGHTS[1], WEIGHTS[2], third]), cache)
     assert (plate.strongest, wheel.strongest) == (3 / 4, 2 / 4)
 
 
-def test_weights_of_another_cache_are_refused(cache: PartCache) -> None:
+def test_attribute_weights_raise_for_another_cache(cache: PartCache) -> None:
     foreign = [WEIGHTS[0], [0.5, 0.5, 0, 0], *WEIGHTS[2:]]
     with pytest.raises(
         VisualizationError, match=r"b\.png: .* more parts than the 1 in .*part_cache="
@@ -88,15 +89,17 @@ def test_weights_of_another_cache_are_refused(cache: PartCache) -> None:
         attribute_weights(features(foreign), cache)
 
 
-def test_features_show_named_boxes_with_their_weights(cache: PartCache, tmp_path: Path) -> None:
-    pictures = Pictures(tmp_path, cache, 4)
-    a, c = from_features(features(WEIGHTS), pictures)(["a.png", "c.png"])
-    assert a.picture.labels == ["wheel", "wheel", "plate"]
-    assert a.picture.weights.tolist() == pytest.approx(WEIGHTS[0][:3])
-    assert np.array_equal(a.picture.boxes, cache.parts("a.png").boxes)
-    assert (len(c.picture.boxes), a.maps) == (0, {})
-    (bare,) = from_features(features(None), pictures)(["a.png"])
-    assert bare.picture.boxes is None
+def test_from_features_returns_named_boxes_with_their_weights(
+    cache: PartCache, tmp_path: Path
+) -> None:
+    reader = ImageReader(tmp_path, cache, 4)
+    a, c = from_features(features(WEIGHTS), reader)(["a.png", "c.png"])
+    assert a.labels == ["wheel", "wheel", "plate"]
+    assert a.weights.tolist() == pytest.approx(WEIGHTS[0][:3])
+    assert np.array_equal(a.boxes, cache.parts("a.png").boxes)
+    assert (len(c.boxes), a.maps) == (0, {})
+    (bare,) = from_features(features(None), reader)(["a.png"])
+    assert bare.boxes is None
 
 
 def build(name: str, **changes: object) -> torch.nn.Module:
@@ -115,12 +118,12 @@ def backbone_map(model: torch.nn.Module, path: Path) -> torch.Tensor:
     return model.backbone(small.float() / 255)
 
 
-def test_the_heat_map_is_the_mean_of_the_absolute_part_guided_map(
+def test_from_model_heat_map_is_the_mean_of_the_absolute_part_guided_map(
     cache: PartCache, tmp_path: Path
 ) -> None:
     model = build("PGAN")
     settings = {"part_cache": str(cache.path), "num_parts": 4, "pipeline": PIPELINE}
-    view = from_model(model, Pictures(tmp_path, cache, 4), settings)
+    view = from_model(model, ImageReader(tmp_path, cache, 4), settings)
     names = ["d.png", "c.png", "a.png"]
     for name, seen in zip(names, view(names)):
         maps = backbone_map(model, tmp_path / name)
@@ -133,27 +136,29 @@ def test_the_heat_map_is_the_mean_of_the_absolute_part_guided_map(
         expected = guided.abs().mean(1)[0].detach().numpy()
         np.testing.assert_allclose(seen.maps[GUIDED], expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(
-            seen.picture.weights, weights[0, : len(found)].detach(), rtol=1e-3, atol=1e-5
+            seen.weights, weights[0, : len(found)].detach(), rtol=1e-3, atol=1e-5
         )
-        assert len(seen.picture.boxes) == len(LABELS[name])
+        assert len(seen.boxes) == len(LABELS[name])
 
 
-def test_uniform_attention_weighs_present_parts_alike(cache: PartCache, tmp_path: Path) -> None:
+def test_from_model_with_uniform_attention_weighs_parts_equally(
+    cache: PartCache, tmp_path: Path
+) -> None:
     model = build("PGAN", attention="uniform")
     settings = {"part_cache": str(cache.path), "num_parts": 2, "pipeline": PIPELINE}
-    view = from_model(model, Pictures(tmp_path, cache, 2), settings)
+    view = from_model(model, ImageReader(tmp_path, cache, 2), settings)
     a, b, c = view(["a.png", "b.png", "c.png"])
-    weights = [seen.picture.weights.tolist() for seen in (a, b, c)]
+    weights = [seen.weights.tolist() for seen in (a, b, c)]
     assert weights == [[0.5, 0.5], [1], []]
     bare = backbone_map(model, tmp_path / "c.png")[0].abs().mean(0).detach().numpy()
     np.testing.assert_allclose(c.maps[GUIDED], bare, rtol=1e-4, atol=1e-5)  # no part: F_p = F_g
 
 
-def test_on_the_grid_the_weights_are_a_map_and_there_are_no_boxes(
+def test_from_model_on_the_grid_returns_a_map_of_weights_without_boxes(
     cache: PartCache, tmp_path: Path
 ) -> None:
     model = build("PGAN", attention="grid")
-    (seen,) = from_model(model, Pictures(tmp_path), {"pipeline": PIPELINE})(["a.png"])
+    (seen,) = from_model(model, ImageReader(tmp_path), {"pipeline": PIPELINE})(["a.png"])
     assert list(seen.maps) == [CELLS, GUIDED]
     assert seen.maps[CELLS].shape == (4, 4)
     assert seen.maps[CELLS].sum() == pytest.approx(1)
@@ -161,13 +166,13 @@ def test_on_the_grid_the_weights_are_a_map_and_there_are_no_boxes(
     np.testing.assert_allclose(
         seen.maps[GUIDED], maps * (1 + seen.maps[CELLS]), rtol=1e-4, atol=1e-5
     )
-    assert seen.picture.boxes is None
+    assert seen.boxes is None
 
 
-def test_a_model_without_parts_shows_its_global_map(cache: PartCache, tmp_path: Path) -> None:
+def test_from_model_without_parts_returns_its_global_map(cache: PartCache, tmp_path: Path) -> None:
     model = build("Baseline")
-    (seen,) = from_model(model, Pictures(tmp_path), {"pipeline": PIPELINE})(["b.png"])
+    (seen,) = from_model(model, ImageReader(tmp_path), {"pipeline": PIPELINE})(["b.png"])
     maps = backbone_map(model, tmp_path / "b.png")[0].abs().mean(0).detach().numpy()
     assert list(seen.maps) == [GLOBAL]
     np.testing.assert_allclose(seen.maps[GLOBAL], maps, rtol=1e-4, atol=1e-5)
-    assert seen.picture.boxes is None
+    assert seen.boxes is None

@@ -7,9 +7,9 @@ import pytest
 
 from detector.common.images import ImageError
 from pgan.evaluation import FeatureSet, Refinement, evaluate
+from pgan.visualization.errors import VisualizationError
 from pgan.visualization.evaluation_page import write_evaluation
-from pgan.visualization.panels import GREEN, RED
-from pgan.visualization.retrieval import VisualizationError
+from tests.pgan.visualization.panel_tiles import grey, is_framed
 
 VEHICLES, EACH = 5, 4
 
@@ -31,7 +31,7 @@ def fleet(tmp_path):
     return root, replace(found, dataset="Toy cars", protocol="veri776")
 
 
-def test_plots_and_a_page_are_written_without_images(fleet, tmp_path):
+def test_write_evaluation_without_images_writes_plots_and_a_page(fleet, tmp_path):
     _, features = fleet
     evaluation = evaluate(features, roc=True)
     page = write_evaluation(tmp_path / "out", features, evaluation)
@@ -45,14 +45,14 @@ def test_plots_and_a_page_are_written_without_images(fleet, tmp_path):
     assert "hardest" not in html
 
 
-def test_without_a_roc_none_is_drawn(fleet, tmp_path):
+def test_write_evaluation_without_a_roc_draws_none(fleet, tmp_path):
     _, features = fleet
     page = write_evaluation(tmp_path, features, evaluate(features))
     assert not list(page.parent.glob("roc.*"))
     assert "ROC" not in page.read_text()
 
 
-def test_several_evaluations_are_told_apart_by_name(fleet, tmp_path):
+def test_write_evaluation_names_each_of_several_evaluations(fleet, tmp_path):
     _, features = fleet
     drawn = evaluate(features, "single-gallery-shot", roc=True)
     page = write_evaluation(
@@ -67,12 +67,11 @@ def test_several_evaluations_are_told_apart_by_name(fleet, tmp_path):
     assert drawn.protocol.title in html
 
 
-def test_the_panel_shows_the_lowest_average_precision_first(fleet, tmp_path):
+def test_hardest_queries_are_shown_with_the_lowest_average_precision_first(fleet, tmp_path):
     root, features = fleet
-    evaluation = evaluate(features)
+    evaluation = evaluate(features, top=3)
     page = write_evaluation(tmp_path / "out", features, evaluation, root, hardest=2, top=3)
     panel = cv2.imread(str(page.parent / "hardest.png"))[..., ::-1]
-    side = 208 + 2 * 6 + 10  # a picture, its frame and the gap
     ranking = evaluation.rankings[0]
     hardest = ranking.average_precision.argsort(kind="stable")[:2]
     query, gallery = features.query_and_gallery()
@@ -82,21 +81,32 @@ def test_the_panel_shows_the_lowest_average_precision_first(fleet, tmp_path):
         good = gallery.vehicle_ids[order] == query.vehicle_ids[index]
         shown = [*order[:3], order[good.argmax()]]
         paths = [query.img_paths[index], *gallery.img_paths[shown]]
-        top = place * (panel.shape[0] + 16) // 2
-        row = panel[top : top + 220]
-        greys = [int(row[110, 110 + side * i, 0]) for i in range(5)]
+        height = (len(panel) - 16) // 2
+        row = panel[place * (height + 16) :][:height]
+        greys = [grey(row, i, 5, 10) for i in range(5)]
         assert greys == [10 * int(path.split(".")[0]) for path in paths]
-        frames = [tuple(row[110, side * i].tolist()) for i in range(1, 5)]
-        assert frames == [GREEN if right else RED for right in [*good[:3], True]]
+        assert [is_framed(row, i, 5) for i in range(1, 5)] == [*good[:3], True]
     html = page.read_text()
     assert f"first match at rank {ranking.first_match[hardest[0]]}" in html
     assert "the hardest first" in html
 
 
-def test_a_drawn_protocols_panel_is_of_its_first_repeat(fleet, tmp_path):
+def test_a_refined_evaluation_is_shown_in_its_refined_order(fleet, tmp_path):
+    root, features = fleet
+    refined = evaluate(features, refinement=Refinement(rerank=True, k1=3, k2=2), top=3)
+    page = write_evaluation(tmp_path / "out", features, refined, root, hardest=1, top=3)
+    panel = cv2.imread(str(page.parent / "hardest.png"))[..., ::-1]
+    hardest = refined.rankings[0].average_precision.argsort(kind="stable")[0]
+    order = refined.rank_lists.nearest.indices[hardest]
+    expected = [int(path.split(".")[0]) for path in features.subset("gallery").img_paths[order]]
+    assert [grey(panel, i, 5, 10) // 10 for i in range(1, 4)] == expected
+    assert "k-reciprocal" in page.read_text()
+
+
+def test_hardest_queries_of_a_drawn_protocol_are_those_of_its_first_repeat(fleet, tmp_path):
     root, features = fleet
     pool = replace(features, roles=np.full(len(features), "pool"))
-    evaluation = evaluate(pool, "one-gallery-image")
+    evaluation = evaluate(pool, "one-gallery-image", top=5)
     page = write_evaluation(tmp_path / "out", pool, evaluation, root, hardest=1)
     assert "in the first of 10 repeats" in page.read_text()
     first = next(evaluation.protocol.draws(pool))
@@ -107,18 +117,19 @@ def test_a_drawn_protocols_panel_is_of_its_first_repeat(fleet, tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["0.png", "7.png"])
-def test_an_image_that_is_not_there_is_named_before_anything_is_written(fleet, tmp_path, missing):
+def test_write_evaluation_raises_for_a_missing_image_before_it_writes_anything(
+    fleet, tmp_path, missing
+):
     root, features = fleet
     (root / missing).unlink()
     with pytest.raises(ImageError, match=rf"{missing[0]}\.png"):
-        write_evaluation(tmp_path / "out", features, evaluate(features), root, top=15)
+        write_evaluation(tmp_path / "out", features, evaluate(features, top=15), root, top=15)
     assert not (tmp_path / "out").exists()
 
 
-def test_what_cannot_be_shown_is_said(fleet, tmp_path):
+def test_write_evaluation_raises_without_an_evaluation_or_rank_lists(fleet, tmp_path):
     root, features = fleet
     with pytest.raises(VisualizationError, match="no evaluation"):
         write_evaluation(tmp_path, features, {})
-    refined = evaluate(features, refinement=Refinement(rerank=True, k1=3, k2=2))
-    with pytest.raises(VisualizationError, match="without refinement"):
-        write_evaluation(tmp_path, features, refined, root)
+    with pytest.raises(VisualizationError, match="kept 0: evaluate with top=5"):
+        write_evaluation(tmp_path, features, evaluate(features), root)

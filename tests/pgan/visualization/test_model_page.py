@@ -1,4 +1,4 @@
-"""The page of a model: which queries and mistakes it shows, and what it says where there is nothing."""
+"""The page of a model: which queries and errors it shows, and what it says if there are none."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ import pytest
 from detector.common.images import ImageError
 from pgan.evaluation import FeatureSet, evaluate
 from pgan.visualization.attention import from_features
+from pgan.visualization.image_reader import ImageReader
 from pgan.visualization.model_page import write_test_set
-from pgan.visualization.retrieval import (
-    Pictures,
-    first_results,
-    rank_features,
-    spread_queries,
-    surest_mistakes,
-)
+from pgan.visualization.query_choice import most_confident_errors, spread_queries
 
 VEHICLES, EACH = 6, 4
 MADE = {"Model": "PGAN"}
@@ -40,11 +35,11 @@ def features() -> FeatureSet:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Pictures:
+def reader(tmp_path: Path) -> ImageReader:
     for index in range(VEHICLES * EACH):
         shade = np.full((16, 16, 3), 10 * index, np.uint8)
         cv2.imwrite(str(tmp_path / f"{index}.png"), shade)
-    return Pictures(tmp_path)
+    return ImageReader(tmp_path)
 
 
 def by_hand(features: FeatureSet) -> list[tuple[int, np.ndarray, np.ndarray]]:
@@ -55,40 +50,44 @@ def by_hand(features: FeatureSet) -> list[tuple[int, np.ndarray, np.ndarray]]:
         yield row, distances, gallery.vehicle_ids == query.vehicle_ids[row]
 
 
-def test_the_surest_mistakes_are_the_nearest_wrong_first_images(features: FeatureSet) -> None:
+def test_most_confident_errors_are_the_nearest_wrong_first_images(features: FeatureSet) -> None:
     wrong = [
         (distances.min(), row)
         for row, distances, good in by_hand(features)
         if not good[distances.argmin()]
     ]
     assert 2 <= len(wrong) < VEHICLES
-    ranked = rank_features("model", features)
-    assert surest_mistakes(ranked, 99).tolist() == [row for _, row in sorted(wrong)]
-    assert surest_mistakes(ranked, 1).tolist() == [min(wrong)[1]]
+    evaluation = evaluate(features, top=1)
+    scores, nearest = evaluation.rankings[0], evaluation.rank_lists.nearest
+    assert most_confident_errors(scores, nearest, 99).tolist() == [row for _, row in sorted(wrong)]
+    assert most_confident_errors(scores, nearest, 1).tolist() == [min(wrong)[1]]
 
 
-def test_the_first_results_and_the_match_are_those_of_the_distances(features: FeatureSet) -> None:
-    shown = first_results(rank_features("model", features), range(VEHICLES), 3)
-    for (_, distances, good), found in zip(by_hand(features), shown):
+def test_rank_lists_hold_the_first_results_and_the_nearest_match(features: FeatureSet) -> None:
+    evaluation = evaluate(features, top=3)
+    lists, first_match = evaluation.rank_lists, evaluation.rankings[0].first_match
+    for row, distances, good in by_hand(features):
         order = distances.argsort()
-        assert found.columns == order[:3].tolist()
-        assert found.correct == good[order[:3]].tolist()
-        assert found.match == order[good[order].argmax()]
-        assert found.first_match == good[order].argmax() + 1
-        assert found.distances == pytest.approx(distances, rel=1e-4)
+        assert lists.nearest.indices[row].tolist() == order[:3].tolist()
+        assert lists.nearest.matches[row].tolist() == good[order[:3]].tolist()
+        assert lists.nearest.distances[row] == pytest.approx(distances[order[:3]], rel=1e-4)
+        match = order[good[order].argmax()]
+        assert lists.nearest_matches.indices[row].tolist() == [match]
+        assert lists.nearest_matches.distances[row] == pytest.approx(distances[match], rel=1e-4)
+        assert first_match[row] == good[order].argmax() + 1
 
 
-def test_queries_are_spread_from_the_best_answered_to_the_worst(features: FeatureSet) -> None:
+def test_spread_queries_range_from_the_best_to_the_worst(features: FeatureSet) -> None:
     result = evaluate(features).rankings[0]
     order = np.argsort(-result.average_precision, kind="stable")
     assert spread_queries(result, 3).tolist() == order[[0, 2, 5]].tolist()
     assert spread_queries(result, 99).tolist() == order.tolist()
 
 
-def test_the_page_shows_queries_and_mistakes_with_their_ranks(
-    features: FeatureSet, pictures: Pictures, tmp_path: Path
+def test_write_test_set_shows_queries_and_errors_with_their_ranks(
+    features: FeatureSet, reader: ImageReader, tmp_path: Path
 ) -> None:
-    view = from_features(features, pictures)
+    view = from_features(features, reader)
     page = write_test_set(tmp_path / "out", features, view, None, MADE, 2, 2)
     written = {path.name for path in page.parent.iterdir()}
     assert {"query_1.png", "query_2.png", "mistake_1.png", "mistake_2.png"} <= written
@@ -99,27 +98,27 @@ def test_the_page_shows_queries_and_mistakes_with_their_ranks(
     precision = 100 * result.average_precision[worst]
     path = features.subset("query").img_paths[worst]
     assert f"{path}: average precision {precision:.1f}%, first good match at rank {rank}." in html
-    assert "This model looks at no parts" in html
+    assert "This model uses no parts" in html
     assert "not hand-picked" in html
     assert "http" not in html.split("<body>")[1]  # nothing is fetched
 
 
-def test_a_model_without_mistakes_has_none_to_show(
-    features: FeatureSet, pictures: Pictures, tmp_path: Path
+def test_write_test_set_without_errors_says_so(
+    features: FeatureSet, reader: ImageReader, tmp_path: Path
 ) -> None:
     perfect = replace(features, features=np.eye(VEHICLES, dtype=np.float32)[features.vehicle_ids])
-    view = from_features(perfect, pictures)
+    view = from_features(perfect, reader)
     page = write_test_set(tmp_path / "out", perfect, view, None, MADE, 1, 1)
-    assert "There is none: the nearest image of every query" in unescape(page.read_text())
+    assert "There is none: the nearest image of every query shows" in unescape(page.read_text())
     assert not list(page.parent.glob("mistake*"))
 
 
-def test_an_image_that_is_not_there_is_named_before_anything_is_written(
-    features: FeatureSet, pictures: Pictures, tmp_path: Path
+def test_write_test_set_raises_for_a_missing_image_before_it_writes_anything(
+    features: FeatureSet, reader: ImageReader, tmp_path: Path
 ) -> None:
     (tmp_path / "0.png").unlink()
     with pytest.raises(ImageError, match=r"0\.png"):
         write_test_set(
-            tmp_path / "out", features, from_features(features, pictures), None, MADE, 6, 2
+            tmp_path / "out", features, from_features(features, reader), None, MADE, 6, 2
         )
     assert not (tmp_path / "out").exists()

@@ -6,26 +6,26 @@ import cv2
 import numpy as np
 import pytest
 
-from pgan.visualization.plots import attribute_bars
-from pgan.visualization.report import (
+from pgan.visualization.page import (
     Figure,
     Highlight,
+    Page,
+    PageError,
+    RankingPanel,
     Rankings,
-    Report,
-    ReportError,
     Section,
     Table,
     data_uri,
-    render_report,
-    write_report,
+    render_html,
+    write_html,
 )
-from pgan.visualization.retrieval import Comparison, Ranking
+from pgan.visualization.plots import attribute_bars
 
 EVIL = '<script>alert("x")</script> & "quotes" \'single\''
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
-class Page(HTMLParser):
+class ParsedPage(HTMLParser):
     """Checks that every element is closed in turn, and keeps what a test asks about."""
 
     def __init__(self, html):
@@ -56,17 +56,17 @@ def picture(value=90):
     return np.full((20, 30, 3), value, np.uint8)
 
 
-def report(word="plain"):
-    ranking = Ranking(word, picture(), 0.5, 2)
-    invalid = Ranking(word, picture(), float("nan"), 0)
+def sample_page(word="plain"):
+    ranking = RankingPanel(word, picture(), 0.5, 2)
+    invalid = RankingPanel(word, picture(), float("nan"), 0)
     table = Table(word, ["Method", "mAP"], [[word, 61.234], ["x", None]], note=word, strong=[1])
     blocks = [
         table,
         Figure(attribute_bars({"wheel": 50.0}), word, word),
         Figure(picture(), word, word, wide=True),
-        Rankings([Comparison(word, (ranking, invalid))], word),
+        Rankings({word: (ranking, invalid)}, word),
     ]
-    return Report(
+    return Page(
         title=word,
         summary=word,
         sections=[Section(word, f"{word}\n\nsecond", blocks), Section("empty")],
@@ -77,7 +77,7 @@ def report(word="plain"):
 
 
 def test_page_is_well_formed_and_holds_what_it_was_given():
-    page = Page(render_report(report()))
+    page = ParsedPage(render_html(sample_page()))
     for text in ("61.2", "\N{EN DASH}", "69.9%", "second", "AP 50.0% · first match at rank 2"):
         assert text in page.cells()
     assert any("not scored" in text for text in page.cells())
@@ -86,8 +86,8 @@ def test_page_is_well_formed_and_holds_what_it_was_given():
 
 
 def test_page_fetches_nothing_and_runs_nothing():
-    html = render_report(report())
-    page = Page(html)
+    html = render_html(sample_page())
+    page = ParsedPage(html)
     assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
     sources = [value for _, name, value in page.attributes if name in ("src", "href", "srcset")]
     assert sources
@@ -99,9 +99,9 @@ def test_page_fetches_nothing_and_runs_nothing():
 
 
 def test_text_is_escaped_everywhere():
-    html = render_report(report(EVIL))
+    html = render_html(sample_page(EVIL))
     assert "<script" not in html
-    page = Page(html)
+    page = ParsedPage(html)
     assert "script" not in page.tags
     assert page.cells().count(EVIL) >= 8
     assert ("img", "alt", EVIL) in page.attributes
@@ -110,7 +110,7 @@ def test_text_is_escaped_everywhere():
 def test_numbers_are_right_aligned_and_text_is_not():
     table = Table("t", ["a", "b", "c"], [["x", 1.0, 3], ["y", None, 4]])
     assert [table.is_numeric(column) for column in range(3)] == [False, True, True]
-    html = render_report(Report("t", "s", [Section("s", blocks=[table])]))
+    html = render_html(Page("t", "s", [Section("s", blocks=[table])]))
     assert '<td class="number">1.0</td>' in html
     assert '<td class="number">3</td>' in html
     assert "<td>x</td>" in html
@@ -132,18 +132,18 @@ def test_pictures_survive_the_way_into_the_page():
 
 
 def test_report_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = write_report(tmp_path / "out" / "report.html", report("größe"))
+    path = write_html(tmp_path / "out" / "report.html", sample_page("größe"))
     before = path.read_bytes()
     assert "größe" in before.decode("utf-8")
-    bad = Report("t", "s", [Section("s", blocks=[Figure(b"GIF89a", "c", "a")])])
-    with pytest.raises(ReportError, match="must be SVG, PNG or JPEG"):
-        write_report(path, bad)
+    bad = Page("t", "s", [Section("s", blocks=[Figure(b"GIF89a", "c", "a")])])
+    with pytest.raises(PageError, match="must be SVG, PNG or JPEG"):
+        write_html(path, bad)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_bad_tables_and_pictures_are_named():
-    with pytest.raises(ReportError, match="table 't': row 1 has 1 cells for 2 columns"):
+    with pytest.raises(PageError, match="table 't': row 1 has 1 cells for 2 columns"):
         Table("t", ["a", "b"], [[1, 2], [1]])
-    with pytest.raises(ReportError, match="uint8"):
+    with pytest.raises(PageError, match="uint8"):
         data_uri(np.zeros((4, 4, 3)))

@@ -1,6 +1,6 @@
-"""A report as one HTML file: pictures inside, no script, nothing fetched.
+"""Pages: one HTML file with its images inside, without scripts, that fetches nothing.
 
-A ``Report`` is text, tables, figures and compared rankings in sections; ``write_report`` lays it out.
+A `Page` has text, tables, figures and compared rankings in sections; `write_html` renders it.
 """
 
 from __future__ import annotations
@@ -11,30 +11,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import jinja2
 import numpy as np
 
 from detector.common.files import write_atomically
-from pgan.visualization.retrieval import Comparison
 
 Cell = str | float | int | None
 
 _JPEG_QUALITY = 88
 
 
-class ReportError(ValueError):
-    """A report that cannot be laid out."""
+class PageError(ValueError):
+    """A page that cannot be rendered."""
 
 
 @dataclass(frozen=True)
 class Highlight:
-    """A number to see first.
+    """A number at the top of the page.
 
     Attributes:
-        label: What it is.
-        value: As it shall be read, unit included.
-        detail: What to hold it against.
+        label: Name of the number.
+        value: The number as it is printed, with its unit.
+        detail: What to compare it with.
     """
 
     label: str
@@ -51,8 +48,8 @@ class Table:
         columns: Names, units included.
         rows: One value per column.
         note: How to read it.
-        decimals: Of floats.
-        strong: Indices of rows to stress.
+        decimals: Decimal places of floats.
+        strong: Indices of rows to emphasise.
     """
 
     title: str
@@ -65,18 +62,18 @@ class Table:
     def __post_init__(self) -> None:
         for index, row in enumerate(self.rows):
             if len(row) != len(self.columns):
-                raise ReportError(
+                raise PageError(
                     f"table '{self.title}': row {index} has {len(row)} cells for "
                     f"{len(self.columns)} columns"
                 )
 
     def is_numeric(self, column: int) -> bool:
-        """Whether a column holds numbers, and no text."""
+        """Return whether a column has numbers and no text."""
         cells = [row[column] for row in self.rows if row[column] is not None]
         return bool(cells) and not any(isinstance(cell, str) for cell in cells)
 
     def text(self, cell: Cell) -> str:
-        """A cell as it is printed."""
+        """Return a cell as it is printed."""
         if cell is None or cell != cell:  # NaN
             return "\N{EN DASH}"
         if isinstance(cell, (float, np.floating)):
@@ -86,12 +83,12 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A picture with a caption.
+    """An image with a caption.
 
     Attributes:
         image: (H, W, 3) uint8 RGB array, or the bytes of an SVG, PNG or JPEG file.
         caption: What it shows and how to read it.
-        alt: What it shows, for those who do not see it.
+        alt: What it shows, for screen readers.
         wide: Keep it large on a phone and let it scroll.
     """
 
@@ -101,22 +98,39 @@ class Figure:
     wide: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class RankingPanel:
+    """A query's ranking by one method, drawn.
+
+    Attributes:
+        method: Name of the method.
+        image: (H, W, 3) uint8 RGB.
+        average_precision: Of the query, 0 to 1; NaN if it is not valid.
+        first_match: Rank of the first good match; 0 if there is none.
+    """
+
+    method: str
+    image: np.ndarray
+    average_precision: float
+    first_match: int
+
+
+@dataclass(frozen=True, eq=False)
 class Rankings:
     """Compared rankings of several queries, one method below the other.
 
     Attributes:
-        comparisons: As :func:`pgan.visualization.retrieval.compare` returns them.
-        caption: How the queries were chosen, and how to read the rows.
+        panels: Path of each query -> a panel per method.
+        caption: How the queries were chosen, and how to read the panels.
     """
 
-    comparisons: Sequence[Comparison]
+    panels: Mapping[str, Sequence[RankingPanel]]
     caption: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph or more (parted by empty lines), and what it talks about."""
+    """A heading, paragraphs separated by empty lines, and the blocks below them."""
 
     title: str
     text: str = ""
@@ -124,7 +138,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Report:
+class Page:
     """A page.
 
     Attributes:
@@ -132,8 +146,8 @@ class Report:
         summary: What was done and what came out, in a few sentences.
         sections: The body.
         highlights: The numbers to see first.
-        made: How it was made, name -> value: date, machine, seed, durations, versions.
-        commands: The commands that make it again, one per line.
+        made: How the page was created, name -> value: date, machine, seed, durations, versions.
+        commands: The commands that create it again, one per line.
     """
 
     title: str
@@ -144,22 +158,24 @@ class Report:
     commands: Sequence[str] = ()
 
 
-def write_report(path: str | os.PathLike[str], report: Report) -> Path:
-    """Lay out a report and write it, atomically, as one self-contained HTML file.
+def write_html(path: str | os.PathLike[str], page: Page) -> Path:
+    """Render a page and write it, atomically, as one self-contained HTML file.
 
     Raises:
-        ReportError: A picture of an unknown kind.
+        PageError: An image of an unknown kind.
     """
-    html = render_report(report)
+    html = render_html(page)
     return write_atomically(path, lambda file: file.write(html.encode("utf-8")))
 
 
-def render_report(report: Report) -> str:
-    """The HTML of a report; all text is escaped.
+def render_html(page: Page) -> str:
+    """Return the HTML of a page; all text is escaped.
 
     Raises:
-        ReportError: A picture of an unknown kind.
+        PageError: An image of an unknown kind.
     """
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pgan.visualization", ""),
         autoescape=True,
@@ -172,19 +188,21 @@ def render_report(report: Report) -> str:
     environment.filters["size"] = image_size
     environment.tests["table"] = lambda block: isinstance(block, Table)
     environment.tests["rankings"] = lambda block: isinstance(block, Rankings)
-    return environment.get_template("report.html").render(report=report)
+    return environment.get_template("page.html").render(page=page)
 
 
 def data_uri(image: np.ndarray | bytes) -> str:
-    """A picture as a ``data:`` address: arrays as JPEG, file bytes as they are.
+    """Return an image as a ``data:`` address: arrays as JPEG, file bytes as they are.
 
     Raises:
-        ReportError: Neither an RGB array, nor the bytes of an SVG, PNG or JPEG.
+        PageError: Neither an RGB array, nor the bytes of an SVG, PNG or JPEG.
     """
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ReportError(f"a picture is (H, W, 3) uint8, got {image.shape} of {image.dtype}")
-        # Full chroma: thin coloured lines are what these pictures are about.
+            raise PageError(f"an image is (H, W, 3) uint8, got {image.shape} of {image.dtype}")
+        import cv2
+
+        # Full chroma, since thin coloured lines are what these images are about.
         options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
         image = cv2.imencode(".jpg", image[..., ::-1], options)[1].tobytes()
@@ -192,7 +210,7 @@ def data_uri(image: np.ndarray | bytes) -> str:
 
 
 def image_size(image: np.ndarray | bytes) -> tuple[int, int] | None:
-    """Width and height of an array, so that the page does not jump; None for file bytes."""
+    """Return width and height of an array, so that the page does not jump; None for file bytes."""
     return (image.shape[1], image.shape[0]) if isinstance(image, np.ndarray) else None
 
 
@@ -203,4 +221,4 @@ def _media_type(data: bytes) -> str:
         return "image/jpeg"
     if b"<svg" in data[:2000]:
         return "image/svg+xml"
-    raise ReportError(f"picture bytes must be SVG, PNG or JPEG; these begin with {data[:12]!r}")
+    raise PageError(f"image bytes must be SVG, PNG or JPEG; these begin with {data[:12]!r}")
