@@ -26,9 +26,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-from mmengine.logging import MMLogger
-
 from detector.common.files import write_json
 from pgan.cli import ArgumentParser, positive_int, report_errors
 from pgan.gallery.adding import add, remove
@@ -42,6 +39,8 @@ from pgan.gallery.times import Time
 # The commands that look at images import what they need themselves: it takes torch along, and seconds, that
 # `info`, `remove`, `index` and --help do without.
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from pgan.gallery.embedding import Embedder
 
 
@@ -128,10 +127,13 @@ def _time(text: str) -> Time:
 
 def run_add(args: argparse.Namespace) -> int:
     """Add images, and say what became of them."""
+    from mmengine.logging import MMLogger
+
     from pgan.gallery.embedding import Embedder
     from pgan.gallery.images import labelled_images
     from pgan.gallery.queries import gallery_model
 
+    MMLogger.get_current_instance().setLevel("WARNING")
     images, configs = labelled_images(
         args.sources, args.vehicle, args.camera, args.roles, args.prefix, args.cfg_options
     )
@@ -150,35 +152,38 @@ def run_add(args: argparse.Namespace) -> int:
 
 def run_search(args: argparse.Namespace) -> int:
     """Search, print, and write what was asked for."""
-    from pgan.gallery.images import image_files
+    from pgan.gallery.files import image_files
     from pgan.gallery.queries import gallery_model, make_queries
-    from pgan.gallery.results import as_json, as_text, results, write_page
+    from pgan.gallery.results import as_json, as_text, query_results
 
     gallery = Gallery.open(args.gallery)
     searcher = Searcher(gallery)
     named = args.model and gallery_model(gallery, args.model, args.detector, args.device)
 
-    def seer() -> tuple[Embedder, PartSource]:
+    def load_embedder() -> tuple[Embedder, PartSource]:
         embedder = named or gallery_model(gallery, None, args.detector, args.device)
         return embedder, _parts(args, embedder, gallery)
 
-    queries, failed = make_queries(gallery, image_files(args.queries), seer)
+    queries, failed = make_queries(gallery, image_files(args.queries), load_embedder)
     filters = Filters(args.camera, args.camera_not, args.other_cameras, args.after, args.before)
     threshold = threshold_of(gallery)
     limit = threshold and threshold.distance
-    found = results(
-        gallery, queries, searcher.search(queries, args.top, filters, args.rerank), limit
-    )
+    found = []
+    if queries:
+        ranked = searcher.search(queries, args.top, filters, args.rerank)
+        found = query_results(gallery, queries, ranked, limit)
     if searcher.stale:
         print(f"the index is not used: {searcher.stale}; `index` builds it again", file=sys.stderr)
     print(f"{as_text(found)}\n\n{describe_threshold(gallery)}")
     if args.json:
         print(f"written: {write_json(args.json, as_json(gallery, found, limit, failed))}")
     if args.out and found:
+        from pgan.gallery.result_page import write_result_page
+
         command = shlex.join(["python", "tools/gallery.py", *sys.argv[1:]])
         made = {"Gallery": args.gallery, "Model": gallery.model["type"], "Command": command}
         summary = f"{len(found)} queries in a gallery of {len(gallery):,} images."
-        print(f"written: {write_page(args.out, found, made, summary)}")
+        print(f"written: {write_result_page(args.out, found, made, summary)}")
     return _tell_failed(failed)
 
 
@@ -270,8 +275,6 @@ def _tell_failed(failed: dict[str, str]) -> int:
 def main() -> int:
     """Run the command."""
     args = parse_args()
-    if "model" in args:  # only a model logs
-        MMLogger.get_current_instance().setLevel("WARNING")
     return args.run(args)
 
 

@@ -71,6 +71,8 @@ def add(
         result = Addition(len(done), len(done), len(by_path.keys() & known))
         todo = [by_path[name].path for name in by_path if name not in known | done]
         pending: dict[tuple, list[tuple[Annotation, Embedded]]] = defaultdict(list)
+        if embedder.num_parts:
+            parts.check(todo, embedder.num_parts)
         try:
             for file, found in embedder.embed(todo, parts, progress):
                 if isinstance(found, str):

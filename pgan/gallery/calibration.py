@@ -65,6 +65,8 @@ def features_of_config(
     dataset = without_parts(config.test_dataloader.dataset)
     records = [dict(dataset.get_data_info(row)) for row in range(len(dataset))]
     files = {os.path.abspath(record["image_file"]): None for record in records}
+    if embedder.num_parts:
+        parts.check(list(files), embedder.num_parts)
     features = {}
     for file, found in embedder.embed(list(files), parts, progress):
         if isinstance(found, str):

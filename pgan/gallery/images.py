@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from torch.utils.data import Dataset
 
-from detector.common.images import list_images
 from pgan.apis import load_reid_config
 from pgan.datasets import ReIDDataset
 from pgan.datasets.records import Annotation
 from pgan.gallery.errors import GalleryError
+from pgan.gallery.files import image_files
 from pgan.registry import DATASETS
-
-
-def image_files(paths: Sequence[str]) -> list[str]:
-    """Absolute paths of image files and of all images in folders, each once.
-
-    Raises:
-        GalleryError: One of them is not there.
-        DetectorError: A folder has no image.
-    """
-    files: list[str] = []
-    for path in paths:
-        if Path(path).is_dir():
-            files += [os.path.join(path, name) for name in list_images(path)]
-        elif Path(path).is_file():
-            files.append(path)
-        else:
-            raise GalleryError(f"{path}: no such image or folder")
-    return list(dict.fromkeys(map(os.path.abspath, files)))
 
 
 def labelled_images(

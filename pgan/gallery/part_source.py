@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING
 
 from detector.cache import PartCache
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,19 @@ class PartSource:
                 found.append((root, [names[file] for file in inside], cache))
                 left = [file for file in left if names[file] not in cache]
         return found, left
+
+    def check(self, files: Sequence[str], num_parts: int) -> None:
+        """Compare the caches that have some of the files with their checksums.
+
+        Args:
+            files: Absolute paths.
+            num_parts: D that will be read.
+
+        Raises:
+            CacheError: A cache has changed since it was written, or holds fewer parts.
+        """
+        for _, names, cache in self.divide(files)[0]:
+            cache.check([name for name in names if name not in cache.failed], num_parts)
 
     def __str__(self) -> str:
         return "; ".join(f"{cache.path}, of what is below {root}" for root, cache in self.caches)

@@ -1,69 +1,77 @@
-"""Turning images into queries of a gallery."""
+"""Turn images into queries of a gallery."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pgan.gallery.embedding import Embedder
 from pgan.gallery.errors import GalleryError
-from pgan.gallery.part_source import PartSource
 from pgan.gallery.search import Query
 from pgan.gallery.store import MODEL, Entry, Gallery
 from pgan.gallery.times import Time
 from pgan.gallery.transaction import refuse_other_model
 
-# Gives the model, and where the parts come from that it looks at.
-Seer = Callable[[], tuple[Embedder, PartSource]]
+if TYPE_CHECKING:  # a query that is in the gallery needs no model
+    from pgan.gallery.embedding import Embedder
+    from pgan.gallery.part_source import PartSource
+
+# Loads the model, and the part caches that it reads.
+LoadEmbedder = Callable[[], "tuple[Embedder, PartSource]"]
 
 
 def gallery_model(
     gallery: Gallery,
-    named: Sequence[str] | None = None,
+    files: Sequence[str] | None = None,
     detector: Sequence[str] | None = None,
     device: str | None = None,
 ) -> Embedder:
-    """The model that a gallery was built with.
+    """Load the model that a gallery was built with.
 
     Args:
-        gallery: Any.
-        named: Config and checkpoint; None for those that the gallery remembers.
-        detector: Config and checkpoint of the part detector; None for the one that the gallery remembers.
-        device: ``'cpu'``, ``'cuda'`` …; None for a GPU where there is one.
+        gallery: The gallery.
+        files: Config and checkpoint; None for those that the gallery remembers.
+        detector: Config and checkpoint of the part detector; None for those that the gallery remembers.
+        device: ``'cpu'``, ``'cuda'``, …; None for a GPU if there is one.
 
     Raises:
-        GalleryError: It is another model, or the weights are not where they were.
+        GalleryError: It is another model, or the gallery's checkpoint was moved.
     """
+    from mmengine.logging import MMLogger
+
+    from pgan.gallery.embedding import Embedder
+
     checkpoint = gallery.model["checkpoint"]
-    if not named and not Path(checkpoint).is_file():
+    if not files and not Path(checkpoint).is_file():
         raise GalleryError(
-            f"{gallery.path}: the weights of its model, {checkpoint}, are not there any more: say where they "
-            "are with --model CONFIG CHECKPOINT"
+            f"{gallery.path}: the weights of its model, {checkpoint}, no longer exist: give their new place "
+            "with --model CONFIG CHECKPOINT"
         )
-    config, checkpoint = named or (str(gallery.path / MODEL), checkpoint)
+    MMLogger.get_current_instance().setLevel("WARNING")
+    config, checkpoint = files or (str(gallery.path / MODEL), checkpoint)
     embedder = Embedder(config, checkpoint, detector or gallery.detector, device=device)
     refuse_other_model(gallery, embedder.description)
-    if not named:
+    if not files:
         embedder.description["config"] = gallery.model["config"]
     return embedder
 
 
 def make_queries(
-    gallery: Gallery, files: Sequence[str], seer: Seer, progress: bool = False
+    gallery: Gallery, files: Sequence[str], load_embedder: LoadEmbedder, progress: bool = False
 ) -> tuple[list[Query], dict[str, str]]:
-    """Turn images into queries; what is in the gallery is taken from there, and needs no model.
+    """Turn images into queries; the feature of an image in the gallery is read from there.
 
     Args:
-        gallery: To be searched.
+        gallery: The gallery to be searched.
         files: Absolute paths.
-        seer: Is called if a file is not in the gallery.
-        progress: Show a bar.
+        load_embedder: Called if a file is not in the gallery.
+        progress: Show a progress bar.
 
     Returns:
-        The queries in the files' order, and path of each image that cannot be read -> why.
+        The queries in the files' order, and path -> reason of each image that cannot be read.
 
     Raises:
-        GalleryError: See :meth:`Embedder.embed`.
+        GalleryError: See `Embedder.embed`.
     """
     rows = {file: gallery.find(file) for file in files}
     present = [row for row in rows.values() if row is not None]
@@ -74,12 +82,14 @@ def make_queries(
     }
     failed: dict[str, str] = {}
     if new := [file for file in rows if rows[file] is None]:
-        embedder, parts = seer()
-        for file, found in embedder.embed(new, parts, progress):
-            if isinstance(found, str):
-                failed[file] = found
+        embedder, parts = load_embedder()
+        for file, result in embedder.embed(new, parts, progress):
+            if isinstance(result, str):
+                failed[file] = result
                 continue
-            labels = [] if found.parts is None else [found.classes[i] for i in found.parts.labels]
-            known = Entry(file, "", "", Time(), found.parts, found.weights, labels)
-            queries[file] = Query(found.feature, known)
+            labels = (
+                [] if result.parts is None else [result.classes[i] for i in result.parts.labels]
+            )
+            entry = Entry(file, "", "", Time(), result.parts, result.weights, labels)
+            queries[file] = Query(result.feature, entry)
     return [queries[file] for file in files if file in queries], failed

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pgan.evaluation.retrieval import RetrievalResult
 from pgan.gallery.checksummed_json import write_sealed
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.index import Index, SearchIndexError, build_index, load_index
@@ -79,21 +80,6 @@ class Query:
     feature: np.ndarray
     known: Entry
     row: int | None = None
-
-
-@dataclass(frozen=True)
-class Hit:
-    """An image that was found.
-
-    Attributes:
-        row: Of the gallery.
-        distance: Squared Euclidean.
-        reranked: Distance by which it stands where it stands; None without re-ranking.
-    """
-
-    row: int
-    distance: float
-    reranked: float | None = None
 
 
 class Searcher:
@@ -185,24 +171,27 @@ class Searcher:
         k: int = 20,
         filters: Filters = Filters(),
         rerank: int = 0,
-    ) -> list[list[Hit]]:
-        """The first k images for each query, without the query itself.
+    ) -> RetrievalResult:
+        """Return the first k images for each query, without the query itself.
 
         Args:
             queries: At least one.
             k: At least 1.
             filters: Which images may be found.
-            rerank: How many of the nearest are ordered anew by k-reciprocal encoding, each query with its
+            rerank: How many of the nearest images are re-ranked by k-reciprocal encoding, each query with its
                 own nearest images; 0 for none.
 
+        Returns:
+            Rows of the gallery with squared Euclidean distances, nearest first.
+
         Raises:
-            GalleryError: k below 1, a filter that fits nothing, a query of unknown camera for
-                ``other_cameras``.
+            GalleryError: k is below 1, a filter matches nothing, or a query's camera is unknown and
+                ``other_cameras`` is set.
         """
         if k < 1:
-            raise GalleryError(f"the first {k} images are asked for: ask for 1 or more")
+            raise GalleryError(f"k={k}: ask for 1 image or more")
         camera = _camera_of if filters.other_cameras else lambda query: ""
-        found: dict[int, list[Hit]] = {}
+        lists: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         numbered = sorted(enumerate(queries), key=lambda item: camera(item[1]))
         for own, group in groupby(numbered, key=lambda item: camera(item[1])):
             among, members = filters.among(self.gallery, own), list(group)
@@ -212,27 +201,41 @@ class Searcher:
                 # One more, since a query may find itself.
                 distances, rows = self.nearest(features, max(k, rerank) + 1, among)
                 for (number, query), near, places in zip(batch, distances, rows):
-                    wanted = (places >= 0) & (places != (-1 if query.row is None else query.row))
-                    hits = [Hit(int(r), float(d)) for r, d in zip(places[wanted], near[wanted])]
-                    found[number] = self._reranked(query, hits, rerank)[:k]
-        return [found[number] for number in range(len(queries))]
+                    kept = (places >= 0) & (places != (-1 if query.row is None else query.row))
+                    ranked = self._rerank(query, places[kept], near[kept], rerank)
+                    lists[number] = tuple(column[:k] for column in ranked)
+        rows, distances, reranked = zip(*(lists[number] for number in range(len(queries))))
+        return RetrievalResult.from_rows(
+            rows, distances, reranked=reranked if rerank else None, dtype=np.float64
+        )
 
-    def _reranked(self, query: Query, hits: list[Hit], count: int) -> list[Hit]:
-        """The first of the hits ordered anew (Zhong et al., CVPR 2017), the others behind them."""
-        first, rest = hits[:count], hits[count:]
-        if len(first) < 2:
-            return hits
-        from pgan.evaluation import KReciprocal, Refinement  # take torch along, for this alone
+    def _rerank(
+        self, query: Query, rows: np.ndarray, distances: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Re-rank the first images (Zhong et al., CVPR 2017); the others stay behind them.
 
-        near = self.gallery.features(np.array([hit.row for hit in first]))
+        Returns:
+            Rows, their distances, and the re-ranked distances, NaN for the others.
+        """
+        reranked = np.full(len(rows), np.nan)
+        count = min(count, len(rows))
+        if count < 2:
+            return rows, distances, reranked
+        from pgan.evaluation import KReciprocal, Refinement  # needs torch
+
         setting = Refinement(rerank=True)
         encoded = KReciprocal(
-            np.concatenate([query.feature[None], near]), setting.k1, setting.k2, setting.weight
+            np.concatenate([query.feature[None], self.gallery.features(rows[:count])]),
+            setting.k1,
+            setting.k2,
+            setting.weight,
         )
-        places = np.arange(1, len(first) + 1)
-        distances = encoded.distances(np.array([0]), places).rows(0, 1)[0].tolist()
-        again = [Hit(hit.row, hit.distance, d) for hit, d in zip(first, distances)]
-        return sorted(again, key=lambda hit: hit.reranked) + rest
+        positions = np.arange(1, count + 1)
+        values = np.asarray(encoded.distances(np.array([0]), positions).rows(0, 1)[0].tolist())
+        order = np.argsort(values, kind="stable")
+        reranked[:count] = values[order]
+        order = np.concatenate([order, np.arange(count, len(rows))])
+        return rows[order], distances[order], reranked
 
 
 class _Lazy:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from detector.common.files import write_atomically
 from pgan.apis import ConfigError, load_config
 from pgan.datasets.image_list import ImageList
-from pgan.inference.vehicle_reid import load_reid_model
+from pgan.inference.feature_extractor import load_reid_model
 from pgan.structures import ReIDSample
 
 _OPSET = 17

@@ -134,7 +134,7 @@ def test_the_same_image_is_found_at_no_distance(place, gallery, call, tmp_path) 
     assert sum(part["weight"] for part in first["parts"]) == pytest.approx(1, abs=1e-5)
     panel = cv2.imread(str(tmp_path / "page" / "query_1.png"))
     assert panel.shape[1] > 5 * panel.shape[0]  # query and five results in a row
-    amber = (np.abs(panel.astype(int) - [0, 176, 255]).max(2) < 8).sum()
+    amber = (np.abs(panel.astype(int) - [0, 159, 230]).max(2) < 8).sum()
     assert amber > 100  # boxes of parts
     page = (tmp_path / "page" / "index.html").read_text()
     assert "attention weight" in page
@@ -318,7 +318,7 @@ def test_a_model_that_is_gone_is_asked_for(place, gallery, call, tmp_path) -> No
     assert call("search", gallery, image(place, 0))[0] == 0  # it is in the gallery
     status, _, errors = call("search", gallery, query)
     assert status == 1
-    assert "gone.pth, are not there any more: say where they are with --model" in errors[-1]
+    assert "gone.pth, no longer exist: give their new place with --model" in errors[-1]
     assert call("search", gallery, query, "--model", *place.pgan)[0] == 0
 
 

@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
+from pgan.evaluation.retrieval import RetrievalResult
 from pgan.gallery.adding import add
 from pgan.gallery.part_source import PartSource
-from pgan.gallery.results import Result, as_json, as_text, results, write_page
+from pgan.gallery.result_page import draw_panel, write_result_page
+from pgan.gallery.results import QueryResult, as_json, as_text, query_results
 from pgan.gallery.search import Query, Searcher
 from pgan.gallery.store import Entry, Gallery
 from pgan.gallery.times import Time
-from pgan.visualization.panels import GREEN, PAPER, RED
+from pgan.visualization.panels import GREEN, RED, pixels
 from tests.pgan.gallery.conftest import NameReader, annotations, embedded
 
 LIMIT = 0.5
@@ -32,13 +34,19 @@ def shown(tmp_path: Path) -> Gallery:
     return Gallery.open(tmp_path / "g")
 
 
-def search(gallery: Gallery, limit: float | None = None, k: int = 7, rerank: int = 0) -> Result:
+def search(
+    gallery: Gallery, limit: float | None = None, k: int = 7, rerank: int = 0
+) -> QueryResult:
     seen = embedded("0-new.png")
     labels = [seen.classes[label] for label in seen.parts.labels]
     known = Entry("/new/0-new.png", "", "", Time(), seen.parts, seen.weights, labels)
     query = Query(seen.feature, known)
     found = Searcher(gallery).search([query], k, rerank=rerank)
-    return results(gallery, [query], found, limit)[0]
+    return query_results(gallery, [query], found, limit)[0]
+
+
+def panel_of(result: QueryResult) -> np.ndarray:
+    return pixels(draw_panel(result))
 
 
 def test_a_table_has_the_columns_that_say_something(shown: Gallery) -> None:
@@ -59,7 +67,7 @@ def test_text_is_a_table_under_each_query(shown: Gallery) -> None:
     text = as_text([search(shown), search(shown, k=1)])
     assert text.count("/new/0-new.png:") == 2
     assert text.count("| rank |") == 2
-    empty = Result(search(shown).query, [], [])
+    empty = QueryResult(search(shown).query, RetrievalResult.from_rows([[]], [[]]), [])
     assert as_text([empty]) == "/new/0-new.png:\n\nnothing was found"
 
 
@@ -76,10 +84,11 @@ def test_json_has_all_of_it(shown: Gallery) -> None:
     assert content["unreadable"] == {"/bad.png": "is damaged"}
     (query,) = content["queries"]
     assert query["query"]["vehicle"] is None
-    for hit, entry, told in zip(result.hits, result.entries, query["results"], strict=True):
-        assert (told["path"], told["distance"]) == (entry.path, hit.distance)
-        assert told["same_vehicle"] == (hit.distance <= LIMIT)
-        assert told.get("reranked_distance") == hit.reranked
+    columns = (result.distances, result.reranked, result.entries, query["results"])
+    for distance, reranked, entry, told in zip(*columns, strict=True):
+        assert (told["path"], told["distance"]) == (entry.path, distance)
+        assert told["same_vehicle"] == (distance <= LIMIT)
+        assert told.get("reranked_distance") == reranked
         assert (told["vehicle"], told["camera"], told["time"]) == (
             entry.vehicle,
             entry.camera,
@@ -92,19 +101,19 @@ def test_json_has_all_of_it(shown: Gallery) -> None:
 def test_a_panel_frames_what_is_taken_for_the_same(shown: Gallery) -> None:
     result = search(shown, LIMIT, k=11)
     assert {True, False} == set(result.same_vehicle())
-    panel = result.panel()
+    panel = panel_of(result)
     for colour in (GREEN, RED):
         assert (panel == colour).all(2).any()
-    plain = search(shown, k=11).panel()
+    plain = panel_of(search(shown, k=11))
     assert not (plain == GREEN).all(2).any()
     assert panel.shape == plain.shape
     assert panel.shape[1] > panel.shape[0]  # two rows of six
-    assert panel[-1, -1].tolist() == list(PAPER)
+    assert panel[-1, -1].tolist() == [255, 255, 255]
 
 
 def test_a_page_shows_each_query_and_says_how_to_read_it(shown: Gallery, tmp_path: Path) -> None:
     found = [search(shown, LIMIT), search(shown, LIMIT, k=2)]
-    page = write_page(tmp_path / "page", found, {"Model": "PGAN"}, "Two queries.")
+    page = write_result_page(tmp_path / "page", found, {"Model": "PGAN"}, "Two queries.")
     text = page.read_text()
     assert {file.name for file in page.parent.iterdir()} == {
         "index.html",
@@ -114,11 +123,11 @@ def test_a_page_shows_each_query_and_says_how_to_read_it(shown: Gallery, tmp_pat
     for words in ("Two queries.", "at most 0.5", "attention weight", "Query 2", "PGAN"):
         assert words in text
     panel = cv2.imread(str(page.parent / "query_2.png"))[..., ::-1]
-    assert np.array_equal(panel, found[1].panel())
+    assert np.array_equal(panel, panel_of(found[1]))
 
 
 def test_an_image_that_is_gone_is_a_grey_tile(shown: Gallery) -> None:
     gone = str(shown.path.parent / "data/0-0.png")
     result = search(shown, k=12)
     assert gone in {entry.path for entry in result.entries}
-    assert result.panel().dtype == np.uint8
+    assert panel_of(result).dtype == np.uint8

@@ -10,12 +10,13 @@ import pytest
 from pgan.datasets.records import Annotation
 from pgan.evaluation import FeatureSet, Refinement, evaluate, search_distances
 from pgan.evaluation.refinement import KReciprocal
+from pgan.evaluation.retrieval import RetrievalResult
 from pgan.gallery import search as module
 from pgan.gallery.adding import add, remove
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.part_source import PartSource
 from pgan.gallery.queries import make_queries
-from pgan.gallery.search import Filters, Hit, Query, Searcher, about_index, build, covered_rows
+from pgan.gallery.search import Filters, Query, Searcher, about_index, build, covered_rows
 from pgan.gallery.store import Entry, Gallery
 from pgan.gallery.times import Time
 from tests.pgan.gallery.conftest import NameReader, annotations, draw, embedded
@@ -35,24 +36,29 @@ def brute_force(gallery: Gallery, query: Query, allowed: np.ndarray | None = Non
     return [row for row in order if (allowed is None or allowed[row]) and row != query.row]
 
 
-def rows_of(hits: list[Hit]) -> list[int]:
-    return [hit.row for hit in hits]
+def lists(found: RetrievalResult) -> list[RetrievalResult]:
+    """The result of each query, without empty slots."""
+    return [found.query(number) for number in range(len(found))]
+
+
+def rows_of(found: RetrievalResult) -> list[int]:
+    return found.indices[0].tolist()
 
 
 def test_results_are_those_of_comparing_all(gallery: Gallery) -> None:
     queries = [new_query(f"{vehicle}-new.png") for vehicle in range(6)]
     found = Searcher(gallery).search(queries, 7)
-    for query, hits in zip(queries, found):
+    for query, hits in zip(queries, lists(found)):
         assert rows_of(hits) == brute_force(gallery, query)[:7]
         expected = ((gallery.features()[rows_of(hits)] - query.feature) ** 2).sum(1)
-        assert [hit.distance for hit in hits] == pytest.approx(expected, rel=1e-5)
-    assert [len(hits) for hits in Searcher(gallery).search(queries, 99)] == [24] * 6
+        assert hits.distances[0].tolist() == pytest.approx(expected, rel=1e-5)
+    assert Searcher(gallery).search(queries, 99).counts.tolist() == [24] * 6
 
 
 def test_an_image_of_the_gallery_is_not_found_for_itself(gallery: Gallery) -> None:
-    queries, failed = make_queries(gallery, ["/data/2-1.png"], seer=None)
+    queries, failed = make_queries(gallery, ["/data/2-1.png"], load_embedder=None)
     assert (len(queries), failed, queries[0].known.vehicle) == (1, {}, "v2")
-    (hits,) = Searcher(gallery).search(queries, 24)
+    (hits,) = lists(Searcher(gallery).search(queries, 24))
     assert rows_of(hits) == brute_force(gallery, queries[0])
     assert queries[0].row not in rows_of(hits)
 
@@ -76,10 +82,10 @@ def test_filters_by_camera(gallery: Gallery) -> None:
         (Filters(cameras_not=["c1"]), cameras == "c0"),
         (Filters(other_cameras=True), cameras != "c1"),
     ):
-        (hits,) = searcher.search([own if filters.other_cameras else query], 24, filters)
+        (hits,) = lists(searcher.search([own if filters.other_cameras else query], 24, filters))
         assert rows_of(hits) == brute_force(gallery, query, allowed)
     both = [own, new_query("2-new.png", "c0"), new_query("3-new.png", "c1")]
-    for hits, asked in zip(searcher.search(both, 24, Filters(other_cameras=True)), both):
+    for hits, asked in zip(lists(searcher.search(both, 24, Filters(other_cameras=True))), both):
         assert set(gallery.cameras[rows_of(hits)]) == {"c0", "c1"} - {asked.known.camera}
     with pytest.raises(GalleryError, match="is by camera 'north': it has c0, c1"):
         searcher.search([query], 3, Filters(cameras=["north"]))
@@ -99,7 +105,7 @@ def test_filters_by_time(tmp_path: Path) -> None:
 
     def found(after: str = "", before: str = "") -> set[str]:
         ends = [Time.parse(text) if text else None for text in (after, before)]
-        (hits,) = searcher.search([query], 99, Filters(after=ends[0], before=ends[1]))
+        (hits,) = lists(searcher.search([query], 99, Filters(after=ends[0], before=ends[1])))
         return {entry.path for entry in gallery.entries(rows_of(hits))}
 
     dates = {i.path: i.time for i in annotations()}
@@ -117,25 +123,26 @@ def test_filters_by_time(tmp_path: Path) -> None:
 
 def test_re_ranking_the_top_is_the_library_s_of_the_same_list(gallery: Gallery) -> None:
     query, count = new_query("4-new.png"), 12
-    (plain,) = Searcher(gallery).search([query], 24)
-    (hits,) = Searcher(gallery).search([query], 24, rerank=count)
+    (plain,) = lists(Searcher(gallery).search([query], 24))
+    (hits,) = lists(Searcher(gallery).search([query], 24, rerank=count))
     top = rows_of(plain)[:count]
     both = np.concatenate([query.feature[None], gallery.features()[top]])
     by_rank = KReciprocal(both).distances(np.array([0]), np.arange(1, count + 1))
     expected = search_distances(by_rank.rows(0, 1), count)
     assert rows_of(hits) == [top[place] for place in expected.indices[0]] + rows_of(plain)[count:]
-    assert [hit.reranked for hit in hits[:count]] == expected.distances[0].tolist()
-    assert [hit.reranked for hit in hits[count:]] == [None] * (24 - count)
-    distances = {hit.row: hit.distance for hit in plain}
-    assert all(hit.distance == distances[hit.row] for hit in hits)
+    assert hits.reranked[0, :count].tolist() == expected.distances[0].tolist()
+    assert np.isnan(hits.reranked[0, count:]).all()
+    assert hits.k == 24
+    distances = dict(zip(rows_of(plain), plain.distances[0].tolist()))
+    assert hits.distances[0].tolist() == [distances[row] for row in rows_of(hits)]
     # More is re-ranked than is shown: the first is the best of all of them.
-    (first,) = Searcher(gallery).search([query], 1, rerank=count)
-    assert first == hits[:1]
+    (first,) = lists(Searcher(gallery).search([query], 1, rerank=count))
+    assert rows_of(first) == rows_of(hits)[:1]
 
 
 def test_re_ranking_all_scores_as_evaluation_does(gallery: Gallery) -> None:
     query = new_query("4-new.png")
-    (hits,) = Searcher(gallery).search([query], 24, rerank=24)
+    (hits,) = lists(Searcher(gallery).search([query], 24, rerank=24))
     good = gallery.vehicles[rows_of(hits)] == "v4"
     ranks = np.flatnonzero(good) + 1
     both = FeatureSet(
@@ -166,7 +173,7 @@ def test_an_index_finds_what_comparing_all_finds(crowd: Gallery) -> None:
     assert (searcher.covered, searcher.stale) == (400, "")
     allowed = crowd.cameras == "c1"
     for filters, mask in ((Filters(), None), (Filters(cameras=["c1"]), allowed)):
-        for query, hits in zip(queries, searcher.search(queries, 10, filters)):
+        for query, hits in zip(queries, lists(searcher.search(queries, 10, filters))):
             assert rows_of(hits) == brute_force(crowd, query, mask)[:10]
 
 
@@ -179,7 +186,7 @@ def test_images_added_after_the_index_are_found_too(crowd: Gallery) -> None:
     queries = [new_query(f"{vehicle}-new.png") for vehicle in range(5)]
     newer = np.zeros(415, bool)
     newer[400:] = True
-    for query, hits in zip(queries, searcher.search(queries, 12)):
+    for query, hits in zip(queries, lists(searcher.search(queries, 12))):
         assert rows_of(hits) == brute_force(gallery, query)[:12]
         assert newer[rows_of(hits)].any()
 
@@ -189,7 +196,7 @@ def test_an_index_of_removed_images_is_not_used(crowd: Gallery) -> None:
     gallery = Gallery.open(crowd.path)
     searcher, query = Searcher(gallery), new_query("7-new.png")
     assert searcher.stale == "images were removed since the index was built"
-    assert rows_of(searcher.search([query], 9)[0]) == brute_force(gallery, query)[:9]
+    assert rows_of(searcher.search([query], 9)) == brute_force(gallery, query)[:9]
     build(gallery, "hnsw")
     assert covered_rows(gallery) == (396, "")
     assert Searcher(gallery).stale == ""
@@ -200,11 +207,11 @@ def test_a_damaged_index_is_told_and_not_used(crowd: Gallery, content: bytes) ->
     (crowd.path / "index" / "index.npz").write_bytes(content)
     searcher, query = Searcher(crowd), new_query("7-new.png")
     assert "build the index again" in searcher.stale
-    assert rows_of(searcher.search([query], 9)[0]) == brute_force(crowd, query)[:9]
+    assert rows_of(searcher.search([query], 9)) == brute_force(crowd, query)[:9]
 
 
 def test_what_cannot_be_searched_is_refused(gallery: Gallery) -> None:
-    with pytest.raises(GalleryError, match="ask for 1 or more"):
+    with pytest.raises(GalleryError, match="ask for 1 image or more"):
         Searcher(gallery).search([new_query("1-new.png")], 0)
     with pytest.raises(GalleryError, match="no index is called 'tree'"):
         build(gallery, "tree")
@@ -220,7 +227,7 @@ def test_what_cannot_be_searched_is_refused(gallery: Gallery) -> None:
 def test_many_queries_are_compared_a_batch_at_a_time(gallery, monkeypatch) -> None:
     monkeypatch.setattr(module, "_BATCH", 4)
     queries = [Query(draw(str(n)), new_query("0-new.png").known) for n in range(11)]
-    for query, hits in zip(queries, Searcher(gallery).search(queries, 3)):
+    for query, hits in zip(queries, lists(Searcher(gallery).search(queries, 3))):
         assert rows_of(hits) == brute_force(gallery, query)[:3]
 
 

@@ -16,7 +16,7 @@ from torchvision.models import VisionTransformer
 from detector.common.errors import DetectorError
 from pgan.apis import ConfigError, load_config
 from pgan.inference.export import ExportError, export, load_network, read_metadata
-from pgan.inference.vehicle_reid import load_reid_model
+from pgan.inference.feature_extractor import load_reid_model
 from pgan.registry import TRANSFORMS
 from pgan.structures import ReIDSample
 from pgan.tools.export import main

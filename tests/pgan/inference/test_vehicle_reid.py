@@ -169,7 +169,7 @@ def test_a_single_image_or_no_batch_is_refused(reid: VehicleReID, images: list[P
         with pytest.raises(ConfigError, match=r"write \[image\] for a single one"):
             reid(single)
     for size in (0, -1, 1.5, None, "4"):
-        with pytest.raises(ConfigError, match=f"batch_size={size!r}: look at 1 or more"):
+        with pytest.raises(ConfigError, match=f"batch_size={size!r} must be a positive integer"):
             reid(images, batch_size=size)
     with pytest.raises(ConfigError, match="batch_size=0"):
         next(reid.stream(images, 0))
