@@ -33,7 +33,7 @@ def main() -> int:
     from mmengine.dist import is_main_process
 
     from detector.common.files import write_json
-    from pgan.apis import build_runner, load_config, refuse_foreign_weights
+    from pgan.apis import build_runner, load_config, load_weights_for_test
     from pgan.engine import ReIDMetric
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -43,8 +43,8 @@ def main() -> int:
             raise ConfigError(f"{args.config}: --dump keeps features, and a detector has none")
         cfg.test_evaluator["dump"] = args.dump
     work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
-    runner = build_runner(cfg, work_dir, args.checkpoint, launcher=args.launcher)
-    refuse_foreign_weights(runner.model, args.checkpoint)
+    runner = build_runner(cfg, work_dir, launcher=args.launcher)
+    load_weights_for_test(runner, args.checkpoint)
     metrics = runner.test()
     if is_main_process():
         results = {"config": args.config, "checkpoint": args.checkpoint, "metrics": metrics}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pgan.apis import ConfigError, build_runner, load_config, refuse_foreign_weights
+from pgan.apis import ConfigError, build_runner, load_config, load_matching_weights
 from pgan.datasets import CSVDataset
 from pgan.engine import CheckpointError
 
@@ -116,10 +116,10 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, state: dict) -
     path = tmp_path / "other.pth"
     model = torch.nn.Sequential(torch.nn.Linear(2, 2))
     torch.save({"state_dict": state}, path)
-    with pytest.raises(CheckpointError, match=r"other.pth: .*lacks 1 of its 2 entries.*'0.bias'"):
-        refuse_foreign_weights(model, str(path))
+    with pytest.raises(CheckpointError, match=r"other.pth: .*1 of its 2 entries are missing.*'0.bias'"):
+        load_matching_weights(model, str(path))
     torch.save({"state_dict": model.state_dict()}, path)
-    refuse_foreign_weights(model, str(path))
+    load_matching_weights(model, str(path))
 
 
 def test_parts_without_a_cache_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 import pgan.datasets  # noqa: F401  (registers the transforms)
-from pgan.apis import refuse_foreign_weights
+from pgan.apis import load_matching_weights
 from pgan.engine.checkpoint import CheckpointError
 from pgan.models.authors import RELEASED_MODEL, authors_name, convert_checkpoint, convert_state
 from pgan.models.pgan import PGAN
@@ -149,7 +149,7 @@ def test_a_converted_file_is_tested_as_one_of_ours(tmp_path: Path) -> None:
     torch.save(random_state(), tmp_path / "theirs.pth")
     convert_checkpoint(tmp_path / "theirs.pth", tmp_path / "ours.pth", model=SMALL)
     model = MODELS.build(SMALL)
-    refuse_foreign_weights(model, str(tmp_path / "ours.pth"))
+    load_matching_weights(model, str(tmp_path / "ours.pth"))
     content = torch.load(tmp_path / "ours.pth", weights_only=True)
     assert content["meta"] == {"converted_from": "theirs.pth", "num_vehicles": 5}
     model.load_state_dict(content["state_dict"])
