@@ -1,4 +1,4 @@
-"""Show what a trained model does: rankings with parts and heat maps, its most confident errors, its attention.
+"""Show what a trained model does: rankings with parts and heat maps, confident errors, attention.
 
 The test set of a config, as figures to print and one page:
 

@@ -1,48 +1,51 @@
-"""Evaluation protocols by name: which images are queries and gallery, what is junk, how often drawn.
+"""Evaluation protocols by name: which images are queries and gallery, what is junk, how often is drawn.
 
-Numbers compare only where all of that agrees, so a result carries its protocol. Draws are made with
-SHA-256: the image drawn of a vehicle is the one with the least digest of ``'{seed} {repeat} {img_path}'``.
-So they depend on the images' paths alone, not on their order, the machine, Python or numpy.
+Numbers can be compared only if all of that agrees, so a result carries its protocol. The table needs
+neither NumPy nor torch.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-
-import numpy as np
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from pgan.evaluation.errors import RankingError
-from pgan.evaluation.features import FeatureSet
-from pgan.evaluation.labels import UNKNOWN_CAMERA
+
+if TYPE_CHECKING:
+    from pgan.evaluation.features import FeatureSet
 
 DEFAULT = "cross-camera"
-RANKS = (1, 5, 10, 20)  # k of the Rank-k that are reported
-FPRS = (1e-4, 1e-3, 1e-2)  # false positive rates at which the ROC is read
+RANKS = (1, 5, 10, 20)  # the k of Rank-k that are reported
+FPRS = (1e-4, 1e-3, 1e-2)  # false positive rates at which the TPR is reported
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a test set is turned into queries and gallery.
+    """How a test set is divided into queries and gallery.
 
-    ``'listed'`` takes both as the data set lists them. The others draw from all test images, each taken
-    once, whatever role they have: any features can be scored by any of them.
+    ``'listed'`` takes both as the data set lists them. The other protocols draw from all test images, each
+    taken once, whatever its role: any features can be scored by any of them.
 
     Attributes:
-        name: What results are filed under.
-        title: One sentence for people.
+        name: Name of the protocol.
+        title: Description in one sentence.
         gallery: ``'listed'``; ``'one-per-vehicle'``: one drawn image of each vehicle is the gallery, all
-            others are queries; ``'all-but-one'``: the drawn one is the query, all others the gallery.
-            A vehicle's only image is, if drawn as gallery, there to be confused with; if drawn as query,
-            one without a good match, counted and not scored.
+            others are queries; ``'all-but-one'``: the drawn image is the query, all others are the gallery.
+            If a vehicle has a single image, it is a distractor when drawn as gallery, and a query without a
+            good match, counted and not scored, when drawn as query.
         junk: ``'same-camera'``: gallery images of the query's vehicle by its camera are removed from its
             ranking; ``'none'``: cameras are ignored.
-        repeats: How often it is drawn; results are means over the repeats.
-        seed: Of the draws.
-        vehicles: Of the test set that the name stands for; 0 for any. Another number is scored all the
-            same, and said with the result.
-        distance: Between features.
+        repeats: How often queries and gallery are drawn; results are means over the repeats.
+        seed: Seed of the draws.
+        vehicles: Vehicles in the test set that the name stands for; 0 for any. A test set with another
+            number is scored, and the result says so.
+        distance: Distance between features.
+
+    Example:
+        >>> protocol = get_protocol("vehicleid-800")
+        >>> protocol.gallery, protocol.junk, protocol.repeats
+        ('one-per-vehicle', 'none', 10)
     """
 
     name: str
@@ -55,65 +58,50 @@ class Protocol:
     distance: str = "squared Euclidean"
 
     def draws(self, features: FeatureSet) -> Iterator[FeatureSet]:
-        """The queries and gallery of each repeat: the features again, with these roles.
+        """Return the images of each repeat, with the roles of queries and gallery.
+
+        Draws use SHA-256: the image drawn of a vehicle is the one with the smallest digest of
+        ``'{seed} {repeat} {img_path}'``. So they depend on the images' paths alone, not on their order, the
+        machine, Python or NumPy.
+
+        Args:
+            features: Features of all test images.
 
         Raises:
-            RankingError: A listed protocol has no queries or no gallery to go by; a drawn one finds no
+            RankingError: A listed protocol finds no query or no gallery image; a drawn one finds no
                 vehicle with two images.
+
+        Example:
+            >>> import numpy as np
+            >>> from pgan.evaluation import FeatureSet
+            >>> features = FeatureSet(
+            ...     features=np.eye(4, dtype=np.float32),
+            ...     vehicle_ids=np.array([1, 1, 2, 2]),
+            ...     camera_ids=np.array([0, 1, 0, 1]),
+            ...     roles=np.array(["pool"] * 4),
+            ...     img_paths=np.array(["a.jpg", "b.jpg", "c.jpg", "d.jpg"]),
+            ... )
+            >>> for draw in get_protocol("single-gallery-shot").draws(features):
+            ...     assert sorted(draw.vehicle_ids[draw.roles == "gallery"].tolist()) == [1, 2]
         """
-        if self.gallery == "listed":
-            yield self._cameras(self._as_listed(features))
-            return
-        pool = self._cameras(_each_image_once(features))
-        if len(np.unique(pool.vehicle_ids)) == len(pool):
-            raise RankingError(
-                f"protocol '{self.name}': no vehicle has two of the {len(pool)} test images, so there is "
-                "nothing to find again: check the vehicle ids"
-            )
-        drawn, others = (
-            ("gallery", "query") if self.gallery == "one-per-vehicle" else ("query", "gallery")
-        )
-        for repeat in range(self.repeats):
-            yield replace(pool, roles=np.where(self._drawn(pool, repeat), drawn, others))
+        from pgan.evaluation.draws import draw_repeats  # needs NumPy, which the table does not
 
-    def _cameras(self, features: FeatureSet) -> FeatureSet:
-        if self.junk == "same-camera":
-            return features
-        return replace(features, camera_ids=np.full(len(features), UNKNOWN_CAMERA))
-
-    def _as_listed(self, features: FeatureSet) -> FeatureSet:
-        for role in ("query", "gallery"):
-            if role not in features.roles:
-                raise RankingError(
-                    f"protocol '{self.name}' takes queries and gallery as the data set lists them, but "
-                    f"none of the {len(features)} images has the role '{role}': choose one that draws "
-                    "them, such as 'one-gallery-image'"
-                )
-        unlisted = ~np.isin(features.roles, ("query", "gallery"))
-        return features.take(~unlisted) if unlisted.any() else features
-
-    def _drawn(self, pool: FeatureSet, repeat: int) -> np.ndarray:
-        """(N,) bool: the one image drawn of each vehicle."""
-        least: dict[int, tuple[bytes, int]] = {}
-        for row, (vehicle, path) in enumerate(zip(pool.vehicle_ids.tolist(), pool.img_paths)):
-            text = f"{self.seed} {repeat} {path}"
-            digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-            if vehicle not in least or (digest, row) < least[vehicle]:
-                least[vehicle] = digest, row
-        drawn = np.zeros(len(pool), dtype=bool)
-        drawn[[row for _, row in least.values()]] = True
-        return drawn
+        return draw_repeats(self, features)
 
     def to_dict(self) -> dict[str, str | int]:
-        """All fields in plain values."""
+        """Return all fields as built-in types."""
         return asdict(self)
 
 
 def get_protocol(name: str | Protocol) -> Protocol:
-    """The protocol of that name.
+    """Return the protocol with a name; a `Protocol` is returned as it is.
 
     Raises:
-        RankingError: There is none.
+        RankingError: There is no such protocol.
+
+    Example:
+        >>> get_protocol("veri776").vehicles
+        200
     """
     if isinstance(name, Protocol):
         return name
@@ -122,26 +110,6 @@ def get_protocol(name: str | Protocol) -> Protocol:
             f"there is no protocol named {name!r}: choose one of {', '.join(PROTOCOLS)}"
         )
     return PROTOCOLS[name]
-
-
-def _each_image_once(features: FeatureSet) -> FeatureSet:
-    """One row per image, in the order of their paths, so that the order of the list changes no number.
-
-    VeRi-776 lists its queries in the gallery, too, as files of that name in another folder: the same
-    vehicle, camera and file name are one image.
-    """
-    order = np.argsort(features.img_paths, kind="stable")
-    seen: set[str | tuple[int, int, str]] = set()
-    rows = []
-    for row in order.tolist():
-        path, camera = str(features.img_paths[row]), int(features.camera_ids[row])
-        image = int(features.vehicle_ids[row]), camera, path.rpartition("/")[2]
-        if path in seen or (camera != UNKNOWN_CAMERA and image in seen):
-            continue
-        seen |= {path, image}
-        rows.append(row)
-    in_place = rows == list(range(len(features)))
-    return features if in_place else features.take(np.array(rows))
 
 
 def _listed(name: str, of: str, vehicles: int = 0, junk: str = "same-camera") -> Protocol:
@@ -164,9 +132,9 @@ def _drawn(name: str, of: str, vehicles: int = 0, gallery: str = "one-per-vehicl
 
 _VERI_WILD = {"small": 3000, "medium": 5000, "large": 10000}
 
-# VehicleID's is of Liu et al., "Deep Relative Distance Learning", CVPR 2016; VERI-Wild's of Lou et al.,
-# CVPR 2019; VRIC's of Kanaci et al., GCPR 2018: one probe and one gallery image of each vehicle, so none
-# can be junk without leaving its query unscored. The shots are named as in SSR-Net, ACM TOMM 2022.
+# VehicleID: Liu et al., "Deep Relative Distance Learning", CVPR 2016. VERI-Wild: Lou et al., CVPR 2019.
+# VRIC: Kanaci et al., GCPR 2018; it has one probe and one gallery image per vehicle, so that a junk image
+# would leave its query without a match. The gallery shots are named as in SSR-Net, ACM TOMM 2022.
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
