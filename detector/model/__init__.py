@@ -1,6 +1,6 @@
-"""The part detector's network, data set, metric and preprocessing, on MMDetection.
+"""The part detector's head, data set, metric and preprocessing for MMDetection.
 
-Importing the package registers them with mmdet: a config needs ``custom_imports`` of it alone.
+Importing the package registers them with mmdet, so a config needs only ``custom_imports`` of this package.
 """
 
 from detector.model.dataset import LoadVehicleImage, VehiclePartsDataset

@@ -1,4 +1,4 @@
-"""Part annotations of vehicles as an mmdet data set, and how its images are loaded."""
+"""Part annotations of vehicles as an mmdet data set, and the transform that loads its images."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from detector.model.voc_xml import AnnotationError, LabelledBox, VOCAnnotation, 
 
 @TRANSFORMS.register_module()
 class LoadVehicleImage(BaseTransform):
-    """Load ``img`` as (H, W, 3) uint8 RGB, upright, by the reader that every stage uses.
+    """Load ``img`` as (H, W, 3) uint8 RGB, upright, with the image reader of all stages.
 
     The model's data preprocessor needs ``bgr_to_rgb=False``.
 
     Args:
-        size: Height and width to resize to, in place of ``Resize(scale=(width, height), keep_ratio=False)``
-            after this: a JPEG is then decoded at a half, a quarter or an eighth of its size where that leaves
-            enough, see `detector.common.images.read_reduced`. Boxes that are found stay in pixels of the stored
-            image; those to train on would not follow, so it is for tests and extraction alone. None, the
-            default, decodes and keeps the whole image: with a size, boxes move a little, and a part cache
-            knows by its pipeline which of the two it was made with.
+        size: Height and width to resize to, which replaces a subsequent
+            ``Resize(scale=(width, height), keep_ratio=False)``. A JPEG is then decoded at 1/2, 1/4 or 1/8 of
+            its size if the result is large enough, see `detector.common.images.read_reduced`. Predicted boxes
+            remain in pixels of the stored image, but annotated boxes are not rescaled: use it for testing and
+            extraction only. Predicted boxes move slightly; the identity of a part cache contains the pipeline
+            and with it this size. None decodes the whole image.
 
     Raises:
-        DetectorError: ``size`` is no size.
+        DetectorError: ``size`` is not a height and a width.
     """
 
     def __init__(self, size: Sequence[int] | None = None) -> None:
         self.size = None if size is None else checked_size(size)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add ``img``, ``img_shape`` and ``ori_shape`` for ``img_path``, and with a size ``scale_factor``.
+        """Add ``img``, ``img_shape`` and ``ori_shape``, and ``scale_factor`` if the image is resized.
 
         Raises:
             ImageError: The file cannot be read.
@@ -63,17 +63,21 @@ class LoadVehicleImage(BaseTransform):
 
 
 def reduced_pipeline(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A test pipeline in which `LoadVehicleImage` and the ``Resize`` after it are one, with reduced decoding.
+    """Merge `LoadVehicleImage` and ``Resize`` of a test pipeline, to decode large JPEGs at reduced size.
 
     Raises:
-        DetectorError: These two are not its first, or ``Resize`` keeps the ratio of the sides.
+        DetectorError: These two are not the first transforms, or ``Resize`` keeps the aspect ratio.
+
+    >>> load, resize = {"type": "LoadVehicleImage"}, {"type": "Resize", "scale": (300, 200)}
+    >>> reduced_pipeline([load, resize, {"type": "PackDetInputs"}])
+    [{'type': 'LoadVehicleImage', 'size': (200, 300)}, {'type': 'PackDetInputs'}]
     """
     load, resize = [*pipeline[:2], {}, {}][:2]
     known = {"type", "scale", "keep_ratio"}
     kinds = (load.get("type"), resize.get("type"))
     if kinds != ("LoadVehicleImage", "Resize") or resize.get("keep_ratio") or set(resize) - known:
         raise DetectorError(
-            "to decode at a reduced scale, the test pipeline has to begin with LoadVehicleImage and "
+            "to decode at a reduced scale, the test pipeline must begin with LoadVehicleImage and "
             "Resize(scale=..., keep_ratio=False)"
         )
     return [{**load, "size": tuple(resize["scale"][::-1])}, *pipeline[2:]]
@@ -81,38 +85,35 @@ def reduced_pipeline(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]
 
 @DATASETS.register_module()
 class VehiclePartsDataset(BaseDetDataset):
-    """Pascal VOC part annotations with the sixteen attributes of Table I.
-
-    ::
+    """Pascal VOC part annotations with the sixteen attributes of Table I (Zhang et al., arXiv 1909.06023).
 
         data_root
         ├── JPEGImages/NAME.jpg          any image suffix
         ├── Annotations/NAME.xml
-        └── ImageSets/Main/train.txt     one NAME a line
+        └── ImageSets/Main/train.txt     one NAME per line
 
     Rules:
-        - The image of ``NAME.xml`` is ``NAME`` with any image suffix, whatever ``<filename>`` says;
-          only where there is none, it is the file that ``<filename>`` names.
-        - The image's own size counts, after EXIF orientation, not ``<size>``.
-        - Boxes are 1-based with both ends inclusive, as VOC defines; they become float pixels from
-          0, right and bottom exclusive, clipped to the image.
-        - A box with xmax <= xmin or ymax <= ymin, or wholly outside the image, makes SSD's loss
-          NaN or means nothing: it is refused, or with ``bad_boxes='drop'`` left out and counted.
-        - The five vehicle styles are left out and counted; so are attributes not in ``classes``.
-          Any other label is refused: spell it in ``label_map``.
-        - Images without a part are left out of training, where SSD's mining draws nothing from
-          them, and kept in testing. A data set without a single image or box is refused.
+        - The image of ``NAME.xml`` is ``NAME`` with any image suffix, whatever ``<filename>`` states. If
+          there is no such image, it is the file that ``<filename>`` names.
+        - The size of the image is that of the decoded file after EXIF orientation, not ``<size>``.
+        - Boxes in the files are 1-based with both ends inclusive, as VOC defines. They are converted to
+          0-based float pixels, right and bottom exclusive, and clipped to the image.
+        - A box with xmax <= xmin or ymax <= ymin or completely outside the image would make SSD's loss NaN
+          or is meaningless. It is an error, or is skipped and counted with ``bad_boxes='drop'``.
+        - The five vehicle styles are skipped and counted, and so are attributes not in ``classes``. Any other
+          label is an error: map it with ``label_map``.
+        - Images without parts are skipped in training, since SSD's hard negative mining takes nothing from
+          them, and kept in testing. A data set without any image or box is an error.
 
     Args:
-        ann_file: List of names, relative to ``data_root``; '' for every file in Annotations.
+        ann_file: List of names, relative to ``data_root``; ``''`` for all files in ``Annotations``.
         data_prefix: Folders of images and annotations, relative to ``data_root``.
-        label_map: Further spellings, e.g. ``{'license-plate': 'plate'}``.
-        bad_boxes: 'refuse' or 'drop'.
-        kwargs: As `mmdet.datasets.BaseDetDataset`; ``metainfo=dict(classes=...)`` selects
-            attributes.
+        label_map: Additional spellings of labels, such as ``{'license-plate': 'plate'}``.
+        bad_boxes: ``'refuse'`` or ``'drop'``.
+        **kwargs: Arguments of mmdet's ``BaseDetDataset``; ``metainfo=dict(classes=...)`` selects attributes.
 
     Raises:
-        AnnotationError: Naming the file and the fault.
+        AnnotationError: An annotation or an image is invalid; the message names the file.
     """
 
     METAINFO = {"classes": ATTRIBUTES, "dataset_type": "VehicleParts"}
@@ -127,40 +128,44 @@ class VehiclePartsDataset(BaseDetDataset):
         **kwargs: Any,
     ) -> None:
         if bad_boxes not in ("refuse", "drop"):
-            raise AnnotationError(f"bad_boxes is 'refuse' or 'drop', not {bad_boxes!r}")
+            raise AnnotationError(f"bad_boxes must be 'refuse' or 'drop', not {bad_boxes!r}")
         for spelling, label in (label_map or {}).items():
             if canonical_label(label) is None:
-                raise AnnotationError(f"label_map: {spelling!r} is mapped to {label!r}, unknown")
+                raise AnnotationError(
+                    f"label_map: {spelling!r} is mapped to {label!r}, an unknown label"
+                )
         self.label_map = dict(label_map or {})
         self.bad_boxes = bad_boxes
         prefix = {"img": "JPEGImages", "ann": "Annotations"} | dict(data_prefix or {})
         super().__init__(ann_file=ann_file, data_prefix=prefix, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Read and check every annotation and image; one line of the log says what was found."""
+        """Read and check every annotation and image, and log a summary."""
         unknown = set(self.metainfo["classes"]) - set(ATTRIBUTES)
         if unknown:
-            raise AnnotationError(f"classes {sorted(unknown)} are none of {ATTRIBUTES}")
-        self._notes: Counter[str] = Counter()
-        self._first: dict[str, str] = {}
+            raise AnnotationError(f"classes {sorted(unknown)} are not among {ATTRIBUTES}")
+        self._events: Counter[str] = Counter()
+        self._first_file: dict[str, str] = {}
         folder = Path(self.data_prefix["ann"])
         files = [folder / f"{name}.xml" for name in self._names(folder)]
         annotations = [read_annotation(file) for file in files]
         self._images_by_stem = self._list_images()
-        paths = [self._image_of(file, note) for file, note in zip(files, annotations)]
+        paths = [self._image_of(file, annotation) for file, annotation in zip(files, annotations)]
         with ThreadPoolExecutor() as pool:
-            # The whole image is decoded: a damaged one is met here and not in the tenth epoch.
+            # Decode every image now, so that a damaged one is reported here and not in the tenth epoch.
             sizes = list(pool.map(_size_or_error, paths))
         data = []
-        for index, (file, note, path, size) in enumerate(zip(files, annotations, paths, sizes)):
+        for index, (file, annotation, path, size) in enumerate(
+            zip(files, annotations, paths, sizes)
+        ):
             if isinstance(size, ImageError):
                 raise AnnotationError(f"{file}: its image cannot be read: {size}")
-            data.append(self._record(index, file, note, path, size))
+            data.append(self._record(index, file, annotation, path, size))
         self._report(data)
         return data
 
     def filter_data(self) -> list[dict[str, Any]]:
-        """Leave images without a part out of training, unless ``filter_cfg`` says otherwise."""
+        """Skip images without parts in training, unless ``filter_cfg`` states otherwise."""
         filter_empty = (self.filter_cfg or {}).get("filter_empty_gt", True)
         if self.test_mode or not filter_empty:
             return self.data_list
@@ -177,9 +182,9 @@ class VehiclePartsDataset(BaseDetDataset):
             except (OSError, UnicodeDecodeError) as error:
                 raise AnnotationError(f"{source}: {getattr(error, 'strerror', error)}") from None
             names = [line.strip() for line in lines if line.strip()]
-            twice = [name for name, count in Counter(names).items() if count > 1]
-            if twice:
-                raise AnnotationError(f"{source} names {twice[0]} twice")
+            repeated = [name for name, count in Counter(names).items() if count > 1]
+            if repeated:
+                raise AnnotationError(f"{source} names {repeated[0]} twice")
         for name in names:
             if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
                 raise AnnotationError(f"{source}: {name!r} must be a name inside {folder}")
@@ -198,25 +203,25 @@ class VehiclePartsDataset(BaseDetDataset):
             if file.suffix.lower() in IMAGE_SUFFIXES
         }
 
-    def _image_of(self, file: Path, note: VOCAnnotation) -> Path:
+    def _image_of(self, file: Path, annotation: VOCAnnotation) -> Path:
         name = file.relative_to(self.data_prefix["ann"]).with_suffix("").as_posix()
         found = self._images_by_stem.get(name)
-        stated = Path(self.data_prefix["img"]) / Path(note.filename or "").name
-        if found is None and note.filename and stated.is_file():
+        stated = Path(self.data_prefix["img"]) / Path(annotation.filename or "").name
+        if found is None and annotation.filename and stated.is_file():
             found = stated
         if found is None:
             raise AnnotationError(f"{file}: no image {name}.* in {self.data_prefix['img']}")
-        if note.filename and Path(note.filename).name != found.name:
-            self._count("with another <filename> than their image's", file)
+        if annotation.filename and Path(annotation.filename).name != found.name:
+            self._count("annotations with a <filename> other than their image's", file)
         return found
 
     def _record(
-        self, index: int, file: Path, note: VOCAnnotation, path: Path, size: tuple[int, int]
+        self, index: int, file: Path, annotation: VOCAnnotation, path: Path, size: tuple[int, int]
     ) -> dict[str, Any]:
-        if note.size is not None and note.size != size:
-            self._count("with another <size> than their image's, which counts", file)
+        if annotation.size is not None and annotation.size != size:
+            self._count("annotations with a <size> other than their image's, which is used", file)
         instances = []
-        for item in note.objects:
+        for item in annotation.objects:
             label = self._label(file, item)
             box = None if label is None else self._box(file, item, size)
             if box is not None:
@@ -241,7 +246,7 @@ class VehiclePartsDataset(BaseDetDataset):
                 f"{', '.join(ATTRIBUTES + VEHICLE_STYLES)}"
             )
         if label not in self.metainfo["classes"]:
-            self._count(f"{label} left out", file)
+            self._count(f"{label} skipped", file)
             return None
         return self.metainfo["classes"].index(label)
 
@@ -260,23 +265,24 @@ class VehiclePartsDataset(BaseDetDataset):
             return [float(value) for value in box]
         if self.bad_boxes == "refuse":
             raise AnnotationError(
-                f"{file}: the box {item.box} of the {item.name} {fault}. Mend it, or leave such "
-                "boxes out with bad_boxes='drop'"
+                f"{file}: the box {item.box} of the {item.name} {fault}. Fix it, or skip such "
+                "boxes with bad_boxes='drop'"
             )
-        self._count("bad boxes left out", file)
+        self._count("bad boxes skipped", file)
         return None
 
-    def _count(self, what: str, file: Path) -> None:
-        self._notes[what] += 1
-        self._first.setdefault(what, file.name)
+    def _count(self, event: str, file: Path) -> None:
+        """Count an event for the log, and keep the first file where it occurred."""
+        self._events[event] += 1
+        self._first_file.setdefault(event, file.name)
 
     def _report(self, data: list[dict[str, Any]]) -> None:
-        """Log what was found; refuse a data set without boxes."""
+        """Log a summary; refuse a data set without boxes."""
         boxes = Counter(item["bbox_label"] for record in data for item in record["instances"])
         source = self.ann_file or self.data_prefix["ann"]
         if not boxes:
             raise AnnotationError(
-                f"{source}: {len(data)} annotations, not one part of {self.metainfo['classes']}"
+                f"{source}: {len(data)} annotations, but no part of {self.metainfo['classes']}"
             )
         classes = self.metainfo["classes"]
         absent = [name for i, name in enumerate(classes) if not boxes[i]]
@@ -284,9 +290,12 @@ class VehiclePartsDataset(BaseDetDataset):
         lines = [
             f"{source}: {len(data)} images, {boxes.total()} parts of {len(boxes)} attributes"
             + (f", no {', '.join(absent)}" if absent else "")
-            + (f"; {empty} images without a part" if empty else "")
+            + (f"; {empty} images without parts" if empty else "")
         ]
-        lines += [f"  {n} {what} (first: {self._first[what]})" for what, n in self._notes.items()]
+        lines += [
+            f"  {count} {event} (first: {self._first_file[event]})"
+            for event, count in self._events.items()
+        ]
         print_log("\n".join(lines), logger="current")
 
 

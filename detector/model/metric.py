@@ -1,4 +1,4 @@
-"""How well parts are found: VOC's mAP and COCO's AP, as a whole and for each attribute."""
+"""Average precision of a part detector by the rules of Pascal VOC and COCO, in total and per attribute."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ class PartsMetric(BaseMetric):
 
     Keys: ``parts/mAP`` (VOC, area under the curve at IoU 0.5), ``parts/AP50_<attribute>``,
     ``parts/COCO_AP`` (mean over IoU 0.50:0.05:0.95) and ``parts/COCO_AP_<attribute>``. An attribute
-    without a box in the annotations has no precision: it has no key and no share in the means.
-    Boxes marked difficult are left out, found or not. VOC's ``x2 - x1 + 1`` is the width of our boxes
-    as they are, right and bottom exclusive.
+    without annotated boxes has no key and does not enter the means. Boxes marked difficult are ignored,
+    detected or not. Boxes are right and bottom exclusive, so ``x2 - x1`` here is VOC's ``x2 - x1 + 1``.
     """
 
     default_prefix = "parts"
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep the boxes of a batch: found and annotated, in pixels of the original image."""
+        """Collect the predicted and the annotated boxes of a batch, in pixels of the original image."""
         for sample in data_samples:
             self.results.append(
                 {
@@ -43,23 +42,27 @@ class PartsMetric(BaseMetric):
             )
 
     def compute_metrics(self, results: list[dict[str, Boxes]]) -> dict[str, float]:
-        """Compute all keys from all images and log a table."""
+        """Compute the metrics from all images and log a table."""
         classes = self.dataset_meta["classes"]
         voc = [voc_average_precision(results, label) for label in range(len(classes))]
         coco = coco_average_precisions(results, len(classes))
         counts = np.bincount(
             np.concatenate([r["true"]["labels"] for r in results]), minlength=len(classes)
         )
-        present = [label for label, value in enumerate(voc) if value is not None]
+        present = [
+            (label, voc_ap, coco_ap)
+            for label, (voc_ap, coco_ap) in enumerate(zip(voc, coco))
+            if voc_ap is not None and coco_ap is not None
+        ]
         metrics = {
-            "mAP": float(np.mean([voc[label] for label in present])) if present else 0.0,
-            "COCO_AP": float(np.mean([coco[label] for label in present])) if present else 0.0,
+            "mAP": float(np.mean([voc_ap for _, voc_ap, _ in present])) if present else 0.0,
+            "COCO_AP": float(np.mean([coco_ap for *_, coco_ap in present])) if present else 0.0,
         }
         rows = [f"{'attribute':14}{'boxes':>7}{'AP50':>8}{'COCO AP':>9}"]
-        for label in present:
+        for label, voc_ap, coco_ap in present:
             name = classes[label]
-            metrics[f"AP50_{name}"], metrics[f"COCO_AP_{name}"] = voc[label], coco[label]
-            rows.append(f"{name:14}{counts[label]:7d}{voc[label]:8.3f}{coco[label]:9.3f}")
+            metrics[f"AP50_{name}"], metrics[f"COCO_AP_{name}"] = voc_ap, coco_ap
+            rows.append(f"{name:14}{counts[label]:7d}{voc_ap:8.3f}{coco_ap:9.3f}")
         rows.append(f"{'mean':14}{counts.sum():7d}{metrics['mAP']:8.3f}{metrics['COCO_AP']:9.3f}")
         print_log("\n".join(rows), logger="current")
         return metrics
@@ -68,16 +71,25 @@ class PartsMetric(BaseMetric):
 def voc_average_precision(
     results: Sequence[dict[str, Boxes]], label: int, iou: float = 0.5
 ) -> float | None:
-    """Average precision of one class by Pascal VOC's rule (area under the interpolated curve).
+    """Average precision of one class by Pascal VOC's rule: area under the interpolated curve.
+
+    Source: Everingham et al., "The Pascal Visual Object Classes Challenge", IJCV 2010, as computed by mmdet.
 
     Args:
-        results: For each image ``found`` (bboxes, scores, labels), ``true`` and ``difficult``
-            (bboxes, labels) as arrays.
+        results: One dict per image: ``found`` (bboxes, scores, labels), ``true`` and ``difficult`` (bboxes,
+            labels), as arrays of shapes (n, 4), (n,) and (n,).
         label: The class.
-        iou: Least overlap of a hit.
+        iou: Minimum IoU of a true positive.
 
     Returns:
-        The precision, or None if no image has a box of the class that counts.
+        The average precision, or None if no image has a box of the class that is not difficult.
+
+    >>> box, none = np.array([[0, 0, 9, 9]], np.float32), np.zeros((0, 4), np.float32)
+    >>> found = {"bboxes": box, "scores": np.array([0.9], np.float32), "labels": np.array([0])}
+    >>> true = {"bboxes": box, "labels": np.array([0])}
+    >>> difficult = {"bboxes": none, "labels": np.zeros(0, int)}
+    >>> voc_average_precision([{"found": found, "true": true, "difficult": difficult}], label=0)
+    1.0
     """
     hits, misses, scores, total = [], [], [], 0
     for result in results:
@@ -101,14 +113,14 @@ def voc_average_precision(
 def coco_average_precisions(
     results: Sequence[dict[str, Boxes]], num_classes: int
 ) -> list[float | None]:
-    """COCO's AP (IoU 0.50:0.05:0.95, all areas, 100 boxes an image) of each class, by pycocotools.
+    """COCO's AP of each class (IoU 0.50:0.05:0.95, all areas, 100 boxes per image), by pycocotools.
 
     Args:
         results: As for `voc_average_precision`.
         num_classes: Number of classes.
 
     Returns:
-        For each class its AP, or None if no image has a box of it that counts.
+        The AP of each class, or None if no image has a box of the class that is not difficult.
     """
     truth, found = [], []
     for image, result in enumerate(results):

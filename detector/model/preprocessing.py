@@ -1,7 +1,7 @@
-"""From an image to the network's input, as mmdet does it and to the same bits, with fewer copies.
+"""Prepare images for the network with fewer copies than mmdet, bit for bit with the same result.
 
-mmdet turns the pixels of each image around and normalises them image by image, and the first convolution
-turns them back. Here they stay as they lie in memory, rows of RGB, and are normalised once, as a batch.
+mmdet transposes each image to channels first and normalises it by itself, and the first convolution
+transposes it back. Here the pixels keep their channels-last layout and are normalised once per batch.
 """
 
 from __future__ import annotations
@@ -15,22 +15,32 @@ from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.registry import MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
 
-# mmdet's → ours.
-_SAME = {"PackDetInputs": "PackImage", "DetDataPreprocessor": "BatchPreprocessor"}
+# Classes of mmdet and the equivalent ones below.
+_EQUIVALENTS = {"PackDetInputs": "PackImage", "DetDataPreprocessor": "BatchPreprocessor"}
 
 
-def with_fewer_copies(part: dict[str, Any]) -> dict[str, Any]:
-    """A step of a test pipeline or a model's ``data_preprocessor`` by the class here that does the same."""
-    name = part["type"].removeprefix("mmdet.")
-    return part | {"type": _SAME.get(name, part["type"])}
+def with_fewer_copies(settings: dict[str, Any]) -> dict[str, Any]:
+    """Replace mmdet's class by the equivalent one of this module.
+
+    Args:
+        settings: Config of a transform or of a model's ``data_preprocessor``.
+
+    Returns:
+        The config with the new ``type``; an equal copy if there is no equivalent class.
+
+    >>> with_fewer_copies({"type": "mmdet.PackDetInputs", "meta_keys": ("ori_shape",)})
+    {'type': 'PackImage', 'meta_keys': ('ori_shape',)}
+    """
+    name = settings["type"].removeprefix("mmdet.")
+    return settings | {"type": _EQUIVALENTS.get(name, settings["type"])}
 
 
 @TRANSFORMS.register_module()
 class PackImage(BaseTransform):
-    """`mmdet.datasets.transforms.PackDetInputs` for an image without annotations.
+    """The equivalent of mmdet's ``PackDetInputs`` for images without annotations.
 
     Args:
-        meta_keys: What the sample's metainfo takes of the results.
+        meta_keys: Keys of the results that are copied to the sample's metainfo, if present.
     """
 
     def __init__(
@@ -39,7 +49,7 @@ class PackImage(BaseTransform):
         self.meta_keys = meta_keys
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Give ``inputs`` (3, H, W) uint8, a view of the image, and ``data_samples``."""
+        """Return ``inputs`` (3, H, W) uint8, a view of the image, and ``data_samples``."""
         image = torch.from_numpy(np.ascontiguousarray(results["img"]))
         meta = {key: results[key] for key in self.meta_keys if key in results}
         return {"inputs": image.permute(2, 0, 1), "data_samples": DetDataSample(metainfo=meta)}
@@ -47,17 +57,17 @@ class PackImage(BaseTransform):
 
 @MODELS.register_module()
 class BatchPreprocessor(DetDataPreprocessor):
-    """`mmdet.models.DetDataPreprocessor`, in one go where images are of one size and need no padding."""
+    """mmdet's ``DetDataPreprocessor`` that normalises a batch at once if its images have one size."""
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Normalise a batch.
 
         Args:
-            data: ``inputs``, for each image (3, H, W) uint8, and ``data_samples``.
-            training: mmdet's own way is taken.
+            data: ``inputs``, a list of (3, H, W) uint8 images, and ``data_samples``.
+            training: Whether to use mmdet's implementation, as for images of different sizes or with padding.
 
         Returns:
-            ``inputs`` (B, 3, H, W) float32 in channels_last, and ``data_samples``.
+            ``inputs`` (B, 3, H, W) float32 in channels-last layout, and ``data_samples``.
         """
         images = data["inputs"]
         one_size = isinstance(images, list) and len({image.shape for image in images}) == 1
@@ -68,7 +78,7 @@ class BatchPreprocessor(DetDataPreprocessor):
             batch = batch[..., [2, 1, 0]]
         batch = batch.float()
         if self._enable_normalize:
-            # By whole rows: three numbers at a time take as long as a convolution.
+            # Whole rows at once: three numbers at a time take as long as a convolution.
             rows = batch.flatten(2)
             mean, std = (per.flatten().repeat(batch.shape[2]) for per in (self.mean, self.std))
             rows.sub_(mean).div_(std)

@@ -1,4 +1,4 @@
-"""A small set of part annotations of our own, and a detector small enough to train in a test."""
+"""A small data set of part annotations, and a detector that is small enough to train in a test."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from mmengine.registry import init_default_scope
 import detector.model.dataset  # noqa: F401 - registers the classes
 from tests.detector.parts_samples import XML
 
-# Of data that the authors' files are beside.
 IMAGES = ("image_train/0001_c001.jpg", "image_train/0002_c001.png", "image_test/0001_c001.jpg")
 
 
 @pytest.fixture
 def capture_log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
-    """All that the data set logged so far."""
+    """Return everything that the data set has logged so far."""
     lines: list[str] = []
     monkeypatch.setattr("detector.model.dataset.print_log", lambda text, logger: lines.append(text))
     return lambda: "\n".join(lines)
@@ -30,7 +29,7 @@ def capture_log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Callable[..., Path]:
-    """Make a data set: ``voc(a='<object>...', b='')`` has two images of 64x48 pixels."""
+    """Create a data set: ``voc(a='<object>...', b='')`` has two images of 64x48 pixels."""
 
     def make(size: tuple[int, int] = (48, 64), **annotations: str) -> Path:
         root = tmp_path / "parts"
@@ -53,7 +52,7 @@ def voc(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def tiny_config() -> Config:
-    """An SSDLite of two classes on 64x64 pixels, on the configs' own bases."""
+    """An SSDLite of two classes on 64x64 pixels, based on the fleet's config."""
     base = Path(__file__).resolve().parents[2] / "configs/detector/ssdlite_resnet_fleet.py"
     config = Config.fromfile(base)
     config.merge_from_dict(

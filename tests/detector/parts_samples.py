@@ -1,4 +1,4 @@
-"""What the tests of the detector draw and write."""
+"""Images and annotations that the tests of the detector use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def object_xml(name: str, box: tuple, difficult: int = 0) -> str:
 
 
 def paint(seed: int, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """A picture with one black disc ('wheel') and one white rectangle ('plate'), and their boxes."""
+    """An image with one black disc ('wheel') and one white rectangle ('plate'), and their boxes."""
     rng = np.random.default_rng(seed)
     image = rng.integers(90, 130, (size, size, 3), dtype=np.uint8)
     x, y = (int(v) for v in rng.integers(10, size - 10, 2))

@@ -1,4 +1,4 @@
-"""A folded detector computes what it computed before, or is left as it was."""
+"""Folding batch norms keeps the outputs of a detector, or leaves the detector unchanged."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PIPELINE = [
 
 
 class Swapped(nn.Module):
-    """The norm comes first, though it is named behind the convolution."""
+    """Calls the norm before the convolution, although its name comes after."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
-        # Rows of uint8 to float32, as mmdet's preprocessor gives them.
+        # Batch uint8 images as float32, as mmdet's preprocessor does.
         self.data_preprocessor = lambda data: {"inputs": torch.stack(data["inputs"]).float()}
         self.change = nn.Identity()
 
@@ -38,7 +38,7 @@ class Swapped(nn.Module):
 
 
 class Straight(Swapped):
-    """The same in the order of the names."""
+    """Calls the convolution and the norm in the order of their names."""
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return [self.norm(self.change(self.conv(images)))]
@@ -49,7 +49,7 @@ def norms(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def trained(model: nn.Module) -> nn.Module:
-    """With statistics and scales that are not those of a new norm."""
+    """Give the norms statistics and weights as after training."""
     torch.manual_seed(0)
     for norm in norms(model):
         norm.running_mean.normal_()
@@ -59,9 +59,7 @@ def trained(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def test_a_detector_without_norms_finds_what_it_found_with_them(
-    tiny_config: Config, checkpoint: Path
-) -> None:
+def test_fold_norms_keeps_the_outputs_of_a_detector(tiny_config: Config, checkpoint: Path) -> None:
     init_default_scope("mmdet")
     weights = torch.load(checkpoint, weights_only=True)["state_dict"]
     model = MODELS.build(tiny_config.model)
@@ -80,18 +78,18 @@ def test_a_detector_without_norms_finds_what_it_found_with_them(
                 torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(a.abs().max()))
 
 
-def test_a_detector_is_folded_when_it_is_loaded(tiny_config: Config, checkpoint: Path) -> None:
+def test_load_detector_folds_norms(tiny_config: Config, checkpoint: Path) -> None:
     assert not any(norms(load_detector(tiny_config, checkpoint, 6, device="cpu").model))
 
 
 @pytest.mark.parametrize(("kind", "folds"), [(Straight, True), (Swapped, False)])
-def test_a_norm_that_does_not_follow_its_convolution_stays(kind: type, folds: bool) -> None:
+def test_fold_norms_requires_the_norm_to_follow_its_convolution(kind: type, folds: bool) -> None:
     init_default_scope("mmdet")
     model = trained(kind())
     assert (fold_norms(model, PIPELINE) is not model) == folds
 
 
-def test_a_norm_that_changes_little_is_not_folded_wrongly() -> None:
+def test_fold_norms_notices_small_differences() -> None:
     init_default_scope("mmdet")
     model = Straight().eval()
     model.change = nn.ReLU(inplace=True)
@@ -100,13 +98,13 @@ def test_a_norm_that_changes_little_is_not_folded_wrongly() -> None:
 
 
 @pytest.mark.parametrize("lacking", [{"track_running_stats": False}, {"affine": False}])
-def test_a_norm_that_cannot_be_folded_stays(lacking: dict[str, bool]) -> None:
+def test_fold_norms_keeps_a_norm_that_cannot_be_folded(lacking: dict[str, bool]) -> None:
     init_default_scope("mmdet")
     model = Straight().eval()
     model.norm = nn.BatchNorm2d(3, **lacking).eval()
     assert fold_norms(model, PIPELINE) is model
 
 
-def test_a_pipeline_that_reads_files_in_its_own_way_stays_unasked() -> None:
+def test_fold_norms_skips_pipelines_with_another_loader() -> None:
     model = trained(Straight())
     assert fold_norms(model, [{"type": "LoadImageFromFile"}, *PIPELINE[1:]]) is model

@@ -1,4 +1,4 @@
-"""Every detector config builds, trains on sixteen classes, and keeps all scores, as the paper does."""
+"""Every detector config builds, has sixteen classes and keeps all scores, as in the paper."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIGS = sorted((Path(__file__).resolve().parents[3] / "configs/detector").glob
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_config_makes_a_part_detector(path: Path) -> None:
+def test_config_builds_a_part_detector(path: Path) -> None:
     config = Config.fromfile(path)
     init_default_scope(config.default_scope)
     with torch.device("meta"):
@@ -35,7 +35,7 @@ def test_config_makes_a_part_detector(path: Path) -> None:
     assert config.default_hooks.checkpoint.type == "pgan.AtomicCheckpointHook"
 
 
-def test_every_config_is_here() -> None:
+def test_configs_include_the_documented_ones() -> None:
     assert {path.stem for path in CONFIGS} >= {
         "ssd300_vgg16_parts",
         "ssd512_vgg16_parts",
@@ -52,7 +52,7 @@ def test_every_config_is_here() -> None:
         ("ssdlite_mobilenetv2_parts", {"_delete_": True, "prefix": "backbone."}),
     ],
 )
-def test_training_starts_from_a_local_file_as_the_config_says(
+def test_backbone_loads_imagenet_weights_from_a_local_file(
     name: str, options: dict, tmp_path: Path
 ) -> None:
     config = Config.fromfile(next(path for path in CONFIGS if path.stem == name))

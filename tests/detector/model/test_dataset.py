@@ -1,4 +1,4 @@
-"""Part annotations, good and bad."""
+"""The data set of part annotations, and reading annotation files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def labels(dataset: VehiclePartsDataset, index: int = 0) -> list[str]:
     return [dataset.metainfo["classes"][item["bbox_label"]] for item in items]
 
 
-def test_boxes_become_pixels_from_zero_with_open_ends(voc: Voc) -> None:
+def test_boxes_become_zero_based_and_end_exclusive(voc: Voc) -> None:
     dataset = load(voc(a=WHEEL, b=WHEEL))
     assert len(dataset) == 2
     assert boxes(dataset) == [[10, 20, 30, 40]]
@@ -41,7 +41,7 @@ def test_boxes_become_pixels_from_zero_with_open_ends(voc: Voc) -> None:
     assert dataset.metainfo["classes"] == ATTRIBUTES
 
 
-def test_it_is_a_data_set_of_mmdet_and_loads_rgb(voc: Voc) -> None:
+def test_dataset_builds_from_the_registry_and_loads_resized_images(voc: Voc) -> None:
     init_default_scope("mmdet")
     pipeline = [
         {"type": "LoadVehicleImage"},
@@ -57,7 +57,7 @@ def test_it_is_a_data_set_of_mmdet_and_loads_rgb(voc: Voc) -> None:
     assert (sample.ori_shape, sample.img_shape) == ((48, 64), (96, 128))
 
 
-def test_every_spelling_has_one_name() -> None:
+def test_canonical_label_maps_every_spelling() -> None:
     for name in ATTRIBUTES + VEHICLE_STYLES:
         assert canonical_label(name) == name
     for spelling, name in [
@@ -76,17 +76,17 @@ def test_every_spelling_has_one_name() -> None:
     assert canonical_label("licence") is None
 
 
-def test_vehicle_styles_are_left_out_and_counted(voc: Voc, capture_log: Callable[[], str]) -> None:
+def test_vehicle_styles_are_skipped_and_counted(voc: Voc, capture_log: Callable[[], str]) -> None:
     car = object_xml("car", (1, 1, 60, 40))
     dataset = load(voc(a=car + WHEEL, b=WHEEL + object_xml("Truck", (1, 1, 9, 9)) + car))
     assert labels(dataset, 0) == labels(dataset, 1) == ["wheel"]
     text = capture_log()
     assert "2 images, 2 parts of 1 attributes, no annusigns" in text
-    assert "2 car left out" in text
-    assert "1 trunk left out" in text
+    assert "2 car skipped" in text
+    assert "1 trunk skipped" in text
 
 
-def test_fewer_classes_can_be_chosen(voc: Voc) -> None:
+def test_metainfo_selects_classes(voc: Voc) -> None:
     root = voc(a=WHEEL + object_xml("logo", (1, 1, 9, 9)))
     dataset = load(root, metainfo={"classes": ("plate", "logo")})
     assert labels(dataset) == ["logo"]
@@ -126,21 +126,23 @@ def test_bad_boxes_are_refused_or_dropped(
         load(root)
     dataset = load(root, bad_boxes="drop")
     assert labels(dataset, 1) == ["wheel"]
-    assert "1 bad boxes left out (first: bad.xml)" in capture_log()
+    assert "1 bad boxes skipped (first: bad.xml)" in capture_log()
     with pytest.raises(AnnotationError, match="'refuse' or 'drop'"):
         load(root, bad_boxes="ignore")
 
 
-def test_an_unknown_label_is_refused_and_can_be_mapped(voc: Voc) -> None:
+def test_an_unknown_label_is_refused_unless_it_is_mapped(voc: Voc) -> None:
     root = voc(a=object_xml("license-plate", (2, 3, 9, 9)))
     with pytest.raises(AnnotationError, match=r"a.xml: unknown label 'license-plate'.*label_map"):
         load(root)
     assert labels(load(root, label_map={"license-plate": "plate"})) == ["plate"]
-    with pytest.raises(AnnotationError, match="'door', unknown"):
+    with pytest.raises(AnnotationError, match="'door', an unknown label"):
         load(root, label_map={"license-plate": "door"})
 
 
-def test_the_image_counts_not_what_the_file_says(voc: Voc, capture_log: Callable[[], str]) -> None:
+def test_name_and_size_of_the_image_override_those_in_the_annotation(
+    voc: Voc, capture_log: Callable[[], str]
+) -> None:
     root = voc(a=WHEEL, b=WHEEL, c=WHEEL)
     for name in ("b", "c"):
         file = root / "Annotations" / f"{name}.xml"
@@ -150,11 +152,11 @@ def test_the_image_counts_not_what_the_file_says(voc: Voc, capture_log: Callable
     assert dataset.get_data_info(1)["img_path"].endswith("b.png")
     assert dataset.get_data_info(1)["width"] == 64
     text = capture_log()
-    assert text.count("2 with another <filename>") == 1
-    assert text.count("2 with another <size>") == 1
+    assert text.count("2 annotations with a <filename> other") == 1
+    assert text.count("2 annotations with a <size> other") == 1
 
 
-def test_an_image_named_only_by_filename_is_found(voc: Voc) -> None:
+def test_an_image_is_found_by_filename_if_none_has_the_name_of_the_annotation(voc: Voc) -> None:
     root = voc(a=WHEEL)
     (root / "JPEGImages/a.png").rename(root / "JPEGImages/other.png")
     file = root / "Annotations/a.xml"
@@ -172,7 +174,7 @@ def test_an_unreadable_image_is_refused_when_annotations_are_read(voc: Voc) -> N
         load(root)
 
 
-def test_images_without_a_part_train_nothing_but_are_tested(voc: Voc) -> None:
+def test_images_without_parts_are_skipped_in_training_only(voc: Voc) -> None:
     root = voc(a=WHEEL, b="", c=object_xml("bus", (1, 1, 9, 9)))
     assert len(load(root)) == 1
     assert len(load(root, test_mode=True)) == 3
@@ -180,15 +182,15 @@ def test_images_without_a_part_train_nothing_but_are_tested(voc: Voc) -> None:
 
 
 @pytest.mark.parametrize("ann_file", ["", "ImageSets/Main/train.txt"])
-def test_no_empty_data_set_goes_unsaid(voc: Voc, ann_file: str) -> None:
+def test_an_empty_data_set_is_refused(voc: Voc, ann_file: str) -> None:
     with pytest.raises(AnnotationError, match="has no annotations|would be empty"):
         load(voc(), ann_file=ann_file)
     root = voc(a="", b=object_xml("car", (1, 1, 9, 9)))
-    with pytest.raises(AnnotationError, match="2 annotations, not one part"):
+    with pytest.raises(AnnotationError, match="2 annotations, but no part"):
         load(root, ann_file=ann_file)
 
 
-def test_lists_that_cannot_be_used_are_refused(voc: Voc) -> None:
+def test_broken_lists_of_names_are_refused(voc: Voc) -> None:
     root = voc(a=WHEEL)
     with pytest.raises(AnnotationError, match=r"val.txt: No such file"):
         load(root, ann_file="ImageSets/Main/val.txt")
@@ -210,12 +212,12 @@ COLABELER = """<?xml version="1.0" ?><doc><path>C:\\a.jpg</path><outputs><object
 </bndbox></item></object></outputs><labeled>true</labeled></doc>"""
 
 
-def test_items_of_colabeler_are_objects(tmp_path: Path) -> None:
+def test_read_annotation_reads_colabeler_items(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(COLABELER)
-    note = read_annotation(tmp_path / "a.xml")
-    assert [item.name for item in note.objects] == ["wheel", "hanging"]
-    assert note.objects[0].box == (-3, 2, 9, 8)
-    assert (note.size, note.filename) == (None, None)
+    annotation = read_annotation(tmp_path / "a.xml")
+    assert [item.name for item in annotation.objects] == ["wheel", "hanging"]
+    assert annotation.objects[0].box == (-3, 2, 9, 8)
+    assert (annotation.size, annotation.filename) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -228,14 +230,16 @@ def test_items_of_colabeler_are_objects(tmp_path: Path) -> None:
         ("utf-16", "utf-16"),
     ],
 )
-def test_encodings_and_windows_line_ends(tmp_path: Path, declared: str, encoding: str) -> None:
+def test_read_annotation_decodes_encodings_and_windows_line_ends(
+    tmp_path: Path, declared: str, encoding: str
+) -> None:
     name = "é" if declared == "latin-1" else "车"
     text = f'<?xml version="1.0" encoding="{declared}"?>\r\n<annotation><filename>{name}.jpg'
     text += "</filename>\r\n" + WHEEL.replace("\n", "\r\n") + "</annotation>\r\n"
     (tmp_path / "a.xml").write_bytes(text.encode(encoding))
-    note = read_annotation(tmp_path / "a.xml")
-    assert note.filename == f"{name}.jpg"
-    assert note.objects[0].box == (11, 21, 30, 40)
+    annotation = read_annotation(tmp_path / "a.xml")
+    assert annotation.filename == f"{name}.jpg"
+    assert annotation.objects[0].box == (11, 21, 30, 40)
 
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;&b;">]>
@@ -257,13 +261,13 @@ NO_NUMBER = object_xml("wheel", ("one", 2, 3, 4))
         ('<?xml version="1.0" encoding="klingon"?><annotation/>', "is not klingon text"),
     ],
 )
-def test_broken_files_are_refused_by_name(tmp_path: Path, text: str, words: str) -> None:
+def test_read_annotation_names_a_broken_file(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "broken.xml").write_text(text)
     with pytest.raises(AnnotationError, match=f"broken.xml.*{words}"):
         read_annotation(tmp_path / "broken.xml")
 
 
-def test_bytes_that_are_not_the_declared_text_are_refused(tmp_path: Path) -> None:
+def test_read_annotation_refuses_bytes_that_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_bytes(b"<annotation><filename>\xff\xfe</filename></annotation>")
     with pytest.raises(AnnotationError, match=r"a.xml is not utf-8 text"):
         read_annotation(tmp_path / "a.xml")

@@ -1,4 +1,4 @@
-"""VOC and COCO precision of parts, for each attribute."""
+"""Average precision of parts by the rules of VOC and COCO."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_perfect_boxes_score_one_and_absent_attributes_have_no_key() -> None:
     )
 
 
-def test_a_false_alarm_of_an_absent_attribute_changes_nothing() -> None:
+def test_false_positives_of_an_absent_attribute_do_not_count() -> None:
     true = found([BOX], [1], [0])
     scores = evaluate([sample(found([BOX, BOX], [0.5, 0.9], [0, 2]), true)])
     assert scores["parts/mAP"] == 1
     assert "parts/AP50_logo" not in scores
 
 
-def test_nothing_found_scores_zero_not_nothing() -> None:
+def test_no_prediction_scores_zero() -> None:
     scores = evaluate([sample(found([], [], []), found([BOX], [1], [0]))])
     assert scores == {
         "parts/mAP": 0,
@@ -67,7 +67,7 @@ def test_nothing_found_scores_zero_not_nothing() -> None:
     }
 
 
-def test_difficult_boxes_count_neither_for_nor_against() -> None:
+def test_difficult_boxes_are_ignored() -> None:
     true, difficult = found([BOX], [1], [0]), found([[50, 50, 60, 60]], [1], [0])
     predicted = found([[50, 50, 60, 60], BOX], [0.9, 0.8], [0, 0])
     scores = evaluate([sample(predicted, true, difficult)])
@@ -75,7 +75,7 @@ def test_difficult_boxes_count_neither_for_nor_against() -> None:
     assert scores["parts/COCO_AP"] == pytest.approx(1)
 
 
-def test_overlap_decides_by_open_ended_pixels() -> None:
+def test_iou_uses_end_exclusive_boxes() -> None:
     """A shift of 4 in 20 pixels: IoU 16 / 24, a hit at 0.50 to 0.65 of COCO's ten thresholds."""
     shifted = [14.0, 10.0, 34.0, 30.0]
     scores = evaluate([sample(found([shifted], [0.9], [0]), found([BOX], [1], [0]))])
@@ -84,7 +84,7 @@ def test_overlap_decides_by_open_ended_pixels() -> None:
 
 
 def literal_ap(results: list[dict], label: int) -> float:
-    """Pascal VOC from its definition: rank all, match greedily, integrate the interpolated curve."""
+    """Pascal VOC's definition: rank all boxes, match greedily, integrate the interpolated curve."""
     ranked = sorted(
         (
             (-score, image, box)
@@ -118,7 +118,7 @@ def literal_ap(results: list[dict], label: int) -> float:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_voc_precision_is_that_of_the_definition(seed: int) -> None:
+def test_voc_average_precision_equals_the_definition(seed: int) -> None:
     rng = np.random.default_rng(seed)
     results = []
     for _ in range(12):
@@ -137,7 +137,7 @@ def test_voc_precision_is_that_of_the_definition(seed: int) -> None:
             }
         )
     for image, result in enumerate(results):
-        result["found"]["scores"] += image / 100  # no ties: their order is nobody's rule
+        result["found"]["scores"] += image / 100  # no ties: their order is undefined
     for label in range(2):
         assert voc_average_precision(results, label) == pytest.approx(literal_ap(results, label))
     coco = coco_average_precisions(results, 3)

@@ -1,4 +1,4 @@
-"""The head: the top-D of a batch is that of each image by itself, exactly; it trains and predicts."""
+"""The SSD head: it predicts the same top D boxes as mmdet for each image, and trains."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYS = ("bboxes", "scores", "labels")
 
 @pytest.fixture
 def stable_mmdet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """mmdet's own path with sorts that keep the order of ties: its own leave that open."""
+    """mmdet's own prediction with stable sorts; its sorts leave the order of ties undefined."""
     sort = torch.Tensor.sort
 
     def stable(self: Tensor, dim: int = -1, **kwargs: bool) -> tuple[Tensor, Tensor]:
@@ -41,7 +41,7 @@ def stable_mmdet(monkeypatch: pytest.MonkeyPatch) -> None:
             return nms(boxes, scores, float(np.float32(threshold)))
 
     monkeypatch.setattr(torch.Tensor, "sort", stable)
-    # The package re-exports a function of the name of its module.
+    # The package re-exports a function with the name of its module.
     monkeypatch.setattr(sys.modules["mmcv.ops.nms"], "NMSop", StableNMS)
 
 
@@ -54,7 +54,7 @@ def assert_equal_boxes(ours: list[InstanceData], theirs: list[InstanceData]) -> 
 
 @pytest.mark.parametrize("rescale", [False, True])
 @pytest.mark.parametrize("max_parts", [1, 16, 200])
-def test_random_heads_give_the_boxes_of_mmdets_own_path(max_parts: int, rescale: bool) -> None:
+def test_predict_by_feat_equals_mmdet_on_random_outputs(max_parts: int, rescale: bool) -> None:
     head = ssd300_head(max_parts=max_parts)
     logits, deltas, metas = random_outputs(4, seed=max_parts)
     ours = head.predict_by_feat(logits, deltas, batch_img_metas=metas, rescale=rescale)
@@ -65,7 +65,7 @@ def test_random_heads_give_the_boxes_of_mmdets_own_path(max_parts: int, rescale:
 
 @pytest.mark.usefixtures("stable_mmdet")
 @pytest.mark.parametrize("seed", range(4))
-def test_ties_are_broken_by_level_place_and_class(seed: int) -> None:
+def test_predict_by_feat_breaks_ties_by_level_position_and_class(seed: int) -> None:
     head = ssd300_head(max_parts=50)
     logits, deltas, metas = random_outputs(3, seed=seed)
     logits = [4.0 * (level > 2) for level in logits]  # few different scores, and many equal ones
@@ -76,7 +76,7 @@ def test_ties_are_broken_by_level_place_and_class(seed: int) -> None:
 
 
 @pytest.mark.usefixtures("stable_mmdet")
-def test_equal_logits_everywhere() -> None:
+def test_predict_by_feat_equals_mmdet_if_all_logits_are_equal() -> None:
     head = ssd300_head(max_parts=16)
     logits, deltas, metas = random_outputs(2)
     zeros = [torch.zeros_like(level) for level in logits]
@@ -95,7 +95,7 @@ def test_equal_logits_everywhere() -> None:
         {"nms": {"type": "nms", "iou_threshold": 0.1}},
     ],
 )
-def test_other_settings_are_followed_too(change: dict) -> None:
+def test_predict_by_feat_follows_test_cfg(change: dict) -> None:
     head = ssd300_head(max_parts=40)
     cfg = ConfigDict(head.test_cfg, **change)
     logits, deltas, metas = random_outputs(3, seed=5)
@@ -107,19 +107,19 @@ def test_other_settings_are_followed_too(change: dict) -> None:
 
 @pytest.fixture
 def exhausted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of each batch, how many images took all their candidates."""
+    """For each batch, the number of images that needed all their candidates."""
     seen: list[int] = []
-    of_all = PartSSDHead._all
+    from_all = PartSSDHead._predict_from_all_candidates
 
     def count(self: PartSSDHead, maps: Any, cfg: ConfigDict) -> list[InstanceData]:
         seen.append(len(maps.logits))
-        return of_all(self, maps, cfg)
+        return from_all(self, maps, cfg)
 
-    monkeypatch.setattr(PartSSDHead, "_all", count)
+    monkeypatch.setattr(PartSSDHead, "_predict_from_all_candidates", count)
     return seen
 
 
-def test_few_candidates_tell_the_boxes_of_an_ordinary_image(exhausted: list[int]) -> None:
+def test_first_candidates_suffice_for_an_ordinary_image(exhausted: list[int]) -> None:
     head = ssd300_head()
     logits, deltas, metas = random_outputs(4)
     assert_equal_boxes(
@@ -134,8 +134,8 @@ def test_few_candidates_tell_the_boxes_of_an_ordinary_image(exhausted: list[int]
 
 
 @pytest.mark.usefixtures("stable_mmdet")
-def test_images_of_which_few_candidates_do_not_tell_take_all(exhausted: list[int]) -> None:
-    """Equal scores, one crowd that suppresses itself, no box at the border, not a number, little asked."""
+def test_unusual_images_use_all_candidates(exhausted: list[int]) -> None:
+    """Equal scores, many overlapping boxes, no box at the border, NaN, few candidates per level."""
     head = ssd300_head()
     logits, deltas, metas = random_outputs(5, seed=3)
     for level, change in zip(logits, deltas):
@@ -153,25 +153,25 @@ def test_images_of_which_few_candidates_do_not_tell_take_all(exhausted: list[int
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_first_candidates_are_the_head_of_all(seed: int) -> None:
+def test_first_candidates_are_a_prefix_of_all_candidates(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randint(0, 9, (3, 90, 5), generator=generator) / 2
     scores = logits.softmax(-1)[..., :-1]
     all_scores, all_index, valid = select_candidates([scores.flatten(1)], 0.1, 1000)
-    for places in (1, 10, 89, 90, 200):
-        first, index, complete = first_candidates(logits, 0.1, places)
+    for num_priors in (1, 10, 89, 90, 200):
+        first, index, complete = first_candidates(logits, 0.1, num_priors)
         for image in range(3):
             number = int((first[image] >= 0).sum())
             assert torch.equal(first[image][:number], all_scores[image][:number])
             assert torch.equal(index[image][:number], all_index[image][:number])
             assert (first[image][number:] < 0).all()
             assert not complete[image] or number == valid[image].sum()
-        assert complete.all() or places < 90
+        assert complete.all() or num_priors < 90
     assert number == valid[2].sum()
 
 
-def test_nothing_is_lost_when_few_boxes_suppress_all_others() -> None:
-    """Identical boxes of one class: one survives, however many candidates must be tried."""
+def test_top_survivors_tries_all_boxes_if_few_suppress_the_others() -> None:
+    """Of identical boxes of one class, one is kept, however many candidates must be tried."""
     boxes = torch.tensor([[10.0, 10, 30, 30]]).repeat(500, 1)
     boxes[-1] += 100
     assert top_survivors(boxes, torch.zeros(500).long(), 0.45, 2).tolist() == [0, 499]
@@ -181,7 +181,7 @@ def test_nothing_is_lost_when_few_boxes_suppress_all_others() -> None:
 
 
 def literal_top_d(boxes: Tensor, labels: Tensor, threshold: float, number: int) -> list[int]:
-    """Greedy suppression from its definition, one box after the other."""
+    """Greedy suppression by its definition, box by box."""
     kept: list[int] = []
     for i in range(len(boxes)):
         for j in kept:
@@ -201,7 +201,7 @@ def literal_top_d(boxes: Tensor, labels: Tensor, threshold: float, number: int) 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_survivors_are_those_of_the_definition(seed: int) -> None:
+def test_top_survivors_equals_the_definition(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     low = torch.randint(0, 60, (150, 2), generator=generator)
     boxes = torch.cat([low, low + torch.randint(4, 40, (150, 2), generator=generator)], 1).float()
@@ -211,7 +211,7 @@ def test_survivors_are_those_of_the_definition(seed: int) -> None:
         assert found == literal_top_d(boxes, labels, 0.4, number)
 
 
-def test_candidates_are_in_the_order_of_a_stable_sort() -> None:
+def test_select_candidates_returns_the_order_of_a_stable_sort() -> None:
     generator = torch.Generator().manual_seed(0)
     levels = [torch.randint(0, 5, (2, n), generator=generator) / 4 for n in (300, 40, 8)]
     scores, index, valid = select_candidates(levels, threshold=0.2, per_level=30)
@@ -228,14 +228,14 @@ def test_candidates_are_in_the_order_of_a_stable_sort() -> None:
         assert scores[image][valid[image]].tolist() == [-s for s, _ in expected]
 
 
-def test_keys_order_the_smallest_and_largest_floats() -> None:
+def test_order_keys_orders_the_smallest_and_largest_floats() -> None:
     scores = torch.tensor([[0.0, 1e-45, 1e-38, 0.5, 0.5, 1.0, 3e38]])
     keys = order_keys(scores, 0.0)[0]
     assert keys.argsort(descending=True).tolist() == [6, 5, 3, 4, 2, 1, 0]
     assert keys[0] == -1
 
 
-def test_half_precision_outputs_are_decoded_in_full() -> None:
+def test_predict_by_feat_decodes_half_precision_outputs_in_float32() -> None:
     head = ssd300_head()
     logits, deltas, metas = random_outputs(2)
     half = [[level.half() for level in levels] for levels in (logits, deltas)]
@@ -254,7 +254,7 @@ def test_half_precision_outputs_are_decoded_in_full() -> None:
         ({"max_per_img": 0}, "max_per_img"),
     ],
 )
-def test_settings_that_would_be_ignored_are_refused(change: dict, words: str) -> None:
+def test_head_refuses_unsupported_test_cfg(change: dict, words: str) -> None:
     head = ssd300_head()
     cfg = ConfigDict(head.test_cfg, **change)
     logits, deltas, metas = random_outputs(1)
@@ -266,7 +266,7 @@ def test_settings_that_would_be_ignored_are_refused(change: dict, words: str) ->
         PartSSDHead(in_channels=(8,), anchor_generator=anchors, test_cfg=cfg)
 
 
-def test_the_benchmark_reports_a_ratio() -> None:
+def test_top_d_benchmark_reports_a_ratio() -> None:
     result = top_d_benchmark(repeats=1, batch=2)
     assert result["ratio"] == pytest.approx(result["mmdet_s"] / result["ours_s"])
     assert result["ratio"] > 1
@@ -299,7 +299,7 @@ def build(tiny_config: Config) -> Callable[[], torch.nn.Module]:
     return make
 
 
-def test_a_small_ssdlite_learns_and_predicts(build: Callable[[], torch.nn.Module]) -> None:
+def test_ssdlite_learns_and_predicts(build: Callable[[], torch.nn.Module]) -> None:
     model = build()
     optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
     losses = []
@@ -327,7 +327,7 @@ def test_a_small_ssdlite_learns_and_predicts(build: Callable[[], torch.nn.Module
     assert hits >= 10  # of 16
 
 
-def test_an_image_without_parts_gives_a_finite_loss(
+def test_loss_is_finite_for_images_without_parts(
     build: Callable[[], torch.nn.Module],
 ) -> None:
     model = build()

@@ -1,4 +1,4 @@
-"""What the network gets is, bit for bit, what mmdet's own transforms and preprocessor give it."""
+"""The preprocessing gives the network the same input as mmdet's classes, bit for bit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from mmdet.registry import MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
 
-import detector.model.preprocessing  # noqa: F401 - registers the classes
+import detector.model.preprocessing  # noqa: F401  # registers the classes
 from detector.model.preprocessing import with_fewer_copies
 
 PACK = {"type": "PackDetInputs", "meta_keys": ("ori_shape", "img_shape", "scale_factor")}
@@ -24,7 +24,7 @@ NORMALISE = {
 
 
 def packed(sizes: list[tuple[int, int]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Random images by mmdet's packing and by ours."""
+    """Random images, packed by mmdet and by `PackImage`."""
     rng = np.random.default_rng(0)
     ways = [TRANSFORMS.build(step) for step in (PACK, with_fewer_copies(PACK))]
     answers: tuple[list, list] = ([], [])
@@ -40,7 +40,7 @@ def batch(items: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: [item[key] for item in items] for key in ("inputs", "data_samples")}
 
 
-def test_an_image_is_packed_alike_and_stays_where_it_is() -> None:
+def test_pack_image_equals_mmdet_without_a_copy() -> None:
     (theirs,), (ours,) = packed([(20, 30)])
     assert torch.equal(ours["inputs"], theirs["inputs"])
     assert ours["inputs"].stride() == (1, 90, 3)
@@ -50,7 +50,7 @@ def test_an_image_is_packed_alike_and_stays_where_it_is() -> None:
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("sizes", [[(20, 30)] * 3, [(8, 8)], [(20, 30), (24, 8)]])
 @pytest.mark.parametrize("change", [{}, {"bgr_to_rgb": True}, {"pad_size_divisor": 32}])
-def test_a_batch_is_normalised_alike(change: dict, sizes: list, training: bool) -> None:
+def test_batch_preprocessor_equals_mmdet(change: dict, sizes: list, training: bool) -> None:
     theirs, ours = packed(sizes)
     settings = NORMALISE | change
     expected = MODELS.build(settings)(batch(theirs), training)
@@ -61,7 +61,7 @@ def test_a_batch_is_normalised_alike(change: dict, sizes: list, training: bool) 
         assert all(isinstance(sample, DetDataSample) for sample in found["data_samples"])
 
 
-def test_other_classes_stay_as_they_are() -> None:
+def test_with_fewer_copies_keeps_other_classes() -> None:
     for step in ({"type": "Resize", "scale": (8, 8)}, {"type": "pgan.PackReID"}):
         assert with_fewer_copies(step) == step
     assert with_fewer_copies(PACK | {"type": "mmdet.PackDetInputs"})["type"] == "PackImage"
