@@ -23,8 +23,8 @@ from detector.cache.writer import PartCacheWriter
 from detector.common.images import read_image
 from detector.model.voc_xml import read_annotation
 from pgan.evaluation import (
+    FeatureProjection,
     FeatureSet,
-    Projection,
     load_features,
     load_projection,
     save_features,
@@ -251,7 +251,9 @@ def read_threshold(folder: Path) -> Any:
 def make_projection(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     arrays = (rng.random(shape, np.float32) for shape in (6, (3, 6), 3))
-    made = Projection(*arrays, whiten=True, num_features=50, variance_kept=0.9, model="m" * 64)
+    made = FeatureProjection(
+        *arrays, whiten=True, num_features=50, variance_kept=0.9, model="m" * 64
+    )
     save_projection(folder / "projection.npz", made)
     return folder
 

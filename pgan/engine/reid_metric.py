@@ -43,7 +43,7 @@ class ReIDMetric(BaseMetric):
         dump: ``.npz`` file for the features with ids, cameras, roles, paths and part weights.
         protocol: Its name, see :mod:`pgan.evaluation.protocols`. None: the one that the data set names
             in its ``metainfo``, or else ``'cross-camera'``.
-        projection: File of a `Projection` to apply before ranking and keeping.
+        projection: File of a `FeatureProjection` to apply before ranking and keeping.
         collect_device: ``'gpu'`` gathers over the process group, whatever its device; ``'cpu'``
             over files in ``collect_dir``.
         prefix: Of the keys.
@@ -56,7 +56,7 @@ class ReIDMetric(BaseMetric):
     Raises:
         RankingError: A rank below 1, no protocol of that name, a sample without a feature or with
             another role.
-        ProjectionError: See `load_projection` and `Projection.project`.
+        ProjectionError: See `load_projection` and `FeatureProjection.project`.
     """
 
     default_prefix = "reid"

@@ -1,7 +1,7 @@
-# ruff: noqa: F401 - the imports are those of a type checker
+# ruff: noqa: F401 - the imports are for type checkers
 """Exact ranking by named protocols, as functions of features and labels.
 
-Names are imported when they are first used: protocols and feature files need no torch.
+Names are imported when they are first used: protocols, results and feature files need no torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pgan.evaluation.features import FeatureSet, FeatureSetError, load_features, save_features
     from pgan.evaluation.labels import Labels
     from pgan.evaluation.projection import (
-        Projection,
+        FeatureProjection,
         ProjectionError,
         fit_projection,
         load_projection,
@@ -34,7 +34,13 @@ _MODULES = {
     "features": ["FeatureSet", "FeatureSetError", "load_features", "save_features"],
     "labels": ["Labels"],
     "projection": [
-        *("Projection", "ProjectionError", "fit_projection", "load_projection", "save_projection")
+        *(
+            "FeatureProjection",
+            "ProjectionError",
+            "fit_projection",
+            "load_projection",
+            "save_projection",
+        )
     ],
     "protocols": ["FPRS", "PROTOCOLS", "RANKS", "Protocol", "get_protocol"],
     "rank_lists": ["RankLists"],

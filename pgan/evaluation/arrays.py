@@ -1,4 +1,4 @@
-"""Named arrays in an ``.npz`` with a schema, written atomically, nothing pickled."""
+"""Files of named arrays: ``.npz`` with a schema version, written atomically, without pickle."""
 
 from __future__ import annotations
 
@@ -18,37 +18,45 @@ class ArrayFile:
     """A kind of file.
 
     Attributes:
-        kind: What it is called, such as ``'feature file'``.
+        kind: Its name in messages, such as ``'feature file'``.
         schema: Version of its content.
-        made_by: What makes one; ``{path}`` stands for the file.
-        refusal: Raised for what is no such file.
+        made_by: The command that writes one; ``{path}`` stands for the file.
+        error: Raised for a file that is not of this kind.
+
+    Example:
+        >>> import tempfile
+        >>> kind = ArrayFile("list of ids", 1, "your script", ValueError)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = kind.save(f"{folder}/ids.npz", {"ids": np.arange(3)})
+        ...     kind.load(path)["ids"].tolist()
+        [0, 1, 2]
     """
 
     kind: str
     schema: int
     made_by: str
-    refusal: type[Exception]
+    error: type[Exception]
 
     def save(self, path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> Path:
-        """Write arrays, numbers and texts; raises ``refusal`` where the name does not end in ``.npz``."""
+        """Write arrays, numbers and strings; raise ``error`` if the name does not end in ``.npz``."""
         if Path(path).suffix != ".npz":
-            raise self.refusal(f"{path}: a {self.kind}'s name ends in .npz")
+            raise self.error(f"{path}: the name of a {self.kind} must end in .npz")
         schema = np.int64(self.schema)
         return write_atomically(path, lambda file: np.savez(file, schema=schema, **arrays))
 
     def load(self, path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-        """Read them; raises ``refusal`` for a file that is missing, damaged, or of another kind."""
+        """Read the arrays; raise ``error`` if the file is missing, damaged, or of another kind."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except FileNotFoundError as error:
             made_by = self.made_by.format(path=path)
-            raise self.refusal(f"{path}: no such file; {made_by} makes it") from error
-        except Exception as error:  # numpy and zipfile raise many kinds for a broken file
-            raise self.refusal(f"{path}: not a {self.kind}, or damaged ({error})") from error
+            raise self.error(f"{path}: no such file; {made_by} writes it") from error
+        except Exception as error:  # NumPy and zipfile raise many kinds for a broken file
+            raise self.error(f"{path}: not a {self.kind}, or damaged ({error})") from error
         if int(arrays.pop("schema", -1)) != self.schema:
             made_by = self.made_by.format(path=path)
-            raise self.refusal(
-                f"{path}: not a {self.kind} of schema {self.schema}; {made_by} makes one"
+            raise self.error(
+                f"{path}: not a {self.kind} of schema {self.schema}; {made_by} writes one"
             )
         return arrays

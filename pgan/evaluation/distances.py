@@ -15,18 +15,18 @@ from pgan.evaluation.errors import RankingError
 
 CHUNK_SIZE = 128
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class DistanceChunks:
-    """The (Q, G) distances, a few rows at a time, so that the whole matrix need never exist.
+    """The (Q, G) distances, a few rows at a time, so that the whole matrix never has to exist.
 
     Attributes:
-        shape: Queries, gallery images.
-        device: Where the distances are.
+        shape: Number of queries and of gallery images.
+        device: Device of the distances.
         chunk_size: Rows that exist at a time.
-        rows: Distances of the queries from ``start`` to ``stop``, exclusive, as a tensor.
+        rows: Returns the distances of the queries from ``start`` up to ``stop`` as a tensor.
     """
 
     shape: tuple[int, int]
@@ -38,22 +38,22 @@ class DistanceChunks:
         if self.chunk_size < 1:
             raise RankingError(f"chunk_size must be at least 1, got {self.chunk_size}")
 
-    def map(self, function: Callable[[int, torch.Tensor], Result]) -> Iterator[Result]:
-        """What a function makes of the rows, in the queries' order.
+    def map(self, function: Callable[[int, torch.Tensor], T]) -> Iterator[T]:
+        """Yield a function's results for the rows, in the order of the queries.
 
-        On the CPU as many threads as torch is set to use share each chunk, and torch uses one in each of
-        them: so all steps run side by side, not only torch's own.
+        On the CPU, each chunk is split between as many threads as torch is set to use, and torch uses one
+        thread in each of them: so all steps run in parallel, not only those of torch.
 
         Args:
-            function: Is given the index of the first query and some rows, in any thread.
+            function: Called in any thread with the index of the first query and some rows.
         """
-        torchs = torch.get_num_threads()
-        threads = torchs if self.device.type == "cpu" else 1
-        share = -(-self.chunk_size // threads)
-        starts = range(0, self.shape[0], share)
+        torch_threads = torch.get_num_threads()
+        threads = torch_threads if self.device.type == "cpu" else 1
+        step = -(-self.chunk_size // threads)
+        starts = range(0, self.shape[0], step)
 
-        def run(start: int) -> Result:
-            return function(start, self.rows(start, min(start + share, self.shape[0])))
+        def run(start: int) -> T:
+            return function(start, self.rows(start, min(start + step, self.shape[0])))
 
         try:
             with ThreadPoolExecutor(
@@ -62,54 +62,53 @@ class DistanceChunks:
                 for first in range(0, len(starts), threads):
                     yield from pool.map(run, starts[first : first + threads])
         finally:
-            torch.set_num_threads(torchs)  # what threads that others start begin with
+            torch.set_num_threads(torch_threads)  # the default of threads that others start
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Features rounded so that sums of their products are exact, and so the same on every device.
+    """Rounds features so that sums of their products are exact, and so the same on every device.
 
-    Coordinates become multiples of ``step``, about 2^-25 of the longest feature's length: a squared
-    distance is then a multiple of ``step``² below 2^53 of them, and float64 holds it and every partial
-    sum without rounding. In whatever order, chunks or threads, on whatever device it is summed, it is
-    the same number, and zero between equal features. Float32 distances move by less than their own
-    rounding.
+    Coordinates become multiples of ``step``, about 2^-25 of the longest feature's length. A squared
+    distance is then a multiple of ``step``² below 2^53 ``step``², and float64 holds it and every partial
+    sum without rounding. It is the same number in any order, with any chunks and threads, on any device,
+    and zero between equal features. Float32 distances change by less than their own rounding.
     """
 
     step: float
 
     @classmethod
     def of(cls, *features: torch.Tensor) -> Grid:
-        """The grid for features that are to be compared.
+        """Return the grid for features that are to be compared.
 
         Raises:
-            RankingError: They are so long that their distances are no float32 numbers.
+            RankingError: They are so long that float32 cannot hold their distances.
         """
         longest = max(float(squared_lengths(f).max()) for f in features) ** 0.5
         if 4 * longest**2 > torch.finfo(torch.float32).max:
             raise RankingError(
                 f"a feature is {longest:.3g} long, too long to compare: L2-normalise the features"
             )
-        # Steps change at lengths of 2^(k + 1/4), not at 1, where normalised features would straddle.
+        # Steps change at lengths of 2^(k + 1/4), not at 1, where normalised features would get two steps.
         exponent = math.ceil(math.log2(longest) + 0.75) if longest else 0
         return cls(2.0 ** (exponent - 26))
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
-        """The features on the grid, float64."""
+        """Return the features on the grid, float64."""
         rounded = features.to(torch.float64, copy=True)
         return rounded.div_(self.step).round_().mul_(self.step)
 
 
 def squared_lengths(features: torch.Tensor) -> torch.Tensor:
-    """(N,) float64, without a second copy of the features."""
+    """Return (N,) float64 squared lengths, without a second copy of the features."""
     return torch.cat([rows.double().square().sum(1) for rows in features.split(4096)])
 
 
 def feature_distances(query: Any, gallery: Any, chunk_size: int = CHUNK_SIZE) -> DistanceChunks:
-    """Squared Euclidean distances between features, as float32, on the query's device.
+    """Return squared Euclidean distances between features, as float32, on the query's device.
 
-    The same numbers on every device and for every chunk size: see :class:`Grid`. Memory: one float64
-    copy of the gallery's features, and 12 bytes for each distance of a chunk.
+    The numbers are the same on every device and for every chunk size, see `Grid`. They take one float64
+    copy of the gallery's features, and 12 bytes per distance of a chunk.
 
     Args:
         query: (Q, C) float array or tensor.
@@ -117,7 +116,12 @@ def feature_distances(query: Any, gallery: Any, chunk_size: int = CHUNK_SIZE) ->
         chunk_size: Queries in a chunk.
 
     Raises:
-        RankingError: Not matrices of floats, empty, NaN or infinite, of different dimensions.
+        RankingError: Features are not matrices of finite floats, are empty, or differ in dimensions.
+
+    Example:
+        >>> query, gallery = torch.zeros(1, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+        >>> feature_distances(query, gallery).rows(0, 1).tolist()
+        [[25.0, 1.0]]
     """
     query, gallery = as_features(query, "query"), as_features(gallery, "gallery")
     if query.shape[1] != gallery.shape[1]:
@@ -138,10 +142,14 @@ def feature_distances(query: Any, gallery: Any, chunk_size: int = CHUNK_SIZE) ->
 
 
 def matrix_distances(distances: Any, chunk_size: int = CHUNK_SIZE) -> DistanceChunks:
-    """A finished (Q, G) matrix of any real dtype as the same stream.
+    """Return a finished (Q, G) matrix of any real dtype as chunks.
 
     Raises:
-        RankingError: Not a matrix, or empty; when a chunk is read: a row with NaN or infinity.
+        RankingError: It is not a matrix, or empty; when a chunk is read: a row has NaN or infinity.
+
+    Example:
+        >>> matrix_distances([[1, 2], [3, 4]]).rows(1, 2).tolist()
+        [[3.0, 4.0]]
     """
     matrix = _as_tensor(distances)
     if matrix.ndim != 2 or matrix.is_complex() or matrix.numel() == 0:
@@ -155,17 +163,24 @@ def matrix_distances(distances: Any, chunk_size: int = CHUNK_SIZE) -> DistanceCh
 
     def rows(start: int, stop: int) -> torch.Tensor:
         chunk = matrix[start:stop].to(dtype)
-        _refuse_non_finite(chunk, "distance", start, headroom=4)  # differences are finite, too
+        _refuse_non_finite(
+            chunk, "distance", start, headroom=4
+        )  # so that differences are finite, too
         return chunk
 
-    return DistanceChunks(tuple(matrix.shape), matrix.device, chunk_size, rows)
+    queries, gallery = matrix.shape
+    return DistanceChunks((queries, gallery), matrix.device, chunk_size, rows)
 
 
 def as_features(values: Any, name: str) -> torch.Tensor:
-    """A matrix of finite floats as a tensor, without copying it.
+    """Return a matrix of finite floats as a tensor, without copying it.
+
+    Args:
+        values: Array or tensor.
+        name: Whose features they are, for the error message.
 
     Raises:
-        RankingError: It is none; ``name`` says whose.
+        RankingError: It is not a matrix of finite floats, or empty.
     """
     tensor = _as_tensor(values)
     if tensor.ndim != 2 or not tensor.is_floating_point():
@@ -195,7 +210,7 @@ def _as_tensor(values: Any) -> torch.Tensor:
         return values.detach()
     try:
         values = np.asarray(values)
-        # torch shares the memory of a numpy array, but not of a read-only one.
+        # torch shares the memory of a NumPy array, except a read-only one.
         return torch.from_numpy(values if values.flags.writeable else values.copy())
     except (TypeError, ValueError) as error:
         raise RankingError(f"features and distances must be arrays of numbers: {error}") from error

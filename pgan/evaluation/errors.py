@@ -1,5 +1,5 @@
-"""What evaluation refuses."""
+"""The error of evaluation."""
 
 
 class RankingError(ValueError):
-    """Features, distances, labels or a protocol that make no ranking; the message says how to mend it."""
+    """Features, distances, labels or a protocol that cannot be ranked; the message says how to fix it."""

@@ -117,4 +117,5 @@ def _search(chunks: DistanceChunks, k: int, labels: Labels | None) -> RetrievalR
         return nearest_without_junk(rows, k, labels.same_vehicle(start, start + len(rows)))
 
     indices, distances = map(np.concatenate, zip(*chunks.map(find)))
-    return RetrievalResult(indices, distances, labels and labels.matches(indices))
+    matches = None if labels is None else labels.matches(indices)
+    return RetrievalResult(indices, distances, matches)

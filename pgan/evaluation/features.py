@@ -1,4 +1,4 @@
-"""The features of a test set with their labels: kept, read back, scored and searched."""
+"""The features of a test set with their labels, and the files they are kept in."""
 
 from __future__ import annotations
 
@@ -20,28 +20,42 @@ _TEXTS = ("protocol", "dataset", "model", "projection")
 
 
 class FeatureSetError(ValueError):
-    """A feature file that cannot be read, or samples that make no feature set."""
+    """A feature file that cannot be read, or samples that cannot be stacked to a feature set."""
 
 
-_FILE = ArrayFile("feature file", 1, "test with dump={path}", FeatureSetError)
+_FILE = ArrayFile("feature file", 1, "tools/test.py --dump {path}", FeatureSetError)
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """What a model made of a test set, an image per row.
+    """The features of a test set, one image per row.
 
     Attributes:
         features: (N, C) float32.
         vehicle_ids: (N,) int64.
         camera_ids: (N,) int64, -1 where unknown.
-        roles: (N,) str, ``'query'``, ``'gallery'``, or ``'pool'``: for the protocol to divide; ``'train'``.
+        roles: (N,) str: ``'query'``, ``'gallery'``, ``'pool'`` for images that the protocol divides, or
+            ``'train'``.
         img_paths: (N,) str, relative to the data root.
         part_weights: (N, D) float32, the weight of each part in the cache's order; None for a model
             without part attention.
-        protocol: Name of the protocol that the data set is evaluated by; empty where unknown.
-        dataset: Title of the data set; empty where unknown.
-        model: Fingerprint of the model that made them, see `pgan.engine.fingerprint`; empty where unknown.
-        projection: What they were projected by, in words; empty if they are the model's own.
+        protocol: Name of the protocol that the data set is evaluated by; empty if unknown.
+        dataset: Title of the data set; empty if unknown.
+        model: Fingerprint of the model that computed them, see `pgan.engine.fingerprint`; empty if unknown.
+        projection: Description of the projection that was applied; empty if there was none.
+
+    Example:
+        >>> features = FeatureSet(
+        ...     features=np.array([[0, 0], [3, 4], [0, 1]], dtype=np.float32),
+        ...     vehicle_ids=np.array([7, 3, 7]),
+        ...     camera_ids=np.array([0, 1, 1]),
+        ...     roles=np.array(["query", "gallery", "gallery"]),
+        ...     img_paths=np.array(["a.jpg", "b.jpg", "c.jpg"]),
+        ... )
+        >>> features.subset("gallery").img_paths.tolist()
+        ['b.jpg', 'c.jpg']
+        >>> features.search(k=1).indices.tolist()
+        [[1]]
     """
 
     features: np.ndarray
@@ -59,16 +73,16 @@ class FeatureSet:
         return len(self.features)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The attributes with a row per image, by name."""
+        """Return the attributes with one row per image, by name."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _TEXTS}
         return {name: value for name, value in values.items() if value is not None}
 
     def take(self, rows: np.ndarray) -> FeatureSet:
-        """Some of the images, by index or as a mask."""
+        """Return some of the images, by index or as a mask."""
         return replace(self, **{name: array[rows] for name, array in self.arrays().items()})
 
     def subset(self, role: str) -> FeatureSet:
-        """The rows of one role, in order."""
+        """Return the images of one role, in order."""
         return self.take(self.roles == role)
 
     def query_and_gallery(self) -> tuple[FeatureSet, FeatureSet]:
@@ -96,7 +110,7 @@ class FeatureSet:
             rows.append(np.flatnonzero(self.roles == role))
             if not len(rows[-1]):
                 raise RankingError(
-                    f"none of the {len(self)} images has the role '{role}': test on query and gallery"
+                    f"none of the {len(self)} images has the role '{role}': test on query and gallery images"
                 )
         return rows[0], rows[1]
 
@@ -109,10 +123,10 @@ class FeatureSet:
 
     @classmethod
     def from_records(cls, records: list[dict[str, Any]]) -> FeatureSet:
-        """Stack one dict per image, with the attributes' names in the singular.
+        """Stack one dict per image, whose keys are the attributes' names in the singular.
 
         Raises:
-            FeatureSetError: No record at all, or features or part weights of different lengths.
+            FeatureSetError: There is no record, or features or part weights differ in length.
         """
         if not records:
             raise FeatureSetError("no image was tested: the test set is empty")
@@ -132,28 +146,39 @@ class FeatureSet:
 
 
 def save_features(path: str | os.PathLike[str], features: FeatureSet) -> Path:
-    """Write a feature set as an ``.npz``, atomically, nothing pickled.
+    """Write a feature set as an ``.npz`` file, atomically and without pickle.
 
     Raises:
         FeatureSetError: The name does not end in ``.npz``.
+
+    Example:
+        >>> import tempfile
+        >>> ids = np.arange(2)
+        >>> features = FeatureSet(
+        ...     np.eye(2, dtype=np.float32), ids, ids, np.array(["pool"] * 2), np.array(["a", "b"])
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save_features(f"{folder}/features.npz", features)
+        ...     load_features(path).img_paths.tolist()
+        ['a', 'b']
     """
     texts = {name: np.str_(getattr(features, name)) for name in _TEXTS}
     return _FILE.save(path, texts | features.arrays())
 
 
 def load_features(path: str | os.PathLike[str]) -> FeatureSet:
-    """Read what :func:`save_features` wrote.
+    """Read a file that `save_features` wrote; see its example.
 
     Raises:
-        FeatureSetError: Missing, damaged, or no feature file.
+        FeatureSetError: The file is missing, damaged, or not a feature file.
     """
     arrays = _FILE.load(path)
-    # Older files have fewer texts.
-    texts = {name: str(arrays.pop(name)) for name in _TEXTS if name in arrays}
+    # Older files lack some of the texts.
+    texts: dict[str, Any] = {name: str(arrays.pop(name)) for name in _TEXTS if name in arrays}
     try:
-        features = FeatureSet(**arrays, **texts)
+        features = FeatureSet(**(arrays | texts))
     except TypeError as error:
-        raise FeatureSetError(f"{path}: its arrays are not a feature set's ({error})") from error
+        raise FeatureSetError(f"{path}: its arrays do not form a feature set ({error})") from error
     matrix = features.features
     if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.floating):
         raise FeatureSetError(f"{path}: features must be a matrix of floats, one row per image")

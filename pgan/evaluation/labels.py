@@ -1,4 +1,4 @@
-"""Who is on which image: the one place of the rule for good matches and junk."""
+"""Vehicle and camera ids of queries and gallery, with the rule for good matches and junk."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class SameVehicle:
     """The gallery images of each query's vehicle, for a chunk of B queries.
 
     Attributes:
-        columns: (B, S) int64 index into the gallery; S is that of the query with the most. Slots beyond
-            a query's own repeat some index, and are neither good nor junk.
-        good: (B, S) bool, a good match.
-        junk: (B, S) bool, by the query's own camera.
+        columns: (B, S) int64 indices into the gallery; S is the largest number of any query. A query's
+            unused slots repeat some index, and are neither good nor junk.
+        good: (B, S) bool, the image is a good match.
+        junk: (B, S) bool, the image is by the query's own camera.
     """
 
     columns: np.ndarray
@@ -29,16 +29,25 @@ class SameVehicle:
 
 
 class Labels:
-    """Vehicles and cameras of queries and gallery.
+    """Vehicle and camera ids of queries and gallery.
+
+    A gallery image of the query's vehicle is junk if the query's camera took it, otherwise a good match.
+    A camera of -1 is unknown, and never makes junk.
 
     Args:
-        query_ids: (Q,) vehicle id of each query, integers.
-        gallery_ids: (G,) likewise.
-        query_cameras: (Q,) camera id of each query, -1 where unknown. None: all unknown.
-        gallery_cameras: (G,) likewise.
+        query_ids: (Q,) integer vehicle ids of the queries.
+        gallery_ids: (G,) integer vehicle ids of the gallery images.
+        query_cameras: (Q,) integer camera ids of the queries, -1 where unknown. None: all unknown.
+        gallery_cameras: (G,) integer camera ids of the gallery images, -1 where unknown. None: all unknown.
 
     Raises:
-        RankingError: No query or gallery, not integers, or lengths that differ.
+        RankingError: There is no query or no gallery image, an id is not an integer, or lengths differ.
+
+    Example:
+        >>> labels = Labels([7], [7, 3, 7], query_cameras=[0], gallery_cameras=[0, 1, 1])
+        >>> same = labels.same_vehicle(0, 1)
+        >>> same.columns[same.junk].tolist(), same.columns[same.good].tolist()
+        ([0], [2])
     """
 
     def __init__(
@@ -52,7 +61,7 @@ class Labels:
         self.gallery_ids = _as_labels(gallery_ids, "gallery_ids")
         self.query_cameras = _as_cameras(query_cameras, "query", len(self.query_ids))
         self.gallery_cameras = _as_cameras(gallery_cameras, "gallery", len(self.gallery_ids))
-        # Sorted once, a vehicle's images are found by bisection.
+        # Sorted once, so that a vehicle's images are found by bisection.
         self._order = np.argsort(self.gallery_ids, kind="stable")
         ids = self.gallery_ids[self._order]
         self._start = np.searchsorted(ids, self.query_ids, side="left")
@@ -60,11 +69,11 @@ class Labels:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Queries, gallery images."""
+        """Number of queries and of gallery images."""
         return len(self.query_ids), len(self.gallery_ids)
 
     def same_vehicle(self, start: int, stop: int) -> SameVehicle:
-        """The gallery images of their vehicles, for the queries from ``start`` to ``stop``, exclusive."""
+        """Return the gallery images of their vehicles for the queries from ``start`` up to ``stop``."""
         first, last = self._start[start:stop, None], self._stop[start:stop, None]
         slots = first + np.arange((last - first).max())
         columns = self._order[np.minimum(slots, len(self._order) - 1)]

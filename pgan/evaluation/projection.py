@@ -1,10 +1,11 @@
-"""PCA and whitening of features: fitted on training images, kept, applied at test."""
+"""PCA and whitening of features, fitted on training images and applied to test images."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +16,11 @@ from pgan.evaluation.scoring import refuse_non_finite
 
 
 class ProjectionError(ValueError):
-    """A projection that cannot be made, read, or applied to these features."""
+    """A projection that cannot be fitted, read, or applied to the features."""
 
 
 _FILE = ArrayFile("projection", 1, "tools/fit_projection.py --out {path}", ProjectionError)
-# Below this share of the greatest variance, a direction holds rounding errors, which whitening would blow up.
+# Below this fraction of the greatest variance, a direction is rounding error, which whitening would amplify.
 _NOISE = 1e-9
 _SCALARS = {
     "whiten": bool,
@@ -31,20 +32,20 @@ _SCALARS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Projection:
+class FeatureProjection:
     """Principal components of a model's features (Jégou and Chum, "Negative Evidences and Co-occurrences in
     Image Retrieval: The Benefit of PCA and Whitening", ECCV 2012).
 
     Attributes:
-        mean: (C,) float32, of the training features.
-        components: (K, C) float32, unit vectors, most variance first.
-        variances: (K,) float32, along each.
-        whiten: Whether each is divided by its standard deviation.
-        num_features: Training features it was fitted on.
-        variance_kept: Share of their variance that the K components hold, from 0 to 1.
-        model: Fingerprint of the model that made them.
+        mean: (C,) float32, mean of the training features.
+        components: (K, C) float32, unit vectors, in the order of descending variance.
+        variances: (K,) float32, variance along each component.
+        whiten: Whether each projected coordinate is divided by its standard deviation.
+        num_features: Number of training features it was fitted on.
+        variance_kept: Fraction of their variance that the K components keep, from 0 to 1.
+        model: Fingerprint of the model that computed them.
         dataset: Title of their data set.
-        path: File that it was read from; empty for one that was just fitted.
+        path: File that it was read from; empty if it was just fitted.
     """
 
     mean: np.ndarray
@@ -62,7 +63,7 @@ class Projection:
         return f"PCA {dims} -> {kept}{', whitened' if self.whiten else ''}"
 
     def apply(self, features: np.ndarray) -> np.ndarray:
-        """(N, C) float32 -> (N, K) float32, of unit length, as the features that models give."""
+        """Project (N, C) float32 features to (N, K) float32 features of unit length."""
         rows = (
             self.components / np.sqrt(self.variances)[:, None] if self.whiten else self.components
         )
@@ -71,15 +72,17 @@ class Projection:
         return projected / np.where(lengths > 0, lengths, 1)
 
     def project(self, features: FeatureSet) -> FeatureSet:
-        """The same images with their features projected.
+        """Return the same images with their features projected.
 
         Raises:
-            ProjectionError: They are of another or an unknown model, of other dimensions, or projected.
+            ProjectionError: The features are of another or an unknown model, have another number of
+                dimensions, or are projected already.
         """
         name, dims = self.path or "the projection", self.components.shape[1]
         if features.projection:
             raise ProjectionError(
-                f"the features are projected already ({features.projection}): give {name} those of the model"
+                f"the features are projected already ({features.projection}): apply {name} to "
+                "those of the model"
             )
         if features.features.shape[1] != dims:
             raise ProjectionError(
@@ -88,8 +91,8 @@ class Projection:
             )
         if not features.model:
             raise ProjectionError(
-                "the features do not say which model made them: test again with --dump, since they are older "
-                f"than {name}"
+                "the features do not say which model computed them, since they are older than "
+                f"{name}: test again with --dump"
             )
         if features.model != self.model:
             raise ProjectionError(
@@ -101,21 +104,40 @@ class Projection:
 
 def fit_projection(
     features: FeatureSet, dims: int | float | None = None, whiten: bool = False
-) -> Projection:
-    """Fit a projection by scikit-learn's PCA, in float64; the same features give the same bits.
+) -> FeatureProjection:
+    """Fit a projection with scikit-learn's PCA, in float64; the same features give the same bits.
 
     Args:
-        features: Of training images: those of a test set would look at what is to be scored.
-        dims: K; or from 0 to 1, the least share of the variance to keep; None for all that have any.
+        features: Features of training images; those of the test set would bias its scores.
+        dims: K; or from 0 to 1, the least fraction of the variance to keep; None for all dimensions with
+            variance.
         whiten: Whether to divide by standard deviations.
 
     Raises:
-        ProjectionError: Features that name no model or are projected already, or a K that they do not have.
-        RankingError: A feature that is not finite.
+        ProjectionError: The features name no model, are projected already, or have fewer dimensions.
+        RankingError: A feature is not finite.
+
+    Example:
+        >>> import tempfile
+        >>> from pgan.evaluation import FeatureSet
+        >>> rng = np.random.default_rng(0)
+        >>> ids = np.arange(20)
+        >>> features = FeatureSet(
+        ...     features=rng.standard_normal((20, 4)).astype(np.float32),
+        ...     vehicle_ids=ids,
+        ...     camera_ids=ids,
+        ...     roles=np.array(["train"] * 20),
+        ...     img_paths=np.array([f"{i}.jpg" for i in ids]),
+        ...     model="fingerprint",
+        ... )
+        >>> projection = fit_projection(features, dims=2, whiten=True)
+        >>> str(projection), projection.project(features).features.shape
+        ('PCA 4 -> 2, whitened', (20, 2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     str(load_projection(save_projection(f"{folder}/pca.npz", projection)))
+        'PCA 4 -> 2, whitened'
     """
-    from sklearn.decomposition import (
-        PCA,
-    )  # here, since it is slow to import and testing needs none of it
+    from sklearn.decomposition import PCA  # slow to import, and only fitting needs it
 
     if not features.model or features.projection:
         fault = "are projected already" if features.projection else "do not say of which"
@@ -126,11 +148,13 @@ def fit_projection(
     count, width = features.features.shape
     if dims is not None and not (0 < dims < 1 or (dims >= 1 and dims == int(dims))):
         raise ProjectionError(
-            f"dims={dims}: it is a number of dimensions from 1, or a share of the variance between 0 and 1"
+            f"dims={dims}: must be a number of dimensions from 1, or a fraction of the variance from 0 to 1"
         )
     if count < 2:
-        raise ProjectionError(f"a projection needs 2 features or more to be fitted on, not {count}")
-    with np.errstate(invalid="ignore"):  # of features that are all the same, refused below
+        raise ProjectionError(
+            f"a projection needs at least 2 features to be fitted on, not {count}"
+        )
+    with np.errstate(invalid="ignore"):  # from identical features, which are refused below
         pca = PCA(svd_solver="covariance_eigh", copy=False).fit(
             features.features.astype(np.float64)
         )
@@ -143,9 +167,9 @@ def fit_projection(
         wanted = int(dims) if dims >= 1 else min(int(np.searchsorted(shares, dims)) + 1, rank)
     if not 1 <= wanted <= rank:
         raise ProjectionError(
-            f"dims={wanted}: {count} features of {width} dimensions vary in {rank}: ask for no more"
+            f"dims={wanted}: {count} features of {width} dimensions vary in only {rank} dimensions"
         )
-    return Projection(
+    return FeatureProjection(
         pca.mean_.astype(np.float32),
         pca.components_[:wanted].astype(np.float32),
         variances[:wanted].astype(np.float32),
@@ -157,33 +181,36 @@ def fit_projection(
     )
 
 
-def save_projection(path: str | os.PathLike[str], projection: Projection) -> Path:
-    """Write a projection as an ``.npz`` of plain arrays, atomically.
+def save_projection(path: str | os.PathLike[str], projection: FeatureProjection) -> Path:
+    """Write a projection as an ``.npz`` file, atomically and without pickle; see `fit_projection`.
 
     Raises:
         ProjectionError: The name does not end in ``.npz``.
     """
-    names = [field.name for field in fields(Projection) if field.name != "path"]
+    names = [field.name for field in fields(FeatureProjection) if field.name != "path"]
     return _FILE.save(path, {name: np.asarray(getattr(projection, name)) for name in names})
 
 
-def load_projection(path: str | os.PathLike[str]) -> Projection:
-    """Read what :func:`save_projection` wrote.
+def load_projection(path: str | os.PathLike[str]) -> FeatureProjection:
+    """Read a file that `save_projection` wrote; see the example of `fit_projection`.
 
     Raises:
-        ProjectionError: Missing, damaged, or no projection.
+        ProjectionError: The file is missing, damaged, or not a projection.
     """
     arrays = _FILE.load(path)
     try:
-        values = {name: v.item() if v.ndim == 0 else v for name, v in arrays.items()}
-        projection = Projection(**values, path=str(path))
+        values: dict[str, Any] = {n: v.item() if v.ndim == 0 else v for n, v in arrays.items()}
+        projection = FeatureProjection(**values, path=str(path))
         kept, dims = projection.components.shape
         whole = projection.mean.shape == (dims,) and projection.variances.shape == (kept,)
         whole = whole and all(np.isfinite(v).all() for v in values.values() if np.ndim(v))
         # Whitening divides by them.
-        whole = whole and (projection.variances > 0).all() and fits(vars(projection), _SCALARS)
+        whole = whole and bool((projection.variances > 0).all())
+        whole = whole and fits(vars(projection), _SCALARS)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ProjectionError(f"{path}: its arrays are not a projection's ({error})") from error
+        raise ProjectionError(f"{path}: its arrays do not form a projection ({error})") from error
     if not whole:
-        raise ProjectionError(f"{path}: its arrays do not fit together: fit the projection again")
+        raise ProjectionError(
+            f"{path}: its arrays do not match each other: fit the projection again"
+        )
     return projection

@@ -72,12 +72,11 @@ class RankListCollector:
     def rank_lists(self) -> RankLists:
         """Return the lists of all queries, each of which must have been added."""
         parts = [self._parts[start] for start in sorted(self._parts)]
-        indices, distances, matches = zip(*parts)
-        indices = np.concatenate(indices)
-        nearest = RetrievalResult(
-            indices, np.concatenate(distances), self._images.labels().matches(indices)
-        )
-        return RankLists(self._images, nearest, RetrievalResult.concatenate(matches))
+        indices = np.concatenate([part[0] for part in parts])
+        distances = np.concatenate([part[1] for part in parts])
+        nearest = RetrievalResult(indices, distances, self._images.labels().matches(indices))
+        matches = RetrievalResult.concatenate([part[2] for part in parts])
+        return RankLists(self._images, nearest, matches)
 
 
 def _nearest_matches(rows: torch.Tensor, same: SameVehicle) -> RetrievalResult:

@@ -1,4 +1,4 @@
-"""What may be done to features or distances before they are ranked: query expansion, re-ranking."""
+"""Refinement of features or distances before they are ranked: query expansion and re-ranking."""
 
 from __future__ import annotations
 
@@ -23,17 +23,23 @@ from pgan.evaluation.exact_search import nearest, search
 
 @dataclass(frozen=True)
 class Refinement:
-    """What is done between features and ranking; the default is nothing.
+    """The refinement between features and ranking; by default there is none.
 
     Attributes:
-        expand_queries: K of :func:`expand_queries`, which comes first; 0 for none.
-        rerank: Whether distances are those of :class:`KReciprocal`.
-        k1: See there.
-        k2: See there.
-        weight: See there, the paper's λ.
+        expand_queries: K of the function `expand_queries`, which is applied first; 0 for none.
+        rerank: Whether to re-rank with `KReciprocal`.
+        k1: Neighbours for reciprocity.
+        k2: Neighbours for the local query expansion of re-ranking; 1 for none.
+        weight: Weight of the original distance in the re-ranked one, the paper's λ.
 
     Raises:
-        RankingError: A value out of its range.
+        RankingError: A value is out of range.
+
+    Example:
+        >>> str(Refinement(rerank=True))
+        'k-reciprocal (k1=20, k2=6, lambda=0.3)'
+        >>> str(Refinement())
+        'none'
     """
 
     expand_queries: int = 0
@@ -44,7 +50,9 @@ class Refinement:
 
     def __post_init__(self) -> None:
         if self.expand_queries < 0:
-            raise RankingError(f"queries are expanded by 0 or more, not {self.expand_queries}")
+            raise RankingError(
+                f"queries are expanded by 0 or more images, not {self.expand_queries}"
+            )
         if min(self.k1, self.k2) < 1 or not 0 <= self.weight <= 1:
             raise RankingError(
                 "re-ranking needs k1 and k2 of at least 1 and lambda from 0 to 1; got "
@@ -54,24 +62,30 @@ class Refinement:
     def __str__(self) -> str:
         expansion = f"average query expansion (K={self.expand_queries})"
         rerank = f"k-reciprocal (k1={self.k1}, k2={self.k2}, lambda={self.weight})"
-        done = [expansion] * bool(self.expand_queries) + [rerank] * self.rerank
-        return ", then ".join(done) or "none"
+        steps = [expansion] * bool(self.expand_queries) + [rerank] * self.rerank
+        return ", then ".join(steps) or "none"
 
 
 def expand_queries(query: Any, gallery: Any, k: int, chunk_size: int = CHUNK_SIZE) -> np.ndarray:
-    """Average query expansion (Chum et al., "Total Recall", ICCV 2007).
+    """Expand queries by averaging (Chum et al., "Total Recall", ICCV 2007).
 
     A query becomes the mean of itself and its k nearest gallery images, scaled back to its own length.
-    Nobody knows yet who is on those images, so junk is among them: in VeRi-776, the query itself.
+    Labels are not used, so junk is among those images: in VeRi-776, the query itself.
 
     Args:
         query: (Q, C) float features, array or tensor.
-        gallery: (G, C) likewise.
-        k: At least 1; of a smaller gallery, all are taken.
-        chunk_size: Queries at a time.
+        gallery: (G, C) float features, array or tensor.
+        k: At least 1; if the gallery is smaller, all its images are used.
+        chunk_size: Queries expanded at a time.
 
     Returns:
         (Q, C) float32.
+
+    Example:
+        >>> query = np.array([[1.0, 0.0]], dtype=np.float32)
+        >>> gallery = np.array([[0, 1], [-1, 0]], dtype=np.float32)
+        >>> expand_queries(query, gallery, k=1).astype(float).round(3).tolist()
+        [[0.707, 0.707]]
     """
     found = search(query, gallery, min(k, len(gallery)), chunk_size=chunk_size).indices
     query, gallery = (as_features(f, "query").cpu().numpy() for f in (query, gallery))
@@ -90,20 +104,27 @@ def expand_queries(query: Any, gallery: Any, k: int, chunk_size: int = CHUNK_SIZ
 class KReciprocal:
     """Re-ranking with k-reciprocal encoding (Zhong et al., CVPR 2017), without the matrix of all distances.
 
-    Of each image the nearest neighbours are kept, and its encoding as a sparse row. As in the authors'
-    release: an image is its own first neighbour; squared distances are divided by the image's greatest;
-    a neighbour's half-size set joins if strictly more than two thirds of it are shared.
+    Only the nearest neighbours of each image are kept, and its encoding as a sparse row. As in the authors'
+    release, an image is its own first neighbour; squared distances are divided by the image's greatest;
+    the half-size set of a neighbour is added if strictly more than two thirds of it are shared.
 
     One encoding serves every division of the same images into queries and gallery.
 
     Args:
-        features: (N, C) features of queries and gallery together, array or tensor; distances are
-            computed on their device, all else on the CPU.
+        features: (N, C) features of queries and gallery together, array or tensor. Distances are computed
+            on their device, everything else on the CPU.
         k1: Neighbours for reciprocity.
         k2: Neighbours for the local query expansion; 1 for none.
-        weight: Of the original distance in the final one, λ.
+        weight: Weight of the original distance in the final one, the paper's λ.
         chunk_size: Images compared at a time.
-        advance: Is told, again and again, how many more images are done.
+        advance: Called after each chunk with the number of images in it.
+
+    Example:
+        >>> features = np.array([[0, 0], [0, 1], [1, 0], [9, 9]], dtype=np.float32)
+        >>> encoding = KReciprocal(features, k1=2, k2=1)
+        >>> distances = encoding.distances(np.array([0]), np.array([1, 2, 3])).rows(0, 1)[0]
+        >>> distances.argsort(stable=True).tolist()
+        [0, 1, 2]
     """
 
     def __init__(
@@ -126,11 +147,11 @@ class KReciprocal:
     def distances(
         self, query_rows: np.ndarray, gallery_rows: np.ndarray, chunk_size: int = CHUNK_SIZE
     ) -> DistanceChunks:
-        """The re-ranked distances, from 0 to 1, float32 on the CPU.
+        """Return the re-ranked distances, from 0 to 1, float32 on the CPU.
 
         Args:
-            query_rows: (Q,) indices among the features.
-            gallery_rows: (G,) likewise.
+            query_rows: (Q,) rows of the features.
+            gallery_rows: (G,) rows of the features.
             chunk_size: Queries in a chunk.
         """
         original = feature_distances(
@@ -142,8 +163,8 @@ class KReciprocal:
             chunk = query_rows[start:stop]
             shared = _shared_weight(self.encodings[chunk], by_column)
             jaccard = 1 - shared / (2 - shared)
-            plain = original.rows(start, stop).cpu().numpy() / self.farthest[chunk, None]
-            final = (1 - self.weight) * jaccard + self.weight * plain
+            euclidean = original.rows(start, stop).cpu().numpy() / self.farthest[chunk, None]
+            final = (1 - self.weight) * jaccard + self.weight * euclidean
             return torch.from_numpy(final.clip(0).astype(np.float32))
 
         return DistanceChunks(original.shape, torch.device("cpu"), chunk_size, rows)
@@ -151,7 +172,7 @@ class KReciprocal:
     def _neighbours(
         self, k: int, chunk_size: int, advance: Callable[[int], object]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(N, k) int32 nearest images, the image itself among them, and (N,) the greatest distance."""
+        """Return (N, k) int32 nearest images, the image itself included, and (N,) greatest distances."""
         k = min(k, len(self.features))
 
         def find(start: int, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -165,7 +186,7 @@ class KReciprocal:
         return neighbours, np.where(farthest == 0, 1, farthest).astype(np.float64)
 
     def _encode(self, expansions: sparse.csr_array, chunk_size: int) -> sparse.csr_array:
-        """Eq. 7: weights that fall with the distance, each row's divided by their sum."""
+        """Return the encodings of Eq. 7: weights that fall with the distance, normalised by row."""
         grid = Grid.of(self.features)
         weights = np.empty(expansions.nnz)
         for start in range(0, len(self.features), chunk_size):
@@ -183,7 +204,7 @@ class KReciprocal:
 
 
 def _expansions(neighbours: np.ndarray, k1: int, chunk_size: int) -> sparse.csr_array:
-    """(N, N) of ones: each image's expanded set of k-reciprocal neighbours, R* of Eq. 5."""
+    """Return (N, N) ones at each image's expanded set of k-reciprocal neighbours, R* of Eq. 5."""
     count = len(neighbours)
     near, half = neighbours[:, : k1 + 1], neighbours[:, : int(np.around(k1 / 2)) + 1]
     half_sets = np.where(_reciprocal(half, chunk_size), half, -1)
@@ -194,7 +215,7 @@ def _expansions(neighbours: np.ndarray, k1: int, chunk_size: int) -> sparse.csr_
         ours = np.where(
             is_reciprocal[start : start + chunk_size], near[start : start + chunk_size], -1
         )
-        theirs = half_sets[ours]  # of a slot left empty, too: it is not taken below
+        theirs = half_sets[ours]  # also for empty slots, which are not used below
         shared = ((theirs[..., None] == ours[:, None, None]) & (theirs >= 0)[..., None]).sum((2, 3))
         joins = (3 * shared > 2 * half_sizes[ours]) & (ours >= 0)
         joined = np.where(joins[..., None], theirs, -1).reshape(len(ours), -1)
@@ -204,11 +225,11 @@ def _expansions(neighbours: np.ndarray, k1: int, chunk_size: int) -> sparse.csr_
         columns.append(members[row, slot])
     row, column = np.concatenate(rows), np.concatenate(columns)
     ones = sparse.coo_array((np.ones(len(row), np.float32), (row, column)), shape=(count, count))
-    return ones.tocsr()  # an image that joins twice is there once
+    return ones.tocsr()  # merges images that were added twice
 
 
 def _reciprocal(neighbours: np.ndarray, chunk_size: int) -> np.ndarray:
-    """(N, k) bool: the image is among the neighbours of its neighbour, too."""
+    """Return (N, k) bool: the image is also among the neighbours of its neighbour."""
     images = np.arange(len(neighbours), dtype=neighbours.dtype)[:, None, None]
     return np.concatenate(
         [
@@ -220,7 +241,7 @@ def _reciprocal(neighbours: np.ndarray, chunk_size: int) -> np.ndarray:
 
 
 def _mean_of_rows(matrix: sparse.csr_array, neighbours: np.ndarray) -> sparse.csr_array:
-    """Each row replaced by the mean of its neighbours' rows (Eq. 11, local query expansion)."""
+    """Replace each row by the mean of its neighbours' rows (Eq. 11, local query expansion)."""
     count, k = neighbours.shape
     indptr = np.arange(0, count * k + 1, k)
     mean = sparse.csr_array((np.full(count * k, 1 / k), neighbours.ravel(), indptr), matrix.shape)
@@ -228,7 +249,7 @@ def _mean_of_rows(matrix: sparse.csr_array, neighbours: np.ndarray) -> sparse.cs
 
 
 def _shared_weight(queries: sparse.csr_array, by_column: sparse.csc_array) -> np.ndarray:
-    """(B, G) sums over images of the lesser of two encodings' weights (Eq. 9)."""
+    """Return (B, G) sums over images of the lesser weight of two encodings (Eq. 9)."""
     queries = queries.tocoo()
     row, image = queries.row, queries.col
     begin, end = by_column.indptr[image], by_column.indptr[image + 1]

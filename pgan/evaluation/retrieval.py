@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -146,8 +147,10 @@ class RetrievalResult:
     @classmethod
     def concatenate(cls, results: Sequence[RetrievalResult]) -> RetrievalResult:
         """Join results of the same kind and k, one or more, query by query."""
-        columns = [[getattr(part, f.name) for part in results] for f in fields(cls)]
-        return cls(*(None if c[0] is None else np.concatenate(c) for c in columns))
+        columns: dict[str, Any] = {
+            field.name: [getattr(part, field.name) for part in results] for field in fields(cls)
+        }
+        return cls(**{name: np.concatenate(c) for name, c in columns.items() if c[0] is not None})
 
     def _sliced(self, key: np.ndarray | tuple[slice, slice]) -> RetrievalResult:
         arrays = {name: array[key] for name, array in vars(self).items() if array is not None}

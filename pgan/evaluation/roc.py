@@ -1,4 +1,4 @@
-"""Verification: are two images of one vehicle? ROC over all pairs of a query and a gallery image."""
+"""Verification, whether two images show one vehicle: ROC over all pairs of a query and a gallery image."""
 
 from __future__ import annotations
 
@@ -11,24 +11,35 @@ import torch
 from pgan.evaluation.errors import RankingError
 from pgan.evaluation.labels import SameVehicle
 
-# A distance's cell is its float32 bits without the last 11: cells are 2^-12 of a distance wide, or less.
+# The cell of a distance is its float32 bits without the last 11: at most 2^-12 of the distance wide.
 _DROPPED_BITS = 11
 _CELLS = 1 << (31 - _DROPPED_BITS)
 
 
 @dataclass(frozen=True, eq=False)
 class RocCurve:
-    """True and false positive rate at thresholds on a fixed grid, each point exact for its threshold.
+    """True and false positive rates at thresholds on a fixed grid, each point exact for its threshold.
 
-    A pair is accepted if its distance is at most the threshold. Thresholds between two of the grid's,
-    2^-12 of the distance apart, are not looked at.
+    A pair is accepted if its distance is at most the threshold. Neighbouring thresholds of the grid are
+    2^-12 of the distance apart; those in between are not evaluated.
 
     Attributes:
         thresholds: (T,) float32 distances, ascending.
         fpr: (T,) float64, accepted pairs of different vehicles / all such pairs.
         tpr: (T,) float64, accepted good matches / all good matches.
-        num_positives: Good matches.
-        num_negatives: Pairs of different vehicles.
+        num_positives: Number of good matches.
+        num_negatives: Number of pairs of different vehicles.
+
+    Example:
+        >>> curve = RocCurve(
+        ...     np.array([0.1, 0.2, 0.3], np.float32),
+        ...     fpr=np.array([0.0, 0.1, 1.0]),
+        ...     tpr=np.array([0.4, 0.8, 1.0]),
+        ...     num_positives=5,
+        ...     num_negatives=10,
+        ... )
+        >>> curve.tpr_at(0.05)
+        0.4
     """
 
     thresholds: np.ndarray
@@ -38,10 +49,10 @@ class RocCurve:
     num_negatives: int
 
     def tpr_at(self, fpr: float) -> float:
-        """TPR at the greatest threshold whose FPR is at most this; 0 where every threshold's is more.
+        """Return the TPR at the greatest threshold whose FPR is at most ``fpr``; 0 if there is none.
 
         Raises:
-            RankingError: Not from 0 to 1.
+            RankingError: ``fpr`` is not from 0 to 1.
         """
         if not 0 <= fpr <= 1:
             raise RankingError(f"a false positive rate is from 0 to 1, got {fpr}")
@@ -50,9 +61,9 @@ class RocCurve:
 
 
 class RocCounter:
-    """Counts pairs by distance as they stream by; what it holds does not grow with their number.
+    """Counts pairs by distance as they stream by; its memory does not grow with their number.
 
-    Pairs are those of the valid queries, junk left out.
+    Only pairs of valid queries are counted, without junk.
     """
 
     def __init__(self) -> None:
@@ -60,31 +71,32 @@ class RocCounter:
         self._lock = Lock()
 
     def add(self, rows: torch.Tensor, same: SameVehicle) -> None:
-        """Count the pairs of some queries; several threads may.
+        """Count the pairs of some queries; several threads may call this at once.
 
         Args:
-            rows: (B, G) float32 distances, none below zero, on any device.
+            rows: (B, G) float32 distances, none negative, on any device.
             same: The gallery images of the queries' vehicles.
         """
-        valid = same.good.any(axis=1, keepdims=True)
-        scored = rows if valid.all() else rows[torch.from_numpy(valid[:, 0]).to(rows.device)]
+        valid = np.asarray(same.good.any(axis=1))
+        scored = rows if valid.all() else rows[torch.from_numpy(valid).to(rows.device)]
         counts = torch.bincount(_cells(scored).flatten(), minlength=_CELLS).cpu().numpy()
         own = _cells(rows.gather(1, torch.from_numpy(same.columns).to(rows.device))).cpu().numpy()
         with self._lock:
             self._negatives += counts
-            np.subtract.at(self._negatives, own[same.good | (same.junk & valid)], 1)
+            np.subtract.at(self._negatives, own[same.good | (same.junk & valid[:, None])], 1)
             np.add.at(self._positives, own[same.good], 1)
 
     def curve(self) -> RocCurve:
-        """The curve of all pairs so far.
+        """Return the curve of all pairs counted so far.
 
         Raises:
-            RankingError: There are no pairs of one of the two kinds.
+            RankingError: There are no good matches, or no pairs of different vehicles.
         """
         totals = int(self._positives.sum()), int(self._negatives.sum())
         if not all(totals):
             raise RankingError(
-                f"a ROC needs pairs of one vehicle and of two, but there are {totals[0]} and {totals[1]}"
+                "a ROC needs pairs of the same vehicle and of different vehicles, but there are "
+                f"{totals[0]} and {totals[1]}"
             )
         cells = (self._positives + self._negatives).nonzero()[0]
         thresholds = (((cells + 1) << _DROPPED_BITS) - 1).astype(np.int32).view(np.float32)
@@ -94,5 +106,5 @@ class RocCounter:
 
 
 def _cells(distances: torch.Tensor) -> torch.Tensor:
-    """Numbers of the cells, int32, ascending with the distance as float32's bits are from zero on."""
+    """Return the numbers of the cells, int32: bits of non-negative float32 ascend with their value."""
     return (distances.view(torch.int32) >> _DROPPED_BITS).clamp_(min=0)  # -0.0 is 0.0

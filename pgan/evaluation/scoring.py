@@ -1,4 +1,4 @@
-"""Scoring a test set's features by a named protocol."""
+"""Score the features of a test set by a named protocol."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from pgan.evaluation.ranking import RankingScores, rank
 from pgan.evaluation.refinement import KReciprocal, Refinement, expand_queries
 from pgan.evaluation.roc import RocCounter, RocCurve
 
-_BAR_DELAY = 1.0  # seconds that pass before a bar is worth showing
+_BAR_DELAY = 1.0  # seconds before a progress bar appears
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A test set's scores, with the protocol they were made by.
+    """The scores of a test set, with the protocol that they follow.
 
     Attributes:
-        protocol: Which images were queries and gallery, and what was junk.
-        rankings: One per repeat of the protocol.
-        refinement: What was done before ranking, ``'none'`` or e.g. ``'k-reciprocal (k1=20, …)'``.
-        roc: Of all pairs of all repeats together; None if it was not asked for.
-        dataset: Title of the data set; empty where unknown.
-        vehicles: On the test images.
-        projection: What the features were projected by, in words; empty for the model's own.
+        protocol: The protocol: which images are queries and gallery, and what is junk.
+        rankings: The scores of each repeat of the protocol.
+        refinement: The refinement before ranking, ``'none'`` or e.g. ``'k-reciprocal (k1=20, …)'``.
+        roc: ROC over the pairs of all repeats; None unless it was asked for.
+        dataset: Title of the data set; empty if unknown.
+        vehicles: Number of vehicles in the test set.
+        projection: Description of the projection of the features; empty if there was none.
         rank_lists: The rank lists of the first repeat; None unless they were asked for.
     """
 
@@ -48,11 +48,11 @@ class Evaluation:
     rank_lists: RankLists | None = None
 
     def metrics(self, ranks: Sequence[int] = RANKS) -> dict[str, float]:
-        """``mAP``, ``mINP`` and ``Rank-k`` in percent, the mean over the repeats."""
+        """Return ``mAP``, ``mINP`` and ``Rank-k`` in percent, the mean over the repeats."""
         return {name: float(np.mean(values)) for name, values in self._values(ranks).items()}
 
     def stds(self, ranks: Sequence[int] = RANKS) -> dict[str, float]:
-        """Standard deviation of the same over the repeats (of a sample, N - 1); empty with one repeat."""
+        """Return the standard deviations of the metrics over the repeats (N - 1); empty for one repeat."""
         if len(self.rankings) == 1:
             return {}
         return {name: float(np.std(values, ddof=1)) for name, values in self._values(ranks).items()}
@@ -69,13 +69,13 @@ class Evaluation:
         return {name: [100 * row[name] for row in rows] for name in rows[0]}
 
     def tprs(self, fprs: Sequence[float] = FPRS) -> dict[str, float]:
-        """``TPR@FPR=x`` in percent; empty without a ROC."""
+        """Return ``TPR@FPR=x`` in percent; empty without a ROC."""
         if self.roc is None:
             return {}
         return {f"TPR@FPR={fpr:g}": 100 * self.roc.tpr_at(fpr) for fpr in fprs}
 
     def counts(self) -> dict[str, int]:
-        """Images and queries of the first repeat; in the others they differ by chance, if at all."""
+        """Return the numbers of images and queries in the first repeat; other repeats may differ a little."""
         first = self.rankings[0]
         return {
             "queries": first.num_valid,
@@ -86,7 +86,7 @@ class Evaluation:
         }
 
     def provenance(self) -> dict[str, Any]:
-        """What a number must be stored with to be compared: data set, protocol, projection ... counts."""
+        """Return what a number must be stored with to be comparable: data set, protocol ... counts."""
         return {
             "dataset": self.dataset,
             "protocol": self.protocol.to_dict(),
@@ -96,7 +96,7 @@ class Evaluation:
         }
 
     def describe(self) -> str:
-        """How the numbers came about, in one sentence for a log or a caption."""
+        """Return how the numbers were computed, in one sentence for a log or a caption."""
         count, protocol = self.counts(), self.protocol
         drawn = f"; seed {protocol.seed}" if protocol.gallery != "listed" else ""
         if protocol.vehicles not in (0, self.vehicles):
@@ -110,7 +110,7 @@ class Evaluation:
         )
 
     def to_dict(self, ranks: Sequence[int] = RANKS, fprs: Sequence[float] = FPRS) -> dict[str, Any]:
-        """All of it in plain values, metrics in percent."""
+        """Return all of it as built-in types, metrics in percent."""
         return {
             **self.provenance(),
             "metrics": self.metrics(ranks) | self.tprs(fprs),
@@ -132,24 +132,38 @@ def evaluate(
     """Score features by a protocol.
 
     Args:
-        features: Of all test images.
-        protocol: Its name, or one of your own. None: the one that the features name, or else
-            ``'cross-camera'``.
+        features: Features of all test images.
+        protocol: Name of a protocol, or a `Protocol`. None: the one that the features name, or
+            ``'cross-camera'`` if they name none.
         refinement: Query expansion, re-ranking, or both. None: neither.
-        roc: Whether to count pairs for the ROC, too.
+        roc: Whether to also compute the ROC.
         top: Images of each query's ranking to keep in ``rank_lists``, of the first repeat; 0 for none.
         chunk_size: Queries compared at a time; bounds the memory, changes no number.
-        progress: Whether to show a bar where it takes more than a moment.
-        device: Where to compare and count; changes no number without a refinement. None: a GPU where
+        progress: Whether to show a progress bar if it takes more than a second.
+        device: Device to compare and count on; changes no number without a refinement. None: a GPU if
             there is one.
 
     Raises:
-        RankingError: No protocol of that name, features that it cannot divide, a feature that is not
-            finite, no query with a good match, or no such device.
+        RankingError: There is no such protocol or device, the protocol cannot divide the features, a
+            feature is not finite, or no query has a good match.
+
+    Example:
+        >>> features = FeatureSet(
+        ...     features=np.array([[0, 0], [3, 4], [0, 1], [0, 2]], dtype=np.float32),
+        ...     vehicle_ids=np.array([7, 3, 7, 3]),
+        ...     camera_ids=np.array([0, 1, 1, 2]),
+        ...     roles=np.array(["query", "gallery", "gallery", "gallery"]),
+        ...     img_paths=np.array(["a.jpg", "b.jpg", "c.jpg", "d.jpg"]),
+        ... )
+        >>> evaluation = evaluate(features, "cross-camera", top=2, device="cpu")
+        >>> evaluation.metrics(ranks=(1,))
+        {'mAP': 100.0, 'mINP': 100.0, 'Rank-1': 100.0}
+        >>> evaluation.rank_lists.nearest.indices.tolist()  # rows of the gallery
+        [[1, 2]]
     """
     protocol = get_protocol(protocol or features.protocol or DEFAULT)
     refuse_non_finite(features)
-    comparison = _Comparison(refinement or Refinement(), chunk_size, progress, device)
+    distances = _Distances(refinement or Refinement(), chunk_size, progress, device)
     pairs = RocCounter() if roc else None
     collectors: list[RankListCollector] = []
 
@@ -157,17 +171,17 @@ def evaluate(
         if top and repeat == 1:
             collectors.append(RankListCollector(top, draw))
         lists = collectors[0] if repeat == 1 and collectors else None
-        chunks = comparison.distances(draw)
+        chunks = distances.of(draw)
         name = f"{protocol.name}, {repeat} of {protocol.repeats}"
         with _bar(name, chunks.shape[0], progress) as bar:
             return rank(chunks, draw.labels(), pairs, lists, bar.update)
 
-    # In a function, so that a draw's copies of features are gone before the next one's are made.
+    # In a function, so that a draw's copies of features are freed before the next draw.
     rankings = tuple(score(number, draw) for number, draw in enumerate(protocol.draws(features), 1))
     return Evaluation(
         protocol,
         rankings,
-        str(comparison.refinement),
+        str(distances.refinement),
         pairs.curve() if pairs else None,
         features.dataset,
         len(np.unique(features.vehicle_ids)),
@@ -176,8 +190,8 @@ def evaluate(
     )
 
 
-class _Comparison:
-    """Distances between the queries and the gallery of each draw, refined."""
+class _Distances:
+    """Returns refined distances between the queries and the gallery of each draw."""
 
     def __init__(
         self,
@@ -190,8 +204,8 @@ class _Comparison:
         self.device = usable_device(device, RankingError, torch.float64)
         self.encoded: tuple[np.ndarray, KReciprocal] | None = None
 
-    def distances(self, draw: FeatureSet) -> DistanceChunks:
-        """What the draw is ranked by."""
+    def of(self, draw: FeatureSet) -> DistanceChunks:
+        """Return the distances by which the draw is ranked."""
         features = draw.features
         query, gallery = (np.flatnonzero(draw.roles == role) for role in ("query", "gallery"))
         if self.refinement.expand_queries:
@@ -211,7 +225,7 @@ class _Comparison:
         )
 
     def _encoding(self, features: np.ndarray) -> KReciprocal:
-        """Made once for all draws of the same features."""
+        """Return the encoding, computed once for all draws of the same features."""
         if self.encoded is None or self.encoded[0] is not features:
             settings = self.refinement
             with _bar("neighbours", len(features), self.progress) as bar:
@@ -231,9 +245,9 @@ class _Comparison:
 
 
 def _rows(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Rows of the features, without a copy where they lie together."""
-    together = rows[-1] - rows[0] + 1 == len(rows)
-    return features[rows[0] : rows[-1] + 1] if together else features[rows]
+    """Return rows of the features, without a copy if they are contiguous."""
+    contiguous = rows[-1] - rows[0] + 1 == len(rows)
+    return features[rows[0] : rows[-1] + 1] if contiguous else features[rows]
 
 
 def _bar(name: str, total: int, shown: bool) -> tqdm:
@@ -249,7 +263,7 @@ def _bar(name: str, total: int, shown: bool) -> tqdm:
 
 
 def refuse_non_finite(features: FeatureSet) -> None:
-    """Raise a RankingError that names the first image whose feature holds NaN or infinity."""
+    """Raise a RankingError that names the first image whose feature has NaN or infinity."""
     # A sum is finite only if all its terms are, and float64 holds any sum of float32 numbers.
     with np.errstate(invalid="ignore"):
         sums = features.features.sum(axis=1, dtype=np.float64)

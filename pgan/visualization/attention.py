@@ -80,10 +80,12 @@ def _attend(
     with torch.inference_mode():
         batch = model.data_preprocessor(collate_reid(packed))
         extracted = model.attend(**batch)
+    if extracted.guided is None:
+        raise VisualizationError("the model returned no feature map to show")
     heat = extracted.guided.float().abs().mean(1).cpu().numpy()
     weights = None if extracted.part_weights is None else extracted.part_weights.cpu().numpy()
     if weights is None:
-        maps = [{GLOBAL: image} for image in heat]
+        maps: list[dict[str, np.ndarray]] = [{GLOBAL: image} for image in heat]
     elif model.needs_parts():
         maps = [{GUIDED: image} for image in heat]
     else:

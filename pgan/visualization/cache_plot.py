@@ -1,4 +1,4 @@
-"""A picture of what a part cache holds: parts per image, per attribute, and their scores."""
+"""Plot the statistics of a part cache: parts per image, images per attribute, and scores."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from pgan.visualization.plots import COLOURS, STYLE
 
 
 def plot_cache(cache: PartCache, fmt: str = "png") -> bytes:
-    """Draw a cache's statistics; of masks alone, which have no labels and scores, parts per image only.
+    """Plot the statistics of a part cache.
+
+    A cache of masks has no labels and no scores, so only its parts per image are plotted.
 
     Args:
-        cache: Any.
+        cache: The part cache.
         fmt: ``'svg'`` or ``'png'``.
+
+    Returns:
+        The bytes of the file.
     """
     records = cache.records()
     read = records[records["count"] != FAILED]

@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector.common.files import write_atomically
 from pgan.evaluation import Evaluation, FeatureSet
 from pgan.tables import with_deviation
 from pgan.visualization.errors import VisualizationError
@@ -22,6 +21,7 @@ from pgan.visualization.page import (
     Rankings,
     Section,
     Table,
+    write_file,
     write_html,
 )
 from pgan.visualization.panels import PAPER
@@ -82,7 +82,7 @@ def write_evaluation(
         files["hardest.png"] = _stacked([row[0].image for row in rankings.panels.values()])
     page = _page(evaluation, features, figures, rankings)
     for name, data in files.items():
-        write_atomically(Path(out_dir) / name, lambda file, data=data: file.write(data))
+        write_file(Path(out_dir) / name, data)
     return write_html(Path(out_dir) / "index.html", page)
 
 

@@ -19,7 +19,7 @@ from pgan.visualization.image_reader import ImageReader
 from pgan.visualization.model_page import write_images, write_test_set
 
 if TYPE_CHECKING:
-    from mmengine.config import Config
+    from mmengine.config import Config, ConfigDict
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Inspection:
         )
 
     @property
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> ConfigDict:
         return self.cfg.test_dataloader.dataset
 
     @cached_property
@@ -141,10 +141,11 @@ class Inspection:
                 f"{outside[0]} is not below data_root={self._settings.data_root}, but a part cache names "
                 f"images by their paths below it: {fix}"
             )
-        missing = [name for name in names if self._cache and name not in self._cache]
-        if missing:
+        cache = self._cache
+        missing = [name for name in names if cache and name not in cache]
+        if cache and missing:
             raise VisualizationError(
-                f"{missing[0]} is not in the part cache {self._cache.path} ({len(missing)} of {len(names)} "
+                f"{missing[0]} is not in the part cache {cache.path} ({len(missing)} of {len(names)} "
                 f"images are missing): {fix}"
             )
         return list(dict.fromkeys(names))

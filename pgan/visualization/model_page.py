@@ -6,12 +6,12 @@ import datetime
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from detector.cache import PartCache
-from detector.common.files import write_atomically
 from pgan.evaluation import Evaluation, FeatureSet, evaluate
 from pgan.visualization.attention import (
     CELLS,
@@ -22,7 +22,7 @@ from pgan.visualization.attention import (
     attribute_weights,
 )
 from pgan.visualization.attribute_plots import LEAST_WEIGHT, selection_bars, weight_densities
-from pgan.visualization.page import Figure, Highlight, Page, Section, Table, write_html
+from pgan.visualization.page import Figure, Highlight, Page, Section, Table, write_file, write_html
 from pgan.visualization.panels import (
     MARKS,
     PARTS,
@@ -68,7 +68,7 @@ class Figures:
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Write all figures."""
         for name, data in self.files.items():
-            write_atomically(Path(folder) / name, lambda file, data=data: file.write(data))
+            write_file(Path(folder) / name, data)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def write_images(
     figures, views = Figures(formats), view(images)
     blocks = []
     for number, (path, seen) in enumerate(zip(images, views), 1):
-        image = figures.add(f"image_{number}", lambda fmt, seen=seen: image_panel(seen, fmt))
+        image = figures.add(f"image_{number}", partial(image_panel, seen))
         blocks.append(Figure(image, path, f"{path} as the model sees it"))
     page = Page(
         f"Inside {made['Model']}: {len(images)} image{'s' * (len(images) > 1)}",
@@ -229,10 +229,13 @@ def _ranked(evaluation: Evaluation, query: int, top: int, room: int) -> _Ranked:
     paths = images.img_paths[images.roles == "gallery"]
     found = lists.nearest.query(query).truncate(top)
     match = lists.nearest_matches.query(query)
+    gallery_ids = images.vehicle_ids[images.roles == "gallery"]
+    own_id = images.vehicle_ids[images.roles == "query"][query]
+    correct = gallery_ids[found.indices[0]] == own_id
     results = {
         rank: (str(paths[index]), float(distance), bool(good))
         for rank, (index, distance, good) in enumerate(
-            zip(found.indices[0], found.distances[0], lists.nearest.matches[query]), 1
+            zip(found.indices[0], found.distances[0], correct), 1
         )
     }
     first_match = int(scores.first_match[query])
@@ -253,9 +256,8 @@ def _panel(
     results = [views[path] for path, _, _ in item.results.values()]
     titles = [f"{rank} ({distance:.2f})" for rank, (_, distance, _) in item.results.items()]
     correct = [good for _, _, good in item.results.values()]
-    image = figures.add(
-        name, lambda fmt: ranking_panel(views[item.query], results, titles, correct, fmt, room)
-    )
+    query = views[item.query]
+    image = figures.add(name, lambda fmt: ranking_panel(query, results, titles, correct, fmt, room))
     caption = (
         f"{item.query}: average precision {100 * item.average_precision:.1f}%, first good match at rank "
         f"{item.first_match}."

@@ -164,8 +164,12 @@ def write_html(path: str | os.PathLike[str], page: Page) -> Path:
     Raises:
         PageError: An image of an unknown kind.
     """
-    html = render_html(page)
-    return write_atomically(path, lambda file: file.write(html.encode("utf-8")))
+    return write_file(path, render_html(page).encode("utf-8"))
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write a file, such as a figure beside a page, atomically."""
+    return write_atomically(path, lambda file: file.write(data))
 
 
 def render_html(page: Page) -> str:

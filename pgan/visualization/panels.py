@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import matplotlib
@@ -51,7 +51,7 @@ PAPER = (255, 255, 255)
 
 _GAP, _TITLE, _LABEL, _BAR, _EDGE = 0.06, 0.17, 0.17, 0.22, 0.03  # inches
 _MAP = "viridis"  # perceptually uniform, also for colour-blind readers
-_STYLE = {
+_STYLE: Any = {
     "font.size": 7,
     "font.family": "DejaVu Sans",
     "mathtext.fontset": "dejavusans",
@@ -196,7 +196,10 @@ def contact_sheet(images: Sequence[AnnotatedImage], columns: int, tile: int = 20
 
 def pixels(png: bytes, scale: float = 1) -> np.ndarray:
     """Decode a PNG file as (H, W, 3) uint8 RGB, scaled by a factor of at most 1."""
-    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise ValueError("the bytes are not those of a PNG file")
+    decoded = decoded[..., ::-1]
     if scale == 1:
         return np.ascontiguousarray(decoded)
     return cv2.resize(decoded, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -207,7 +210,7 @@ def render_print(
     width: float,
     height: float,
     fmt: str,
-    layout: str | None = None,
+    layout: Literal["constrained"] | None = None,
     dpi: int = PRINT_DPI,
 ) -> bytes:
     """Draw a figure in the style of the printed panels, and return the file's bytes.
@@ -217,7 +220,7 @@ def render_print(
         width: Inches.
         height: Inches.
         fmt: ``'png'`` or ``'pdf'``.
-        layout: Matplotlib's layout engine, such as ``'constrained'``.
+        layout: Matplotlib's layout engine; None if the figure places its axes itself.
         dpi: Pixels per inch of a PNG.
     """
     with matplotlib.rc_context(_STYLE):
@@ -272,7 +275,8 @@ def _grid(tiles: Sequence[_Tile], columns: int, width: float, fmt: str, dpi: int
 def _draw_scale(figure: Figure, axes: Axes, shown: AxesImage, cells: np.ndarray) -> None:
     ends = [float(cells.min()), float(cells.max())]
     bar = figure.colorbar(shown, cax=axes, orientation="horizontal")
-    bar.solids.set_alpha(1)
+    if bar.solids is not None:
+        bar.solids.set_alpha(1)
     bar.set_ticks(ends, labels=[f"{end:.2g}" for end in ends])
     bar.ax.tick_params(labelsize=6, length=0, pad=1)
     bar.outline.set_visible(False)
@@ -362,7 +366,7 @@ def _tag(axes: Axes, text: str, box: np.ndarray, colour: str, taken: list[Bbox])
     """Write at the first corner of the box that is free; skip the text if none is."""
     style = {"boxstyle": "square,pad=0.1", "fc": colour, "ec": "none"}
     tag = axes.text(0, 0, text, fontsize=5, ha="left", va="bottom", bbox=style)
-    size = tag.get_window_extent(axes.figure.canvas.get_renderer()).padded(1)
+    size = tag.get_window_extent().padded(1)
     width, height, frame = size.width, size.height, axes.bbox
     (left, top), (right, bottom) = axes.transData.transform(box.reshape(2, 2))
     for y, x in product((top, bottom - height, top - height, bottom), (left, right - width)):
@@ -371,7 +375,8 @@ def _tag(axes: Axes, text: str, box: np.ndarray, colour: str, taken: list[Bbox])
         place = Bbox.from_bounds(x, y, width, height)
         if not any(place.overlaps(other) for other in taken):
             taken.append(place)
-            tag.set_position(axes.transData.inverted().transform((x + 1, y + 1)))
+            left, bottom = axes.transData.inverted().transform((x + 1, y + 1))
+            tag.set_position((left, bottom))
             return
     tag.remove()
 

@@ -1,4 +1,4 @@
-"""The plot of a sweep: a metric against what was varied, with error bars, and published numbers."""
+"""Plot a sweep: a metric against the varied setting, with error bars and published numbers."""
 
 from __future__ import annotations
 
@@ -20,20 +20,28 @@ def sweep_plot(
     published: Mapping[str, Mapping[Any, float]] | None = None,
     fmt: str = "svg",
 ) -> bytes:
-    """Means with bars of one standard deviation (of a sample, N - 1) to either side.
+    """Plot means with error bars of one standard deviation (N - 1).
 
-    Where all x are numbers they are joined by a line, in their order; otherwise they are names.
+    If all x are numbers they are joined by a line, in ascending order; otherwise they are category names.
 
     Args:
-        lines: Name -> x -> a value per seed. A single line may have the name ``''``.
-        xlabel: What was varied.
-        ylabel: What was measured.
-        references: Name -> a value per seed: drawn across, as a baseline without such an x.
-        published: Whose numbers -> x -> value: hollow marks.
+        lines: Name -> x -> one value per seed. A single line may have the name ``''``.
+        xlabel: The setting that was varied.
+        ylabel: The metric.
+        references: Name -> one value per seed, drawn as a horizontal line, such as a baseline.
+        published: Source of published numbers -> x -> value, drawn as hollow marks.
         fmt: ``'svg'`` or ``'png'``.
 
+    Returns:
+        The bytes of the file.
+
     Raises:
-        ValueError: Nothing to plot.
+        ValueError: There is nothing to plot.
+
+    Example:
+        >>> svg = sweep_plot({"": {4: [50.0, 51.0], 8: [52.0, 53.0]}}, xlabel="parts")
+        >>> svg.startswith(b"<?xml")
+        True
     """
     xs = list(dict.fromkeys(x for points in lines.values() for x in points))
     if not xs:
@@ -47,13 +55,13 @@ def sweep_plot(
             _across(axes, name, values, COLOURS[(index + 1) % len(COLOURS)])
         for index, (name, points) in enumerate(lines.items()):
             colour = COLOURS[(2 * index) % len(COLOURS)]
-            there = [x for x in xs if x in points]
-            means = [statistics.fmean(points[x]) for x in there]
-            bars = [statistics.stdev(points[x]) if len(points[x]) > 1 else 0 for x in there]
-            joined = {"marker": "os^Dv"[index % 5], "ls": "-" if numeric else ""}
-            # Names have room to either side, so that bars do not hide one another.
-            aside = 0 if numeric else 0.1 * (index - (len(lines) - 1) / 2)
-            at = [place[x] + aside for x in there]
+            present = [x for x in xs if x in points]
+            means = [statistics.fmean(points[x]) for x in present]
+            bars = [statistics.stdev(points[x]) if len(points[x]) > 1 else 0 for x in present]
+            joined: dict[str, Any] = {"marker": "os^Dv"[index % 5], "ls": "-" if numeric else ""}
+            # Lines of categories are shifted sideways, so that their bars do not overlap.
+            shift = 0 if numeric else 0.1 * (index - (len(lines) - 1) / 2)
+            at = [place[x] + shift for x in present]
             axes.errorbar(at, means, bars, color=colour, capsize=3, label=name or "ours", **joined)
             if len(lines) == 1:
                 _write_above(axes, at, means, bars)
@@ -85,8 +93,14 @@ def _published(
 ) -> None:
     for index, (name, points) in enumerate(published.items()):
         shown = {place[x]: y for x, y in points.items() if x in place}
-        style = {"marker": "dPX*"[index % 4], "ms": 8, "mfc": "none", "ls": "", "zorder": 3}
-        axes.plot(shown.keys(), shown.values(), color=COLOURS[5], label=name, **style)
+        style: dict[str, Any] = {
+            "marker": "dPX*"[index % 4],
+            "ms": 8,
+            "mfc": "none",
+            "ls": "",
+            "zorder": 3,
+        }
+        axes.plot(list(shown), list(shown.values()), color=COLOURS[5], label=name, **style)
 
 
 def _across(axes: Axes, name: str, values: Sequence[float], colour: str) -> None:

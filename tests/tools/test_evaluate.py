@@ -116,7 +116,7 @@ def test_bad_words_end_in_one_sentence(call, features, tmp_path: Path, words, me
 def test_bad_files_end_in_one_sentence(call, features, tmp_path: Path) -> None:
     assert call(tmp_path / "none.npz")[::2] == (
         1,
-        f"error: {tmp_path / 'none.npz'}: no such file; test with dump={tmp_path / 'none.npz'} makes it",
+        f"error: {tmp_path / 'none.npz'}: no such file; tools/test.py --dump {tmp_path / 'none.npz'} writes it",
     )
     pool = replace(features, roles=np.full(24, "pool"), protocol="veri776")
     status, _, error = call(save_features(tmp_path / "pool.npz", pool))

@@ -218,7 +218,7 @@ def test_bad_samples_are_named():
 def test_bad_feature_files_are_named(tmp_path):
     with pytest.raises(FeatureSetError, match="no such file"):
         load_features(tmp_path / "none.npz")
-    with pytest.raises(FeatureSetError, match=r"ends in \.npz"):
+    with pytest.raises(FeatureSetError, match=r"must end in \.npz"):
         save_features(tmp_path / "features.pkl", feature_set())
     garbage = tmp_path / "garbage.npz"
     for content in (b"", b"not a zip", b"PK\x03\x04 cut off"):
@@ -229,7 +229,7 @@ def test_bad_feature_files_are_named(tmp_path):
     with pytest.raises(FeatureSetError, match="schema 1"):
         load_features(garbage)
     np.savez(garbage, schema=1, features=np.zeros(3))
-    with pytest.raises(FeatureSetError, match="not a feature set's"):
+    with pytest.raises(FeatureSetError, match="do not form a feature set"):
         load_features(garbage)
     good = feature_set()
     arrays = {name: getattr(good, name) for name in good.__dataclass_fields__}
