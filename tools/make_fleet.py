@@ -1,4 +1,4 @@
-"""Render a synthetic fleet in VeRi-776's layout: ``python tools/make_fleet.py OUT --vehicles 60``."""
+"""Render a synthetic fleet in the layout of VeRi-776: ``python tools/make_fleet.py OUT --vehicles 60``."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from pgan.cli import ArgumentParser, report_errors
 
 _HELP = {
     "vehicles": "vehicles of the re-identification splits",
-    "images_per_vehicle": "images of each of them",
-    "seed": "the same seed gives the same bytes",
+    "images_per_vehicle": "images per vehicle",
+    "seed": "random seed; the same seed gives the same bytes",
     "size": "side of the images in pixels",
-    "cameras": "cameras of the fleet",
+    "cameras": "number of cameras",
     "cameras_per_vehicle": "cameras that see a vehicle",
-    "rear_share": "share of the cameras behind the vehicles",
-    "twins": "vehicles in a group of near-twins",
-    "twin_share": "share of the vehicles that have near-twins",
-    "detail_change": "chance that a twin's detail is its own and not its group's",
-    "detail_size": "size of windscreen ornaments, 1 as designed",
-    "test_share": "share of the vehicles in the test split",
-    "occluded": "share of the images with something in the way",
-    "detector_images": "images of the detector split, 0 for none",
-    "detector_vehicles": "vehicles of the detector split, 0 for one in four images",
+    "rear_share": "fraction of the cameras behind the vehicles",
+    "twins": "vehicles per group of near-twins",
+    "twin_share": "fraction of the vehicles that have near-twins",
+    "detail_change": "probability that a detail of a twin differs from its group's",
+    "detail_size": "scale of the objects behind the windscreen",
+    "test_share": "fraction of the vehicles in the test split",
+    "occluded": "fraction of the images with an occluder",
+    "detector_images": "images of the detector split",
+    "detector_vehicles": "vehicles of the detector split, 0 for one per four images",
 }
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line; every parameter of `FleetSpec` is an option."""
     parser = ArgumentParser(__doc__)
-    parser.add_argument("out", type=Path, help="folder to make")
+    parser.add_argument("out", type=Path, help="folder to create")
     for field in dataclasses.fields(FleetSpec):
         option = "--" + field.name.replace("_", "-")
-        text = f"{_HELP[field.name]} ({field.default})"
+        text = f"{_HELP[field.name]} (default: {field.default})"
         parser.add_argument(option, type=type(field.default), default=field.default, help=text)
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes that render"
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
 
 @report_errors
 def main() -> int:
-    """Render as the arguments say and print what was written."""
+    """Render a fleet and print the number of images."""
     args = parse_args()
     from tqdm import tqdm
 
@@ -62,19 +62,23 @@ def main() -> int:
     start = time.perf_counter()
     total = spec.vehicles * spec.images_per_vehicle + spec.detector_images
     with tqdm(total=total, unit="image", disable=None) as bar:
-        made = make_fleet(args.out, spec, args.workers, args.overwrite, on_images=bar.update)
+        summary = make_fleet(args.out, spec, args.workers, args.overwrite, on_images=bar.update)
     rate = total / (time.perf_counter() - start)
     print(
-        f"{args.out}: {made.train} training images, {made.query} queries, {made.gallery} gallery images, "
-        f"{made.detector} detector images; "
-        + ("was there already" if made.kept else f"{rate:.0f} images/s with {args.workers} workers")
+        f"{args.out}: {summary.train} training images, {summary.query} queries, {summary.gallery} gallery "
+        f"images, {summary.detector} detector images; "
+        + (
+            "the fleet already exists"
+            if summary.kept
+            else f"{rate:.0f} images/s with {args.workers} workers"
+        )
     )
     if args.preview:
         from detector.cache.drawing import write_picture
         from fleet.preview import contact_sheet
 
         sheet = write_picture(args.out / "preview.png", contact_sheet(spec))
-        print(f"{sheet}: the contact sheet")
+        print(f"contact sheet: {sheet}")
     return 0
 
 

@@ -1,23 +1,24 @@
-"""What is around a vehicle: road, kerb, lane lines, sky, buildings, its shadow, what stands in the way."""
+"""The surroundings of a vehicle: road, lane lines, sky, buildings, shadow and occluders."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from .camera import Projection, Shot
+from .camera import PinholeProjection, Shot
 from .canvas import Canvas
 from .geometry import Loft
+from .patches import Corners
 from .spec import SHOT
 
-_NEAR = 1.0  # metres in front of the camera
+_NEAR = 1.0  # distance of the near plane from the camera, in metres
 _OBSTACLE_TONES = ((74, 76, 80), (120, 116, 108), (52, 60, 70), (150, 152, 154))
 _CAR_TONES = ((190, 192, 196), (60, 62, 68), (150, 34, 36), (40, 70, 130), (224, 224, 222))
 _WALL_TONES = ((150, 140, 128), (120, 128, 136), (168, 160, 150), (98, 104, 100), (136, 112, 98))
 
 
-def _ground(projection: Projection, corners: list[tuple[float, float]]) -> np.ndarray | None:
-    """Project a polygon on the ground, cut off in front of the camera; None if nothing is left."""
+def _ground(projection: PinholeProjection, corners: list[tuple[float, float]]) -> np.ndarray | None:
+    """Project a polygon on the ground, clipped at the near plane; None if nothing remains."""
     points = np.array([(x, y, 0.0) for x, y in corners])
     depth = projection.depth(points)
     kept = []
@@ -31,11 +32,15 @@ def _ground(projection: Projection, corners: list[tuple[float, float]]) -> np.nd
 
 
 def _tone(rgb: tuple[int, int, int], factor: float) -> tuple[int, int, int]:
-    return tuple(int(min(255, max(0, round(channel * factor)))) for channel in rgb)
+    """Multiply a colour by a factor, rounded and clipped to 0..255."""
+    red, green, blue = (int(min(255, max(0, round(channel * factor)))) for channel in rgb)
+    return red, green, blue
 
 
-def draw_surroundings(canvas: Canvas, projection: Projection, shot: Shot, length: float) -> None:
-    """Draw sky, buildings, verge, road, lane lines and kerb; the same for any vehicle but for its place."""
+def draw_surroundings(
+    canvas: Canvas, projection: PinholeProjection, shot: Shot, length: float
+) -> None:
+    """Draw sky, buildings, verge, road, lane lines and kerb, which do not depend on the vehicle's details."""
     camera, rng, size = shot.camera, shot.rng(SHOT), canvas.size
     light = 0.75 + 0.4 * camera.sunlight
     canvas.pixels[:] = _tone(camera.sky, light)
@@ -54,6 +59,7 @@ def draw_surroundings(canvas: Canvas, projection: Projection, shot: Shot, length
     if road is not None:
         canvas.fill(Canvas.fixed(road), _tone(camera.ground, light))
     phase = rng.random() * 6
+    strips: list[tuple[tuple[float, float], float, float, tuple[int, int, int]]]
     strips = [((-80, 80), side * 5 + shift, 0.28, (176, 174, 168)) for side in (1, -1)]
     for side in (1, -1):
         y = side * 1.9 + shift * 0.4
@@ -68,13 +74,13 @@ def draw_surroundings(canvas: Canvas, projection: Projection, shot: Shot, length
         if strip is not None:
             canvas.fill(Canvas.fixed(strip), _tone(rgb, light))
     grain = max(8, size // 3)
-    texture = rng.integers(0, 22, (grain, grain), dtype=np.uint8)
+    texture: np.ndarray = rng.integers(0, 22, (grain, grain), dtype=np.uint8)
     texture = cv2.resize(texture, canvas.pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     cv2.subtract(canvas.pixels, cv2.cvtColor(texture, cv2.COLOR_GRAY2RGB), canvas.pixels)
 
 
-def _horizon(projection: Projection) -> np.ndarray:
-    """Two points (2, 2) of the horizon, far left and far right."""
+def _horizon(projection: PinholeProjection) -> np.ndarray:
+    """Two points (2, 2) on the horizon, far left and far right."""
     forward = projection.axes[2] * [1, 1, 0]
     forward = forward / np.linalg.norm(forward)
     right = np.array([forward[1], -forward[0], 0.0])
@@ -85,7 +91,7 @@ def _horizon(projection: Projection) -> np.ndarray:
 def _draw_skyline(
     canvas: Canvas, horizon: np.ndarray, rng: np.random.Generator, light: float
 ) -> None:
-    """Walls and trees along the horizon."""
+    """Draw walls and trees along the horizon."""
     size = canvas.size
     slope = (horizon[1, 1] - horizon[0, 1]) / (horizon[1, 0] - horizon[0, 0])
     for _ in range(7):
@@ -121,8 +127,10 @@ def _draw_skyline(
             canvas.fill(Canvas.fixed(wall), _tone(tone, light))
 
 
-def draw_shadow(canvas: Canvas, projection: Projection, shot: Shot, solids: list[Loft]) -> None:
-    """Darken the ground where the vehicle keeps the sun off, and beneath it."""
+def draw_shadow(
+    canvas: Canvas, projection: PinholeProjection, shot: Shot, solids: list[Loft]
+) -> None:
+    """Darken the ground in the vehicle's cast shadow and beneath it."""
     sun = np.asarray(shot.camera.sun)
     points = np.concatenate([solid.quads[:, 0] for solid in solids])
     cast = points - sun * (points[:, 2:] / sun[2])
@@ -134,12 +142,12 @@ def draw_shadow(canvas: Canvas, projection: Projection, shot: Shot, solids: list
 
 
 def occluder_polygons(shot: Shot, size: int) -> list[tuple[np.ndarray, tuple[int, int, int]]]:
-    """What stands between camera and vehicle: polygons (n, 2) in image coordinates, with colours."""
+    """Polygons (n, 2) in image coordinates, with colours, of the object between camera and vehicle."""
     if not shot.occluder:
         return []
     rng = shot.rng(SHOT + 100)
     side = 1 if rng.random() < 0.5 else -1
-    found = []
+    found: list[tuple[Corners, tuple[int, int, int]]] = []
     if shot.occluder == "pole":
         x, width = 0.15 + 0.7 * rng.random(), 0.035 + 0.035 * rng.random()
         tone, lean = _OBSTACLE_TONES[int(rng.random() * 4)], 0.04 * rng.random() - 0.02

@@ -1,4 +1,4 @@
-"""The bodywork: all that twins share. Gaps, arches, windows, bumpers, grille, bed."""
+"""The bodywork, which twins share: gaps, arches, windows, bumpers, grille and bed."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ TYRE: Rgb = (28, 28, 30)
 
 
 def bodywork(style: Style, trim: Trim, paint: Rgb) -> list[Patch]:
-    """All unlabelled patches of a vehicle, in drawing order within a layer."""
+    """All unlabelled patches of a vehicle, in drawing order within each layer."""
     patches = _tyres(style)
     for side in (1, -1):
         patches += _flank(style, trim, paint, side)
         patches += _side_glass(style, trim, side)
     patches += _front(style, trim, paint) + _rear(style, trim, paint)
     if style.bed:
-        patches.append(_bed(style, paint))
+        patches.append(_bed(style, style.bed, paint))
     return patches
 
 
 def half_width(style: Style) -> float:
-    """Half width of the body at its widest, in metres."""
+    """Maximum half width of the body, in metres."""
     return max(row[3] for row in style.solids["body"].sections)
 
 
 def wheel_centre(style: Style, x: float, side: int, inset: float = 0.02) -> np.ndarray:
-    """Middle of a wheel's outer face: (3,) metres."""
+    """Centre of the outer face of a wheel: (3,) in metres."""
     return np.array([x, side * (half_width(style) - inset), style.radius])
 
 
 def wheel_layer(style: Style, x: float) -> str:
-    """The solid over which the wheels of the axle at x are drawn."""
+    """Name of the solid over which the wheels of the axle at x are drawn."""
     return "body" if style.split is None else ("cabin" if x > style.split else "box")
 
 
 def _tyres(style: Style) -> list[Patch]:
-    """The wheels' treads and the dark underbody, seen under the sills."""
+    """Treads of the wheels and the dark underbody."""
     shapes = []
     for x in style.wheels:
         for side in (1, -1):
@@ -67,7 +67,7 @@ def _tyres(style: Style) -> list[Patch]:
 
 
 def _along(loft: Loft, x: float) -> float:
-    """The flank's coordinate a of a place x, at half height."""
+    """The coordinate a on the flank for a position x, at half height."""
     rows = np.asarray(loft.sections)
     rear, front = np.interp(0.5, rows[:, 0], rows[:, 1]), np.interp(0.5, rows[:, 0], rows[:, 2])
     return float((x - rear) / (front - rear))
@@ -92,17 +92,17 @@ def _flank(style: Style, trim: Trim, paint: Rgb, side: int) -> list[Patch]:
         a = _along(body, x)
         shapes.append(Shape(patch(body.flank, side, (a - 0.002, a + 0.002), (0.10, 0.97), 2), gap))
     for rear, front in zip(style.doors, style.doors[1:]):
-        a = _along(body, rear + 0.14), _along(body, rear + 0.36)
+        run = _along(body, rear + 0.14), _along(body, rear + 0.36)
         colour = CHROME if trim.chrome else dark
         shapes.append(
-            Shape(patch(body.flank, side, a, (style.handle, style.handle + 0.035), 2), colour)
+            Shape(patch(body.flank, side, run, (style.handle, style.handle + 0.035), 2), colour)
         )
-        a = _along(body, rear), _along(body, front)
-        shapes.append(Shape(patch(body.flank, side, a, (0.095, 0.105), 2), gap))
+        run = _along(body, rear), _along(body, front)
+        shapes.append(Shape(patch(body.flank, side, run, (0.095, 0.105), 2), gap))
     if trim.chrome:
         shapes.append(Shape(patch(body.flank, side, (0.06, 0.94), (0.28, 0.30)), CHROME))
     patches = [flat_patch("body", shapes)]
-    if style.split:  # a lorry's doors are on its cab
+    if style.split:  # the doors of a truck are on its cab
         seams = [
             patch(door_solid.flank, side, (a, a + 0.008), (0.06, 0.9), 2) for a in (0.16, 0.84)
         ]
@@ -262,11 +262,12 @@ def _rear(style: Style, trim: Trim, paint: Rgb) -> list[Patch]:
     return [flat_patch("body", [*shapes, *(Shape(fog, (48, 16, 18)) for fog in fogs)])]
 
 
-def _bed(style: Style, paint: Rgb) -> Patch:
-    """The pickup's open bed: a dark hollow in the deck with its far wall lighter."""
+def _bed(style: Style, bed: Range, paint: Rgb) -> Patch:
+    """The open bed of a pickup: a dark hollow in the deck with lighter walls."""
     body = style.solids["body"]
-    x0, x1 = style.bed
-    y, z = half_width(style) * 0.80, float(np.interp(x0, *zip(*body.deck))) + 0.03
+    x0, x1 = bed
+    deck_x, deck_z = zip(*body.deck)
+    y, z = half_width(style) * 0.80, float(np.interp(x0, deck_x, deck_z)) + 0.03
     rim = np.array([(x0, -y, z), (x1, -y, z), (x1, y, z), (x0, y, z)])
     floor = rim - [0, 0, 0.10]
     floor[:, 0] += [0.08, -0.08, -0.08, 0.08]

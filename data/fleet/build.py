@@ -1,4 +1,4 @@
-"""Make a fleet on disk: all of it or nothing."""
+"""Render a fleet to disk, completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -25,12 +26,22 @@ from .voc_layout import IMAGES, Part, write_annotations
 
 FORMAT = "pgan-fleet/1"
 JPEG_QUALITY = 93
-_MARK = ".fleet-in-the-making"
+_MARK = ".fleet-in-the-making"  # a file in an unfinished fleet
+
+Task = tuple[Vehicle, Sequence[Frame]]
 
 
 @dataclass(frozen=True)
-class Made:
-    """What `make_fleet` wrote: the number of images of each split; `kept` if the fleet was there already."""
+class FleetSummary:
+    """Number of images of each split.
+
+    Attributes:
+        train: Training images.
+        query: Query images, which are also in the gallery.
+        gallery: Gallery images.
+        detector: Images of the detector split.
+        kept: Whether the fleet already existed.
+    """
 
     train: int
     query: int
@@ -45,54 +56,58 @@ def make_fleet(
     workers: int = 1,
     overwrite: bool = False,
     on_images: Callable[[int], None] | None = None,
-) -> Made:
+) -> FleetSummary:
     """Render a fleet into a folder.
 
-    The fleet is made in a hidden folder beside `out` and renamed at the end, so `out` is never half
-    written. The same fleet, once there, is kept as it is.
+    The fleet is written to a hidden folder beside ``out`` and renamed at the end, so ``out`` is never
+    incomplete. If ``out`` already contains the same fleet, it is kept.
 
     Args:
-        out: Folder to make; may exist if it is empty.
-        spec: The fleet's parameters. The same spec gives the same bytes, whatever the number of workers.
+        out: Folder to create; an empty folder is accepted.
+        spec: Parameters of the fleet. The same spec gives the same bytes for any number of workers.
         workers: Processes that render.
-        overwrite: Whether a fleet of other parameters in `out` may be replaced.
+        overwrite: Whether a fleet with other parameters in ``out`` may be replaced.
         on_images: Called with the number of images finished since the last call.
 
-    Returns:
-        Numbers of images.
-
     Raises:
-        FleetError: If `out` holds something else, or `workers` is below 1.
+        FleetError: ``out`` contains something else or is not writable, or ``workers`` is below 1.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     make_fleet(f"{folder}/fleet", FleetSpec(vehicles=4, images_per_vehicle=2, size=48))
+    FleetSummary(train=4, query=4, gallery=4, detector=0, kept=False)
     """
     out = Path(out)
     if workers < 1:
         raise FleetError(f"workers = {workers}: must be 1 or more")
     vehicles = draw_fleet(spec)
     frames = plan(spec, vehicles)
-    made = _count(spec, vehicles, frames)
-    if _is_there(out, spec, overwrite):
-        return dataclasses.replace(made, kept=True)
-    draft = out.parent / f".{out.name}.making"
-    _start_over(draft)
+    summary = _count(vehicles, frames)
+    if _already_exists(out, spec, overwrite):
+        return dataclasses.replace(summary, kept=True)
+    temporary = out.parent / f".{out.name}.making"
+    _create_empty(temporary)
     try:
-        parts = _render(draft, spec, vehicles, frames, workers, on_images or (lambda count: None))
-        _write_all(draft, spec, vehicles, frames, parts)
+        parts = _render(
+            temporary, spec, vehicles, frames, workers, on_images or (lambda count: None)
+        )
+        _write_all(temporary, spec, vehicles, frames, parts)
     except OSError as error:
         raise FleetError(
-            f"{draft}: cannot write ({error.strerror or error}); choose another folder"
+            f"{temporary}: cannot write ({error.strerror or error}); choose another folder"
         ) from None
-    (draft / _MARK).unlink()
+    (temporary / _MARK).unlink()
     if out.is_dir():
-        shutil.rmtree(out)  # empty, or a fleet that may be replaced
-    draft.rename(out)
-    return made
+        shutil.rmtree(out)  # it is empty, or a fleet that may be replaced
+    temporary.rename(out)
+    return summary
 
 
-def read_fleet(out: Path | str) -> dict:
-    """The contents of a fleet's ``fleet.json``.
+def read_fleet(out: Path | str) -> dict[str, Any]:
+    """Read ``fleet.json`` of a fleet: its spec, cameras and vehicles.
 
     Raises:
-        FleetError: If the folder is not a fleet.
+        FleetError: The folder is not a fleet.
     """
     path = Path(out) / "fleet.json"
     try:
@@ -101,13 +116,17 @@ def read_fleet(out: Path | str) -> dict:
         found = None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise FleetError(
-            f"{out}: not a fleet, it has no fleet.json of format {FORMAT}; name a fleet's folder"
+            f"{out}: not a fleet, since it has no fleet.json of format {FORMAT}; give the folder of a fleet"
         )
     return found
 
 
-def _is_there(out: Path, spec: FleetSpec, overwrite: bool) -> bool:
-    """Whether `out` is this very fleet. Raises FleetError if it is something that must not be touched."""
+def _already_exists(out: Path, spec: FleetSpec, overwrite: bool) -> bool:
+    """Whether ``out`` contains this fleet.
+
+    Raises:
+        FleetError: ``out`` contains something that must not be replaced.
+    """
     if not out.exists():
         return False
     if not out.is_dir():
@@ -118,7 +137,7 @@ def _is_there(out: Path, spec: FleetSpec, overwrite: bool) -> bool:
         found = read_fleet(out)["spec"]
     except FleetError:
         raise FleetError(
-            f"{out}: holds files that are not a fleet; choose a new or an empty folder"
+            f"{out}: contains files that are not a fleet; choose a new or an empty folder"
         ) from None
     changed = [
         f"{key} {found.get(key)}, not {value}"
@@ -127,22 +146,23 @@ def _is_there(out: Path, spec: FleetSpec, overwrite: bool) -> bool:
     ]
     if changed and not overwrite:
         raise FleetError(
-            f"{out}: holds another fleet ({', '.join(changed)}); choose another folder, or pass --overwrite"
+            f"{out}: contains another fleet ({', '.join(changed)}); choose another folder, or pass "
+            "--overwrite"
         )
     return not changed and not overwrite
 
 
-def _start_over(draft: Path) -> None:
-    if draft.exists() and not (draft / _MARK).is_file():
-        raise FleetError(f"{draft}: is in the way and was not left by an earlier run; move it")
+def _create_empty(temporary: Path) -> None:
+    if temporary.exists() and not (temporary / _MARK).is_file():
+        raise FleetError(f"{temporary}: is in the way and was not left by an earlier run; move it")
     try:
-        if draft.exists():
-            shutil.rmtree(draft)
-        draft.mkdir(parents=True)
-        (draft / _MARK).touch()
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        temporary.mkdir(parents=True)
+        (temporary / _MARK).touch()
     except OSError as error:
         raise FleetError(
-            f"{draft}: cannot write ({error.strerror}); choose a folder you can write to"
+            f"{temporary}: cannot write ({error.strerror}); choose a writable folder"
         ) from None
 
 
@@ -150,27 +170,26 @@ def _folder(split: str) -> str:
     return FOLDERS.get(split, IMAGES)
 
 
-def _render_vehicle(
-    task: tuple[Vehicle, Sequence[Frame]], draft: Path, spec: FleetSpec
-) -> dict[str, list[Part]]:
-    """Render and write one vehicle's pictures; runs in a worker."""
+def _render_vehicle(task: Task, temporary: Path, spec: FleetSpec) -> dict[str, list[Part]]:
+    """Render and write the images of one vehicle, in a worker process."""
     cv2.setNumThreads(0)
     vehicle, frames = task
-    scene, parts = Scene(vehicle, spec.detail_size), {}
-    folder = draft / _folder(vehicle.split)
+    scene = Scene(vehicle, spec.detail_size)
+    parts: dict[str, list[Part]] = {}
+    folder = temporary / _folder(vehicle.split)
     for frame in frames:
-        picture = scene.render(frame.shot, spec.size)
-        bgr = cv2.cvtColor(picture.image, cv2.COLOR_RGB2BGR)
+        rendered = scene.render(frame.shot, spec.size)
+        bgr = cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR)
         data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
         (folder / frame.name).write_bytes(data.tobytes())
         parts[frame.name] = [
-            (label, tuple(box)) for label, box in zip(picture.labels, picture.boxes.tolist())
+            (label, tuple(box)) for label, box in zip(rendered.labels, rendered.boxes.tolist())
         ]
     return parts
 
 
 def _render(
-    draft: Path,
+    temporary: Path,
     spec: FleetSpec,
     vehicles: list[Vehicle],
     frames: dict[int, list[Frame]],
@@ -178,39 +197,39 @@ def _render(
     on_images: Callable[[int], None],
 ) -> dict[str, list[Part]]:
     for folder in {_folder(vehicle.split) for vehicle in vehicles} | set(FOLDERS.values()):
-        (draft / folder).mkdir(parents=True)
-    tasks = [(vehicle, frames[vehicle.number]) for vehicle in vehicles]
+        (temporary / folder).mkdir(parents=True)
+    tasks: list[Task] = [(vehicle, frames[vehicle.number]) for vehicle in vehicles]
     parts: dict[str, list[Part]] = {}
-    for done in _mapped(partial(_render_vehicle, draft=draft, spec=spec), tasks, workers):
+    for done in _mapped(partial(_render_vehicle, temporary=temporary, spec=spec), tasks, workers):
         parts |= done
         on_images(len(done))
     return parts
 
 
 def _mapped(
-    function: Callable[..., dict], tasks: list, workers: int
+    function: Callable[[Task], dict[str, list[Part]]], tasks: list[Task], workers: int
 ) -> Iterator[dict[str, list[Part]]]:
     if workers == 1:
         threads = cv2.getNumThreads()
         yield from map(function, tasks)
         cv2.setNumThreads(threads)
         return
-    # spawned, not forked: the caller may have threads
+    # Spawn, not fork: the caller may have threads.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield from pool.imap(function, tasks, chunksize=2)
 
 
 def _write_all(
-    draft: Path,
+    temporary: Path,
     spec: FleetSpec,
     vehicles: list[Vehicle],
     frames: dict[int, list[Frame]],
     parts: dict[str, list[Part]],
 ) -> None:
     cameras = draw_cameras(spec)
-    write_indices(draft, spec, vehicles, frames, cameras)
+    write_indices(temporary, spec, vehicles, frames, cameras)
     if spec.detector_images:
-        write_annotations(draft, spec.size, vehicles, frames, parts)
+        write_annotations(temporary, spec.size, vehicles, frames, parts)
     true_parts = {
         f"{_folder(v.split)}/{frame.name}": [
             [ATTRIBUTES.index(label), *(round(c, 2) for c in box)]
@@ -220,7 +239,8 @@ def _write_all(
         for frame in frames[v.number]
     }
     _write_json(
-        draft / "true_parts.json", {"labels": ATTRIBUTES, "size": spec.size, "images": true_parts}
+        temporary / "true_parts.json",
+        {"labels": ATTRIBUTES, "size": spec.size, "images": true_parts},
     )
     twins = {
         v.number: [w.number for w in vehicles if w.group == v.group and w is not v]
@@ -244,19 +264,19 @@ def _write_all(
         "cameras": [dataclasses.asdict(camera) for camera in cameras],
         "vehicles": described,
     }
-    _write_json(draft / "fleet.json", contents)
+    _write_json(temporary / "fleet.json", contents)
 
 
-def _write_json(path: Path, contents: dict) -> None:
+def _write_json(path: Path, contents: dict[str, Any]) -> None:
     path.write_text(json.dumps(contents, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
-def _count(spec: FleetSpec, vehicles: Sequence[Vehicle], frames: dict[int, list[Frame]]) -> Made:
+def _count(vehicles: Sequence[Vehicle], frames: dict[int, list[Frame]]) -> FleetSummary:
     by_split = {
         split: [f for v in vehicles if v.split == split for f in frames[v.number]]
         for split in ("train", "test", "detector")
     }
     queries = first_of_each_track(by_split["test"])
-    return Made(
+    return FleetSummary(
         len(by_split["train"]), len(queries), len(by_split["test"]), len(by_split["detector"])
     )

@@ -1,4 +1,4 @@
-"""Cameras: where they look from, how they project, and what their light, lens and sensor do to a picture."""
+"""Cameras: viewpoint, projection, light, lens and sensor."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ SKY_TONES = ((178, 204, 232), (206, 212, 218), (232, 222, 204), (150, 178, 216))
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera of the fleet. Angles in degrees, lengths in metres.
+    """One camera of the fleet; angles in degrees, lengths in metres.
 
     Attributes:
-        number: From 1, as in VeRi-776's names.
-        azimuth: Middle of the directions it sees vehicles from; 0 the front, 90 the left, 180 the rear.
-        spread: Half range of the azimuth.
+        number: From 1, as in the image names of VeRi-776.
+        azimuth: Mean direction from which it sees vehicles: 0 front, 90 left, 180 rear.
+        spread: Half of the azimuth range.
         elevation: Range of the elevation above the ground.
         distance: Range of the distance.
-        roll: Tilt of the camera about its axis.
-        sun: Direction of the light in the vehicle's frame, a unit vector.
-        sunlight: Strength of the direct light; `ambient` of the rest.
+        roll: Rotation of the camera about its axis.
+        sun: Direction to the sun in the vehicle's frame, a unit vector.
+        sunlight: Strength of the direct light.
+        ambient: Strength of the ambient light.
         cast: Gain of each colour channel.
         gamma: Exponent of the tone curve.
-        blur: Sigma of the lens blur, pixels at 224.
+        blur: Sigma of the lens blur in pixels, for images of 224 pixels.
         resolution: Factor by which the sensor is coarser than the stored image.
-        noise: Sigma of the sensor's noise, grey levels.
-        ground: Colour of the road; `verge` of its side; `sky` of the sky.
-        lanes: Kind of lane lines, 0 none, 1 dashed, 2 solid.
+        noise: Sigma of the sensor noise in grey levels.
+        ground: Colour of the road.
+        verge: Colour of the roadside.
+        sky: Colour of the sky.
+        lanes: Kind of lane lines: 0 none, 1 dashed, 2 solid.
     """
 
     number: int
@@ -60,16 +63,18 @@ class Camera:
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to be taken: the camera, where exactly it looks from, and what stands in the way.
+    """The camera, viewpoint and occluder of one image.
 
     Attributes:
         camera: The camera.
-        azimuth: Degrees; `elevation` and `roll` alike.
-        distance: Metres.
-        fill: Share of the image that the vehicle fills along its longer side.
-        shift: Offset of the vehicle from the middle, as a share of the image.
-        occluder: '' or the kind of occluder.
-        scene: Seed words of the picture's own background, occluder and noise.
+        azimuth: In degrees.
+        elevation: In degrees.
+        roll: In degrees.
+        distance: In metres.
+        fill: Fraction of the image that the vehicle fills along its longer side.
+        shift: Offset of the vehicle from the image centre, as a fraction of the image size.
+        occluder: Kind of occluder, or ``''``.
+        scene: Seed of the image's background, occluder and noise.
     """
 
     camera: Camera
@@ -83,7 +88,7 @@ class Shot:
     scene: tuple[int, ...]
 
     def rng(self, stream: int) -> np.random.Generator:
-        """A generator of this picture's own."""
+        """The random generator of a stream of this image."""
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence([*self.scene, stream])))
 
 
@@ -92,21 +97,21 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def _azimuths(spec: FleetSpec) -> list[float]:
-    """Middle azimuths, spread evenly over the front and the rear, in an order that is the seed's."""
+    """Mean azimuths, spread over front and rear, in an order drawn with the seed."""
     rng = spec.rng(CAMERA, 0)
     rear = round(spec.cameras * spec.rear_share)
     found = []
     for middle, count, reach in ((0.0, spec.cameras - rear, 62.0), (180.0, rear, 58.0)):
         for i in range(count):
-            place = (i + 0.5) / count * 2 - 1
-            # more cameras look along the road than across it
-            found.append(middle + math.copysign(abs(place) ** 1.25, place) * reach)
+            position = (i + 0.5) / count * 2 - 1
+            # More cameras look along the road than across it.
+            found.append(middle + math.copysign(abs(position) ** 1.25, position) * reach)
     return [found[i] for i in rng.permutation(len(found))]
 
 
 @lru_cache(maxsize=4)
 def draw_cameras(spec: FleetSpec) -> tuple[Camera, ...]:
-    """Draw the cameras of a fleet, each with its own viewpoint, light and faults."""
+    """Draw the cameras of a fleet, each with its own viewpoint, light and image quality."""
     cameras = []
     for number, azimuth in enumerate(_azimuths(spec), 1):
         rng = spec.rng(CAMERA, number)
@@ -144,26 +149,23 @@ def draw_cameras(spec: FleetSpec) -> tuple[Camera, ...]:
 def draw_shot(
     spec: FleetSpec, camera: Camera, vehicle: int, image: int, track: tuple[float, float]
 ) -> Shot:
-    """Draw one picture's viewpoint.
+    """Draw the viewpoint of one image.
 
     Args:
         spec: The fleet's parameters.
-        camera: The camera that takes it.
+        camera: The camera that takes the image.
         vehicle: Vehicle id.
-        image: Number of the image among the vehicle's.
-        track: Where this passage lies in the camera's azimuth range (-1 to 1) and elevation range (0 to 1).
-
-    Returns:
-        The `Shot`.
+        image: Number of the image among those of the vehicle.
+        track: Position of the track in the camera's azimuth range (-1 to 1) and elevation range (0 to 1).
     """
     rng = spec.rng(SHOT, vehicle, image)
-    place = min(1.0, max(-1.0, track[0] + _between(rng, -0.3, 0.3)))
+    position = min(1.0, max(-1.0, track[0] + _between(rng, -0.3, 0.3)))
     height = min(1.0, max(0.0, track[1] + _between(rng, -0.25, 0.25)))
     occluded = rng.random() < spec.occluded
     kind = ("pole", "car", "foliage", "sign")[int(rng.random() * 4)]
     return Shot(
         camera=camera,
-        azimuth=camera.azimuth + place * camera.spread,
+        azimuth=camera.azimuth + position * camera.spread,
         elevation=camera.elevation[0] + height * (camera.elevation[1] - camera.elevation[0]),
         roll=camera.roll + _between(rng, -1, 1),
         distance=_between(rng, *camera.distance),
@@ -174,21 +176,21 @@ def draw_shot(
     )
 
 
-class Projection:
-    """A pinhole camera, framed on a vehicle as the crops of re-identification sets are.
+class PinholeProjection:
+    """A pinhole projection framed on a vehicle, like the crops of re-identification data sets.
 
     Args:
         shot: The viewpoint.
-        solid: (n, 3) points of the vehicle, to be framed.
+        solid: (n, 3) points of the vehicle to frame.
         size: Side of the image in pixels.
-        stretch: How far the two axes' scales may differ to fill the frame, as when a crop is resized.
+        stretch: Maximum ratio of the scales of the two axes, which differ as when a crop is resized.
     """
 
     def __init__(self, shot: Shot, solid: np.ndarray, size: int, stretch: float = 1.3) -> None:
         azimuth, elevation = math.radians(shot.azimuth), math.radians(shot.elevation)
         flat = math.cos(elevation)
         direction = (flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation))
-        # far enough from long vehicles that none of it is beside the camera
+        # Far enough that no part of a long vehicle is beside the camera.
         distance = shot.distance + 1.3 * float(np.abs(solid[:, 0]).max())
         middle = (solid.min(axis=0) + solid.max(axis=0)) / 2
         self.position = middle + distance * np.asarray(direction)
@@ -205,21 +207,21 @@ class Projection:
         self.centre = size * (0.5 + np.asarray(shot.shift)) - self.scale * (low + high) / 2
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Pixel coordinates (..., 2) of points (..., 3) in front of the camera; (0, 0) is a corner."""
+        """Pixel coordinates (..., 2) of points (..., 3) in front of the camera, from the image corner."""
         local = (points - self.position) @ self.axes.T
         return local[..., :2] / local[..., 2:] * self.scale + self.centre
 
     def depth(self, points: np.ndarray) -> np.ndarray:
-        """Distance (...) of points (..., 3) along the camera's axis, in metres."""
+        """Depth (...) of points (..., 3) along the camera's axis, in metres."""
         return (points - self.position) @ self.axes[2]
 
 
 def degrade(image: np.ndarray, shot: Shot) -> np.ndarray:
-    """Apply a camera's lens, sensor and tone curve.
+    """Apply the camera's lens blur, sensor noise and tone curve.
 
     Args:
         image: (S, S, 3) uint8 RGB.
-        shot: The picture being taken.
+        shot: The shot, which states the camera and seeds the noise.
 
     Returns:
         (S, S, 3) uint8 RGB.
@@ -232,7 +234,7 @@ def degrade(image: np.ndarray, shot: Shot) -> np.ndarray:
     coarse = max(48, round(size / camera.resolution))
     if coarse < size:
         image = cv2.resize(image, (coarse, coarse), interpolation=cv2.INTER_AREA)
-    # 12-bit integers: the sum rounds alike on every machine
+    # Integers, so that the result is the same on every machine.
     noise = rng.integers(-64, 65, size=(*image.shape[:2], 2), dtype=np.int16).sum(
         axis=2, dtype=np.int16
     )

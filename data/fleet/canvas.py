@@ -1,4 +1,4 @@
-"""A supersampled picture to draw polygons on."""
+"""A supersampled canvas for drawing polygons."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 
 SUPERSAMPLING = 2
-_BITS = 3  # of sub-pixel precision
-_FAR = 1e6
+_BITS = 3  # fractional bits of fixed-point coordinates
+_FAR = 1e6  # coordinates are clipped to this range
 
 
 class Canvas:
-    """A square picture, drawn at twice its size and averaged down.
+    """A square image, drawn at twice its size and averaged down.
 
     Args:
         size: Side of the finished image in pixels.
@@ -24,7 +24,7 @@ class Canvas:
 
     @staticmethod
     def fixed(points: np.ndarray) -> np.ndarray:
-        """Image coordinates (..., 2) as OpenCV's fixed-point ones on the canvas."""
+        """Convert image coordinates (..., 2) to OpenCV's fixed-point coordinates on the canvas."""
         grid = np.clip(points * SUPERSAMPLING - 0.5, -_FAR, _FAR) * (1 << _BITS)
         return np.rint(grid).astype(np.int32)
 
@@ -33,19 +33,19 @@ class Canvas:
         cv2.fillPoly(self.pixels, [fixed], rgb, cv2.LINE_8, _BITS)
 
     def fill_convex(self, fixed: np.ndarray, rgb: tuple[int, int, int]) -> None:
-        """Fill a convex polygon (n, 2) of fixed-point coordinates; faster."""
+        """Fill a convex polygon (n, 2) of fixed-point coordinates, faster than `fill`."""
         cv2.fillConvexPoly(self.pixels, fixed, rgb, cv2.LINE_8, _BITS)
 
     def darken(self, polygon: np.ndarray, strength: float, softness: float) -> None:
         """Darken a convex polygon (n, 2) of image coordinates, with a soft edge.
 
         Args:
-            polygon: Its corners, in any order.
-            strength: 0 nothing to 1 black.
-            softness: Sigma of the edge as a share of the image.
+            polygon: Points whose convex hull is darkened.
+            strength: From 0, no change, to 1, black.
+            softness: Sigma of the blurred edge as a fraction of the image size.
         """
         side = max(32, self.size // 2)
-        mask = np.full((side, side), 255, np.uint8)
+        mask: np.ndarray = np.full((side, side), 255, np.uint8)
         grid = np.clip(polygon * (side / self.size), -_FAR, _FAR).astype(np.float32)
         hull = cv2.convexHull(grid).reshape(-1, 2)
         cv2.fillConvexPoly(
@@ -58,7 +58,7 @@ class Canvas:
         )
 
     def through(self, window: np.ndarray) -> Window | None:
-        """Begin to draw behind a window (n, 2) of fixed-point coordinates; None if it is off the canvas."""
+        """Start to draw behind a window (n, 2) of fixed-point coordinates; None if it is off the canvas."""
         low = (window.min(axis=0) >> _BITS) - 1
         high = (window.max(axis=0) >> _BITS) + 2
         x0, y0 = (max(0, int(v)) for v in low)
@@ -66,12 +66,12 @@ class Canvas:
         return Window(self, window, (x0, y0, x1, y1)) if x0 < x1 and y0 < y1 else None
 
     def finished(self) -> np.ndarray:
-        """The picture: (size, size, 3) uint8 RGB."""
+        """The image: (size, size, 3) uint8 RGB."""
         return cv2.resize(self.pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
 
 
 class Window:
-    """A part of a canvas on which drawing shows only inside a polygon; ends with `close`."""
+    """A region of a canvas in which drawing is clipped to a polygon; `close` ends it."""
 
     def __init__(self, canvas: Canvas, window: np.ndarray, roi: tuple[int, int, int, int]) -> None:
         x0, y0, x1, y1 = roi
@@ -86,11 +86,11 @@ class Window:
         cv2.fillPoly(self.pixels, [fixed - self.offset], rgb, cv2.LINE_8, _BITS)
 
     def glaze(self, fixed: np.ndarray, rgb: tuple[int, int, int], share: float) -> None:
-        """Lay a translucent polygon over what was drawn."""
+        """Blend a translucent polygon over the drawing, with weight ``share``."""
         over = self.pixels.copy()
         cv2.fillPoly(over, [fixed - self.offset], rgb, cv2.LINE_8, _BITS)
         self.pixels = cv2.addWeighted(over, share, self.pixels, 1 - share, 0)
 
     def close(self) -> None:
-        """Put what shows inside the window on the canvas."""
+        """Copy the drawing inside the window to the canvas."""
         cv2.copyTo(self.pixels, self.mask, self.target)

@@ -1,8 +1,8 @@
-"""Solids in the vehicle's frame: x forward, y to the left, z up, metres, ground at z = 0.
+"""Solids in the vehicle's frame: x forward, y left, z up, in metres, with the ground at z = 0.
 
-A vehicle is a handful of lofts: stacks of rounded rectangles between a floor and a deck line. Their quads
-are drawn back to front with the hidden faces culled; windows, lamps and all the parts are patches on a
-loft's faces, found with the same functions that make the mesh.
+A vehicle consists of a few lofts: stacks of rounded rectangles between a floor and a deck line. Their quads
+are drawn back to front with hidden faces culled. Windows, lamps and all parts are patches on the faces of a
+loft, computed with the same functions as the mesh.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _END_STEPS = (-0.95, -0.88, -0.78, -0.6, -0.3, 0.0, 0.3, 0.6, 0.78, 0.88, 0.95)
 _SIDE_STEPS = 20
 _TOP_STEPS = (-1.0, -0.9, -0.7, -0.35, 0.0, 0.35, 0.7, 0.9, 1.0)
 _LEVELS = 11
 
-# A face of a solid: (side, coordinate along it, height fraction t) to points (..., 3).
+# A face of a solid: maps (side, coordinate along the face, height fraction t) to points (..., 3).
 Surface = Callable[..., np.ndarray]
 
 
@@ -31,7 +32,7 @@ class Loft:
         floor: Height of t = 0, in metres.
         deck: Rows ``(x, z)`` by rising x: the height of t = 1 along the vehicle.
         roundness: Exponent of the superellipse in plan; 2 is an ellipse, large is a box.
-        crown: Rise of the deck's middle over its edges, in metres.
+        crown: Height of the middle of the deck above its edges, in metres.
     """
 
     sections: tuple[tuple[float, float, float, float], ...]
@@ -40,12 +41,12 @@ class Loft:
     roundness: float = 6.0
     crown: float = 0.03
 
-    def point(self, nx: np.ndarray, ny: np.ndarray, t: np.ndarray) -> np.ndarray:
+    def point(self, nx: ArrayLike, ny: ArrayLike, t: ArrayLike) -> np.ndarray:
         """Points of the solid.
 
         Args:
-            nx: Position along the vehicle as a fraction of half the length there, -1 rear to 1 front.
-            ny: Position across as a fraction of the half width there, -1 right to 1 left.
+            nx: Position along, as a fraction of half the length at that height, -1 rear to 1 front.
+            ny: Position across, as a fraction of the half width at that height, -1 right to 1 left.
             t: Height fraction, 0 floor to 1 deck.
 
         Returns:
@@ -58,40 +59,41 @@ class Loft:
         top = np.interp(x, [p[0] for p in self.deck], [p[1] for p in self.deck])
         return np.stack([x, half_width * ny, self.floor + t * (top - self.floor)], axis=-1)
 
-    def _other(self, n: np.ndarray) -> np.ndarray:
+    def _complement(self, n: ArrayLike) -> np.ndarray:
+        """The other coordinate of a point on the superellipse."""
         return (1 - np.minimum(np.abs(n), 1) ** self.roundness) ** (1 / self.roundness)
 
-    def end(self, side: int, u: np.ndarray, t: np.ndarray) -> np.ndarray:
+    def end(self, side: int, u: ArrayLike, t: ArrayLike) -> np.ndarray:
         """Points on the front (side 1) or rear (side -1) at fractions u across and t up: (..., 3)."""
         u = np.asarray(u, dtype=np.float64)
-        return self.point(side * self._other(u), u, t)
+        return self.point(side * self._complement(u), u, t)
 
-    def flank(self, side: int, a: np.ndarray, t: np.ndarray) -> np.ndarray:
+    def flank(self, side: int, a: ArrayLike, t: ArrayLike) -> np.ndarray:
         """Points on the left (side 1) or right (side -1) at a, 0 rear to 1 front, and t up: (..., 3)."""
         nx = 2 * np.asarray(a, dtype=np.float64) - 1
-        return self.point(nx, side * self._other(nx), t)
+        return self.point(nx, side * self._complement(nx), t)
 
-    def top(self, nx: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def top(self, nx: ArrayLike, v: ArrayLike) -> np.ndarray:
         """Points on the deck at fractions nx along and v across: (..., 3)."""
         nx, v = np.asarray(nx, dtype=np.float64), np.asarray(v, dtype=np.float64)
-        points = self.point(nx, self._other(nx) * v, 1.0)
+        points = self.point(nx, self._complement(nx) * v, 1.0)
         points[..., 2] += self.crown * (1 - v**2) * (1 - nx**4)
         return points
 
     @cached_property
     def quads(self) -> np.ndarray:
-        """The mesh: (F, 4, 3) float64, corners counter-clockwise seen from outside."""
+        """The mesh: (F, 4, 3) float64, corners counter-clockwise as seen from outside."""
         ends = np.asarray(_END_STEPS)
-        corner = float(self._other(ends[-1])) - 0.01
+        corner = float(self._complement(ends[-1])) - 0.01
         sides = np.linspace(-corner, corner, _SIDE_STEPS)
-        nx = np.concatenate([self._other(ends), sides[::-1], -self._other(ends), sides])
-        ny = np.concatenate([ends, self._other(sides), ends[::-1], -self._other(sides)])
+        nx = np.concatenate([self._complement(ends), sides[::-1], -self._complement(ends), sides])
+        ny = np.concatenate([ends, self._complement(sides), ends[::-1], -self._complement(sides)])
         given = np.asarray([row[0] for row in self.sections])
         t = np.interp(np.linspace(0, 1, _LEVELS), np.linspace(0, 1, len(given)), given)
         rings = self.point(nx, ny, t[:, None])
         after = np.roll(rings, -1, axis=1)
         walls = np.stack([rings[:-1], after[:-1], after[1:], rings[1:]], axis=2).reshape(-1, 4, 3)
-        front = self._other(ends[len(ends) // 2 :])
+        front = self._complement(ends[len(ends) // 2 :])
         along = np.concatenate([-front, sides, front[::-1]])
         deck = self.top(along[:, None], np.asarray(_TOP_STEPS))
         tops = np.stack([deck[:-1, :-1], deck[1:, :-1], deck[1:, 1:], deck[:-1, 1:]], axis=2)
@@ -99,13 +101,13 @@ class Loft:
 
     @cached_property
     def normals(self) -> np.ndarray:
-        """Outward unit normals of `quads`: (F, 3) float64, zeros for a degenerate quad."""
+        """Outward unit normals of `quads`: (F, 3) float64, zero for a degenerate quad."""
         q = self.quads
         return unit(np.cross(q[:, 2] - q[:, 0], q[:, 3] - q[:, 1]))
 
 
 def _smooth(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Piecewise cubic interpolation without overshoot (harmonic-mean slopes, as Fritsch and Butland)."""
+    """Piecewise cubic interpolation without overshoot (harmonic-mean slopes of Fritsch and Butland)."""
     step = np.diff(x)
     slope = np.diff(y) / step
     product = slope[:-1] * slope[1:]
@@ -120,13 +122,17 @@ def _smooth(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (..., 3) scaled to length 1; null vectors stay null."""
+    """Scale vectors (..., 3) to length 1; zero vectors stay zero.
+
+    >>> unit(np.array([[3.0, 0.0, 4.0], [0.0, 0.0, 0.0]])).tolist()
+    [[0.6, 0.0, 0.8], [0.0, 0.0, 0.0]]
+    """
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.maximum(length, 1e-12)
 
 
 def normal_of(polygon: np.ndarray) -> np.ndarray:
-    """Unit normal (3,) of a polygon (n, 3), by Newell's method; counter-clockwise faces the viewer."""
+    """Unit normal (3,) of a polygon (n, 3) by Newell's method; counter-clockwise polygons face the viewer."""
     return unit(np.cross(polygon, np.roll(polygon, -1, axis=0)).sum(axis=0))
 
 
@@ -137,13 +143,13 @@ def patch(
     second: tuple[float, float],
     steps: int = 5,
 ) -> np.ndarray:
-    """Outline of a rectangle in a surface's own coordinates, following its curve.
+    """Outline of a rectangle in the coordinates of a surface, following its curvature.
 
     Args:
-        surface: `Loft.end` or `Loft.flank` of some loft.
-        side: 1 or -1, as the surface takes it.
+        surface: `Loft.end` or `Loft.flank` of a loft.
+        side: Side of the surface, 1 or -1.
         first: Range of the surface's first coordinate.
-        second: Range of its second coordinate, t.
+        second: Range of the second coordinate, t.
         steps: Points along each of the two curved edges.
 
     Returns:
@@ -156,13 +162,13 @@ def patch(
 
 
 def outline(surface: Surface, side: int, points: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Points given as (first, second) pairs in a surface's coordinates: (n, 3) float64."""
+    """Points of a surface (n, 3) float64, given as pairs of its coordinates."""
     a, t = np.asarray(points, dtype=np.float64).T
     return surface(side, a, t)
 
 
 def box_quads(centre: tuple[float, float, float], size: tuple[float, float, float]) -> np.ndarray:
-    """The six faces of an upright box: (6, 4, 3) float64, outward, order +x -x +y -y +z -z."""
+    """The faces of an axis-aligned box: (6, 4, 3) float64, facing outward, in the order +x -x +y -y +z -z."""
     faces = []
     for axis in range(3):
         b, c = (axis + 1) % 3, (axis + 2) % 3
@@ -176,13 +182,13 @@ def box_quads(centre: tuple[float, float, float], size: tuple[float, float, floa
 
 
 def disc(centre: np.ndarray, radius: float, side: int, steps: int = 28) -> np.ndarray:
-    """A circle in the plane y = centre's, facing `side`: (steps, 3) float64, counter-clockwise seen."""
+    """A circle parallel to the xz plane, facing ``side``: (steps, 3) float64, counter-clockwise."""
     angle = np.arange(steps) * (2 * np.pi / steps)
     return on_wheel(centre, radius * np.cos(angle), radius * np.sin(angle), side)
 
 
-def on_wheel(centre: np.ndarray, a: np.ndarray, b: np.ndarray, side: int) -> np.ndarray:
-    """Points (a, b) of a wheel's own plane, b up, put at its place and side: (n, 3) float64."""
+def on_wheel(centre: np.ndarray, a: ArrayLike, b: ArrayLike, side: int) -> np.ndarray:
+    """Map points (a, b) in the plane of a wheel, b up, to the vehicle's frame: (n, 3) float64."""
     a = np.asarray(a, dtype=np.float64)
     offset = np.stack([-side * a, np.zeros_like(a), np.asarray(b, dtype=np.float64)], axis=-1)
     return np.asarray(centre) + offset

@@ -1,13 +1,12 @@
-"""The windscreen: the cabin behind it and everything that drivers put there."""
+"""The windscreen, the cabin behind it, and the objects that drivers put there."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from .geometry import box_quads, patch
 from .patches import (
+    Corners,
     Decal,
     Patch,
     Rgb,
@@ -21,47 +20,46 @@ from .patches import (
 )
 from .vehicle import COLOURS, Detail, Vehicle
 
-Corners = Sequence[tuple[float, float]] | np.ndarray
-
 CABIN: Rgb = (30, 33, 38)
 SEAT: Rgb = (58, 58, 60)
 DASH: Rgb = (44, 45, 48)
-_DRIVER = 0.44  # the driver's place across, as a fraction of the glass; left-hand drive
+_DRIVER = 0.44  # position of the driver as a fraction of the half width; left-hand drive
 _PASSENGER_CORNER, _DRIVER_CORNER = -0.74, 0.66
 
 
-class _Behind:
-    """Places behind the glass, in metres: depth behind its lower edge, height over that edge."""
+class _Cabin:
+    """Coordinates behind the windscreen in metres: depth behind its lower edge, height above the edge."""
 
     def __init__(self, vehicle: Vehicle) -> None:
         glass = vehicle.body_style.windscreen
         self.end, self.t = vehicle.body_style.solids[glass.solid].end, glass.t
         low, high = self.end(1, 0.0, glass.t[0]), self.end(1, 0.0, glass.t[1])
         self.base, self.rise = low, high[2] - low[2]
-        self.rake = (low[0] - high[0]) / self.rise  # metres back for a metre up
+        self.rake = (low[0] - high[0]) / self.rise  # horizontal metres per vertical metre
         self.width = float(self.end(1, glass.u, glass.t[0])[1])
 
     def billboard(self, points: Corners, y: float, depth: float) -> np.ndarray:
-        """Points (n, 2), right and up, on an upright plane at `depth`, about (y, lower edge)."""
+        """Points (n, 2), right and up, on a vertical plane at ``depth``, with the origin at (y, lower edge)."""
         a, b = np.asarray(points, dtype=np.float64).T
         x = np.full_like(a, self.base[0] - depth)
         return np.stack([x, y + a, self.base[2] + b], axis=1)
 
     def under_glass(self, height: float, clearance: float = 0.04) -> float:
-        """Depth at which a thing of that height on the dashboard just clears the glass."""
+        """Depth at which an object of that height on the dashboard just clears the glass."""
         return height * self.rake + clearance
 
 
 def windscreen(vehicle: Vehicle, detail_size: float) -> Patch:
-    """The windscreen with what is behind and on it."""
-    behind, details = _Behind(vehicle), vehicle.details
+    """The windscreen with the cabin behind it and the objects on it."""
+    behind, details = _Cabin(vehicle), vehicle.details
+    strip = vehicle.detail("windglass")["strip"]
     glass = vehicle.body_style.windscreen
     pane = patch(behind.end, 1, (-glass.u, glass.u), glass.t, 9)
     own = []
-    if details["windglass"]["strip"] != "none":
+    if strip != "none":
         t1, depth = glass.t[1], (glass.t[1] - glass.t[0]) * 0.2
         band = patch(behind.end, 1, (-glass.u, glass.u), (t1 - depth, t1), 9)
-        own.append(Shape(band, mix(COLOURS[details["windglass"]["strip"]], (20, 20, 20), 0.1)))
+        own.append(Shape(band, mix(COLOURS[strip], (20, 20, 20), 0.1)))
     builders = {
         "safebelt": _safebelt,
         "layon": _layon,
@@ -72,9 +70,9 @@ def windscreen(vehicle: Vehicle, detail_size: float) -> Patch:
         "newersign": _newersign,
     }
     items = [
-        build(behind, glass.solid, details[name], detail_size)
+        build(behind, glass.solid, detail, detail_size)
         for name, build in builders.items()
-        if details[name] is not None
+        if (detail := details[name]) is not None
     ]
     return Patch(
         glass.solid,
@@ -88,7 +86,7 @@ def windscreen(vehicle: Vehicle, detail_size: float) -> Patch:
     )
 
 
-def _cabin(behind: _Behind, pane: np.ndarray) -> list[Shape]:
+def _cabin(behind: _Cabin, pane: np.ndarray) -> list[Shape]:
     width, rake = behind.width, behind.rake
     shapes = [Shape(pane, CABIN)]
     seat_depth = 0.55 + 0.35 * rake
@@ -119,11 +117,11 @@ def _cabin(behind: _Behind, pane: np.ndarray) -> list[Shape]:
 _TORSO = [(-0.26, -0.2), (0.26, -0.2), (0.24, 0.2), (0.1, 0.27), (-0.1, 0.27), (-0.24, 0.2)]
 
 
-def _driver_depth(behind: _Behind) -> float:
+def _driver_depth(behind: _Cabin) -> float:
     return 0.3 + 0.27 * behind.rake
 
 
-def _safebelt(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
+def _safebelt(behind: _Cabin, layer: str, detail: Detail, scale: float) -> Patch:
     place = _DRIVER * behind.width, _driver_depth(behind)
     shapes = [
         Shape(behind.billboard(_TORSO, *place), COLOURS[detail["seat"]]),
@@ -135,7 +133,7 @@ def _safebelt(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patc
     return flat_patch(layer, shapes, "safebelt", facing=0.25)
 
 
-def _layon(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
+def _layon(behind: _Cabin, layer: str, detail: Detail, scale: float) -> Patch:
     colour, y = COLOURS[detail["colour"]], detail["slot"] * behind.width
     depth, k = behind.under_glass(0.15 * scale), scale
     dark = mix(colour, (10, 10, 10), 0.55)
@@ -170,7 +168,7 @@ def _layon(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
     return item
 
 
-def _tissuebox(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
+def _tissuebox(behind: _Cabin, layer: str, detail: Detail, scale: float) -> Patch:
     width, deep, height = 0.34 * scale, 0.16, 0.13 * scale
     x = behind.base[0] - behind.under_glass(height) - deep / 2
     centre = (x, detail["slot"] * behind.width, behind.base[2] + height / 2)
@@ -181,7 +179,7 @@ def _tissuebox(behind: _Behind, layer: str, detail: Detail, scale: float) -> Pat
     return Patch(layer, shapes, None, "tissuebox", hull)
 
 
-def _hungs(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
+def _hungs(behind: _Cabin, layer: str, detail: Detail, scale: float) -> Patch:
     t0, t1 = behind.t
     top = behind.end(1, 0.0, t1 - (t1 - t0) * 0.12)
     colour = COLOURS[detail["colour"]]
@@ -217,7 +215,7 @@ def _hungs(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
     return item
 
 
-def _annusigns(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
+def _annusigns(behind: _Cabin, layer: str, detail: Detail, scale: float) -> Patch:
     t0, t1 = behind.t
     put = Decal(behind.end, 1, _PASSENGER_CORNER, t0 + (t1 - t0) * 0.72, scale)
     side, gap = 0.17, 0.185
@@ -230,7 +228,7 @@ def _annusigns(behind: _Behind, layer: str, detail: Detail, scale: float) -> Pat
     return flat_patch(layer, shapes, "annusigns", facing=0.25)
 
 
-def _entrylicense(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
+def _entrylicense(behind: _Cabin, layer: str, detail: Detail, scale: float) -> Patch:
     t0, t1 = behind.t
     put = Decal(behind.end, 1, _DRIVER_CORNER, t0 + (t1 - t0) * 0.8, scale)
     shapes = [
@@ -240,11 +238,11 @@ def _entrylicense(behind: _Behind, layer: str, detail: Detail, scale: float) -> 
     return flat_patch(layer, shapes, "entrylicense", facing=0.25)
 
 
-def _newersign(behind: _Behind, layer: str, detail: Detail, scale: float) -> Patch:
+def _newersign(behind: _Cabin, layer: str, detail: Detail, scale: float) -> Patch:
     t0, t1 = behind.t
     place = _PASSENGER_CORNER * 0.9 if detail["side"] < 0 else _DRIVER_CORNER
     put = Decal(behind.end, 1, place, t0 + (t1 - t0) * 0.2, scale)
-    outlines = {
+    outlines: dict[str, Corners] = {
         "round": ngon(16, 0.13),
         "diamond": [(0, -0.16), (0.16, 0), (0, 0.16), (-0.16, 0)],
         "square": rectangle(0.24, 0.24),

@@ -1,4 +1,4 @@
-"""The labelled parts on the outside of a vehicle, as its details have them."""
+"""The labelled parts on the outside of a vehicle, built from its details."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .bodywork import (
 from .geometry import Loft, box_quads, disc, on_wheel, outline, patch
 from .interior import windscreen
 from .patches import (
+    Corners,
     Decal,
     Patch,
     Rgb,
@@ -37,7 +38,7 @@ RED_LENS: Rgb = (176, 22, 28)
 
 
 def vehicle_patches(vehicle: Vehicle, detail_size: float = 1.0) -> list[Patch]:
-    """Everything that lies on a vehicle's solids, in drawing order within each layer."""
+    """All patches on the solids of a vehicle, in drawing order within each layer."""
     style = vehicle.body_style
     patches = bodywork(style, vehicle.body_trim, vehicle.rgb)
     for build in (_lights, _light_covers, _plates, _logos, _wheels, _rear_glass):
@@ -57,7 +58,7 @@ def _shrunk(points: list[tuple[float, float]], share: float) -> list[tuple[float
 
 
 def _lights(vehicle: Vehicle) -> list[Patch]:
-    style, tint = vehicle.body_style, COLOURS[vehicle.details["carlight"]["tint"]]
+    style, tint = vehicle.body_style, COLOURS[vehicle.detail("carlight")["tint"]]
     face, body, found = style.solids[style.face], style.solids["body"], []
     for sign in (1, -1):
         corners = lamp_outline(vehicle.body_trim, style.lamps, sign)
@@ -103,7 +104,7 @@ def _light_covers(vehicle: Vehicle) -> list[Patch]:
     for side, layer, (u, t) in places:
         for sign in (1, -1):
             put = Decal(style.solids[layer].end, side, sign * u, t)
-            hand = sign * side  # the outer side is to the viewer's right where this is 1
+            hand = sign * side  # 1 if the outer side is on the viewer's right
             shapes = [Shape(put(rectangle(0.36, 0.15)), colour)]
             if detail["shape"] == "ring":
                 shapes = [
@@ -143,13 +144,14 @@ def _logos(vehicle: Vehicle) -> list[Patch]:
     places = ((1, style.face, style.front_logo), (-1, style.rear_details, style.rear_logo))
     for side, layer, t in places:
         put = Decal(style.solids[layer].end, side, 0.0, t, size)
-        back = {
+        backs: dict[str, Corners] = {
             "ring": ngon(16, 0.14),
             "diamond": [(0, -0.15), (0.15, 0), (0, 0.15), (-0.15, 0)],
             "bar": rectangle(0.44, 0.11),
             "shield": [(0, -0.16), (0.13, -0.04), (0.13, 0.12), (-0.13, 0.12), (-0.13, -0.04)],
             "star": ngon(16, 0.15),
-        }[detail["shape"]]
+        }
+        back = backs[detail["shape"]]
         shapes = [Shape(put(back), colour)]
         if detail["shape"] == "ring":
             shapes.append(Shape(put(ngon(16, 0.085)), dark))
@@ -166,7 +168,11 @@ def _logos(vehicle: Vehicle) -> list[Patch]:
 
 
 def rim_polygons(design: str, radius: float) -> list[np.ndarray]:
-    """The coloured pieces (n, 2) of a rim of some design, in its own plane."""
+    """The coloured polygons (n, 2) of a rim, in the plane of the wheel.
+
+    >>> len(rim_polygons("five", radius=0.3))
+    5
+    """
 
     def spoke(turn: float, root: float, tip: float, length: float = 0.96) -> np.ndarray:
         c, s = np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)
@@ -187,7 +193,7 @@ def rim_polygons(design: str, radius: float) -> list[np.ndarray]:
 
 
 def _wheels(vehicle: Vehicle) -> list[Patch]:
-    style, detail, found = vehicle.body_style, vehicle.details["wheel"], []
+    style, detail, found = vehicle.body_style, vehicle.detail("wheel"), []
     colour, r = COLOURS[detail["colour"]], style.radius
     for side in (1, -1):
         for x in style.wheels:
@@ -196,12 +202,15 @@ def _wheels(vehicle: Vehicle) -> list[Patch]:
             edge = Shape(disc(centre, r * 0.74, side), mix(colour, (60, 60, 60), 0.25))
             shapes = [rubber, edge, Shape(disc(centre, r * 0.66, side), (34, 35, 38))]
             shapes += [
-                Shape(on_wheel(centre, *piece.T, side), colour)
+                Shape(on_wheel(centre, piece[:, 0], piece[:, 1], side), colour)
                 for piece in rim_polygons(detail["design"], r * 0.68)
             ]
             if detail["design"] == "dish":
                 holes = [ngon(8, r * 0.085, *at) for at in ngon(6, r * 0.44)]
-                shapes += [Shape(on_wheel(centre, *hole.T, side), (34, 35, 38)) for hole in holes]
+                shapes += [
+                    Shape(on_wheel(centre, hole[:, 0], hole[:, 1], side), (34, 35, 38))
+                    for hole in holes
+                ]
             shapes.append(Shape(disc(centre, r * 0.13, side, 12), mix(colour, (20, 20, 20), 0.4)))
             plain = [rubber, Shape(disc(centre, r * 0.68, side), (120, 122, 125))]
             found.append(
@@ -211,7 +220,7 @@ def _wheels(vehicle: Vehicle) -> list[Patch]:
 
 
 def _rear_glass(vehicle: Vehicle) -> list[Patch]:
-    glass, strip = vehicle.body_style.rear_glass, vehicle.details["windglass"]["strip"]
+    glass, strip = vehicle.body_style.rear_glass, vehicle.detail("windglass")["strip"]
     if glass is None:
         return []
     end, (t0, t1) = vehicle.body_style.solids[glass.solid].end, glass.t
@@ -259,8 +268,8 @@ def _roof(vehicle: Vehicle) -> list[Patch]:
         hull = np.concatenate([shape.polygon for shape in shapes])
         up = np.array([0.0, 0.0, 1.0])
         found.append(Patch(style.roof, shapes, up, "cartopwindow", hull, facing=0.17))
-    if vehicle.details["carrier"]:
-        found.append(_carrier(style.roof, roof, vehicle.details["carrier"]))
+    if carrier := vehicle.details["carrier"]:
+        found.append(_carrier(style.roof, roof, carrier))
     return found
 
 
@@ -291,7 +300,7 @@ def _carrier(layer: str, roof: Loft, detail: Detail) -> Patch:
 def _mirrors(vehicle: Vehicle) -> list[Patch]:
     style, found = vehicle.body_style, []
     x, y, z = style.mirror
-    cap = _colour(vehicle, vehicle.details["backmirror"]["cap"])
+    cap = _colour(vehicle, vehicle.detail("backmirror")["cap"])
     tall = style.name in ("bus", "truck")
     size = (0.16, 0.22, 0.42) if tall else (0.15, 0.24, 0.18)
     for side in (1, -1):

@@ -1,4 +1,4 @@
-"""The contact sheet: twins in the same views, their part boxes, and every body style."""
+"""The contact sheet of a fleet: twins in the same views, their part boxes, and every body style."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from detector.common.attributes import ATTRIBUTES
 
 from .camera import Shot, draw_cameras
-from .render import Picture, Scene
+from .render import RenderedImage, Scene
 from .spec import FleetSpec
 from .styles import STYLES
 from .vehicle import Vehicle, draw_fleet
@@ -24,15 +24,16 @@ _PAPER, _INK = 255, (40, 40, 44)
 
 
 def label_colour(label: str) -> tuple[int, int, int]:
-    """The colour in which an attribute's boxes are drawn, RGB."""
-    hue = np.uint8([[[ATTRIBUTES.index(label) * 11, 230, 255]]])
-    return tuple(cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0].tolist())
+    """The RGB colour of an attribute's boxes."""
+    hue = np.array([[[ATTRIBUTES.index(label) * 11, 230, 255]]], np.uint8)
+    red, green, blue = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0].tolist()
+    return red, green, blue
 
 
-def boxed(picture: Picture) -> np.ndarray:
-    """A copy of a picture with its part boxes: (S, S, 3) uint8 RGB."""
-    image = picture.image.copy()
-    for box, label in zip(np.rint(picture.boxes).astype(int).tolist(), picture.labels):
+def boxed(rendered: RenderedImage) -> np.ndarray:
+    """A copy of an image with its part boxes: (S, S, 3) uint8 RGB."""
+    image = rendered.image.copy()
+    for box, label in zip(np.rint(rendered.boxes).astype(int).tolist(), rendered.labels):
         cv2.rectangle(image, (box[0], box[1]), (box[2] - 1, box[3] - 1), label_colour(label), 1)
     return image
 
@@ -42,7 +43,7 @@ def contact_sheet(spec: FleetSpec, size: int = 224) -> np.ndarray:
 
     Args:
         spec: The fleet's parameters.
-        size: Side of each picture on the sheet in pixels.
+        size: Side of each image on the sheet in pixels.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -66,7 +67,7 @@ def contact_sheet(spec: FleetSpec, size: int = 224) -> np.ndarray:
 
 
 def _twin_groups(vehicles: list[Vehicle]) -> list[list[Vehicle]]:
-    """A few twin groups, of different styles and paints where there are such."""
+    """A few twin groups, of different styles and paints if possible."""
     ordered = sorted(vehicles, key=lambda v: (v.split == "detector", v.group, v.number))
     groups = [list(members) for _, members in groupby(ordered, key=lambda v: v.group)]
     groups = [group for group in groups if len(group) > 1]
@@ -101,16 +102,16 @@ def _twin_rows(spec: FleetSpec, group: list[Vehicle], size: int, columns: int) -
     scenes = [Scene(vehicle, spec.detail_size) for vehicle in group]
     rows = []
     for view in VIEWS:
-        pictures = [scene.render(_shot(spec, group[0].group, view), size) for scene in scenes]
+        images = [scene.render(_shot(spec, group[0].group, view), size) for scene in scenes]
         gap = [np.full((size, size, 3), _PAPER, np.uint8)] * (columns - len(group))
-        plain, marked = [p.image for p in pictures], [boxed(p) for p in pictures]
+        plain, marked = [image.image for image in images], [boxed(image) for image in images]
         rows.append(_row([*plain, *gap, *marked], after=len(plain) + len(gap)))
     return rows
 
 
 def _style_rows(spec: FleetSpec, vehicles: list[Vehicle], size: int) -> list[np.ndarray]:
     size = size * 8 // 9
-    rows = [[] for _ in STYLE_VIEWS]
+    rows: list[list[np.ndarray]] = [[] for _ in STYLE_VIEWS]
     for number, _ in enumerate(STYLES):
         own = next((v for v in vehicles if v.style == number), None)
         stand_in = vehicles[number % len(vehicles)]

@@ -1,4 +1,4 @@
-"""A vehicle and a viewpoint in, a picture and its part boxes out."""
+"""Render a vehicle from a viewpoint, and compute the boxes of its parts."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from .backdrop import draw_shadow, draw_surroundings, occluder_polygons
-from .camera import Projection, Shot, degrade
+from .camera import PinholeProjection, Shot, degrade
 from .canvas import Canvas, Window
 from .geometry import Loft, unit
 from .parts import vehicle_patches
 from .patches import Patch, Rgb, Shape
 from .vehicle import Vehicle
-from .visibility import Covers, within
+from .visibility import OcclusionMasks, within
 
 CARGO_RGB = (214, 216, 214)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A rendered image with the parts seen in it.
+class RenderedImage:
+    """A rendered image with its visible parts.
 
     Attributes:
         image: (S, S, 3) uint8 RGB.
@@ -34,24 +34,32 @@ class Picture:
 
 
 @dataclass
-class _Drawn:
-    """A patch with the numbers of its polygons in the scene's arrays."""
+class _CompiledPatch:
+    """A patch with the indices of its polygons in the arrays of the scene."""
 
     patch: Patch
     shapes: list[int]
     plain: list[int]
     inside: list[int]
-    items: list[_Drawn]
+    items: list[_CompiledPatch]
     hull: slice | None
     middle: np.ndarray
 
 
 class Scene:
-    """One vehicle, ready to be rendered from anywhere.
+    """One vehicle, prepared for rendering from any viewpoint.
 
     Args:
         vehicle: The vehicle.
-        detail_size: Size of its windscreen ornaments, as `FleetSpec` has it.
+        detail_size: Scale of the objects behind the windscreen, as in `FleetSpec`.
+
+    >>> from fleet.camera import draw_cameras, draw_shot
+    >>> from fleet.spec import FleetSpec
+    >>> from fleet.vehicle import draw_fleet
+    >>> spec = FleetSpec()
+    >>> shot = draw_shot(spec, draw_cameras(spec)[0], vehicle=1, image=0, track=(0.0, 0.5))
+    >>> Scene(draw_fleet(spec)[0]).render(shot, size=96).image.shape
+    (96, 96, 3)
     """
 
     def __init__(self, vehicle: Vehicle, detail_size: float = 1.0) -> None:
@@ -85,7 +93,7 @@ class Scene:
         self._normals.append(np.zeros(3) if normal is None else normal)
         return len(self._starts) - 1
 
-    def _compile(self, patch: Patch) -> _Drawn:
+    def _compile(self, patch: Patch) -> _CompiledPatch:
         def number(shapes: list[Shape]) -> list[int]:
             own, label = patch.normal, bool(patch.label)
             return [
@@ -99,14 +107,16 @@ class Scene:
         if patch.hull is not None:
             index = self._add(patch.hull, (0, 0, 0), None)
             hull = slice(self._starts[index], self._count)
-        polygons = [s.polygon for s in patch.shapes] + ([patch.hull] if hull else [])
+        polygons = [s.polygon for s in patch.shapes]
+        if patch.hull is not None:
+            polygons.append(patch.hull)
         middle = np.concatenate(polygons).mean(axis=0) if polygons else np.zeros(3)
-        return _Drawn(
+        return _CompiledPatch(
             patch, shapes, plain, inside, [self._compile(i) for i in patch.items], hull, middle
         )
 
     def _frame(self) -> np.ndarray:
-        """Points that the picture is framed on; the same for all twins."""
+        """Points (n, 3) to frame the image on; the same for all twins."""
         corners = [solid.quads.reshape(-1, 3) for solid in self.solids.values()]
         x, y, z = self.vehicle.body_style.mirror
         extra = [(x, side * (y + 0.12), z) for side in (1, -1)]
@@ -116,7 +126,7 @@ class Scene:
         return np.concatenate([*corners, extra, wheels])
 
     def _paint(self, name: str, solid: Loft) -> np.ndarray:
-        """Paint of each quad of a solid before light: (F, 3)."""
+        """Colour of each quad of a solid before lighting: (F, 3)."""
         rgb = np.asarray(self.vehicle.rgb)
         if self.vehicle.body_style.split:
             rgb = np.asarray(
@@ -132,31 +142,31 @@ class Scene:
             )
         return paint
 
-    def render(self, shot: Shot, size: int, degraded: bool = True) -> Picture:
-        """Render one picture.
+    def render(self, shot: Shot, size: int, degraded: bool = True) -> RenderedImage:
+        """Render one image.
 
         Args:
-            shot: Where from, by which camera.
+            shot: Camera and viewpoint.
             size: Side of the image in pixels.
-            degraded: Whether the camera's blur, noise and colours are applied.
+            degraded: Whether to apply the camera's blur, noise and colours.
 
         Returns:
-            The picture; a part that is mostly hidden, cut off or too small has no box.
+            The image; a part that is mostly hidden, cut off or too small has no box.
         """
-        pencil = _Pencil(self, shot, size)
-        pencil.draw()
-        image = pencil.canvas.finished()
-        boxes = np.asarray([box for _, box in pencil.found], dtype=np.float32).reshape(-1, 4)
-        labels = tuple(label for label, _ in pencil.found)
-        return Picture(degrade(image, shot) if degraded else image, boxes, labels)
+        renderer = _Renderer(self, shot, size)
+        renderer.draw()
+        image = renderer.canvas.finished()
+        boxes = np.asarray([box for _, box in renderer.found], dtype=np.float32).reshape(-1, 4)
+        labels = tuple(label for label, _ in renderer.found)
+        return RenderedImage(degrade(image, shot) if degraded else image, boxes, labels)
 
 
-class _Pencil:
-    """Draws one scene once."""
+class _Renderer:
+    """Draws one image of a scene."""
 
     def __init__(self, scene: Scene, shot: Shot, size: int) -> None:
         self.scene, self.shot = scene, shot
-        self.projection = Projection(shot, scene.frame, size)
+        self.projection = PinholeProjection(shot, scene.frame, size)
         self.eye = self.projection.position
         self.canvas = Canvas(size)
         self.flat = self.projection(scene.points)
@@ -165,10 +175,10 @@ class _Pencil:
         self.towards = np.einsum("ij,ij->i", scene.normals, self.eye - scene.middles)
         has_normal = np.abs(scene.normals).sum(axis=1) > 0
         light = np.where(has_normal, self._light(scene.normals), shot.camera.ambient)
-        # lamps, plates and badges are made to be seen: shade takes less from them than from paint
+        # Lamps, plates and badges are reflective, so shade darkens them less than paint.
         light = np.where(scene.labelled, 0.35 + 0.65 * light, light)
         self.colours = self._clip(scene.rgb * light[:, None])
-        # behind glass: less light, but the same on all sides
+        # Behind glass the light is weaker and has no direction.
         self.dim = self._clip(
             scene.rgb * min(1.0, shot.camera.ambient + 0.45 * shot.camera.sunlight + 0.1)
         )
@@ -178,7 +188,7 @@ class _Pencil:
             name: self.projection(solid.quads.reshape(-1, 3))
             for name, solid in scene.solids.items()
         }
-        self.covers = Covers(
+        self.masks = OcclusionMasks(
             size, [polygon for polygon, _ in self.occluders], silhouettes, self.order
         )
         self.found: list[tuple[str, tuple[float, float, float, float]]] = []
@@ -188,7 +198,7 @@ class _Pencil:
         return [tuple(row) for row in np.clip(np.rint(rgb), 0, 255).astype(int).tolist()]
 
     def _light(self, normals: np.ndarray) -> np.ndarray:
-        """Lambert's law under a sun and a half-bright sky: (n,) factors on the paint."""
+        """Lambertian shading by sun and sky: (n,) factors for the paint."""
         camera = self.shot.camera
         sky = 0.72 + 0.28 * normals[:, 2]
         return camera.ambient * sky + camera.sunlight * np.maximum(
@@ -196,7 +206,7 @@ class _Pencil:
         )
 
     def _order(self) -> list[str]:
-        """Names of the solids, back to front."""
+        """Names of the solids from back to front."""
         upper = [name for name in self.scene.solids if name != "body"]
         split = self.scene.vehicle.body_style.split
         if split is not None:
@@ -225,7 +235,7 @@ class _Pencil:
             self.canvas.fill(Canvas.fixed(polygon), self._clip(np.asarray([rgb]) * shade)[0])
 
     def _solid(self, name: str) -> None:
-        """The painted faces of one solid, back to front."""
+        """Draw the painted faces of one solid from back to front."""
         solid, camera = self.scene.solids[name], self.shot.camera
         middles = solid.quads.mean(axis=1)
         sight = unit(self.eye - middles)
@@ -234,7 +244,7 @@ class _Pencil:
         normals, sight, facing = solid.normals[seen], sight[seen], facing[seen]
         half = unit(sight + np.asarray(camera.sun))
         gloss = 0.55 * camera.sunlight * np.maximum(0, np.einsum("ij,ij->i", normals, half)) ** 40
-        # a clear coat mirrors the sky at grazing angles, more of it from above than from the road
+        # Clear coat reflects the sky at grazing angles, more on faces that look up than down.
         mirror = (1 - facing) ** 4 * np.clip(0.3 + 0.5 * normals[:, 2], 0.05, 0.6)
         rgb = self.scene.paints[name][seen] * self._light(normals)[:, None]
         low = np.clip((middles[seen, 2] - solid.floor) / 0.35, 0, 1) if name == "body" else 1.0
@@ -250,33 +260,35 @@ class _Pencil:
             if drawn.patch.layer == layer:
                 self._patch(drawn, covered_as or layer)
 
-    def _faces_us(self, drawn: _Drawn) -> bool:
+    def _is_visible(self, drawn: _CompiledPatch) -> bool:
         normal = drawn.patch.normal
         if normal is None:
             return True
         sight = self.eye - drawn.middle
         return float(normal @ sight) > drawn.patch.facing * float(np.sqrt(sight @ sight))
 
-    def _patch(self, drawn: _Drawn, layer: str) -> None:
+    def _patch(self, drawn: _CompiledPatch, layer: str) -> None:
         patch = drawn.patch
         if drawn.inside:
             self._window(drawn, layer)
             return
         shown = True
         if patch.label:
-            shown = self._faces_us(drawn) and self._note(patch.label, self.flat[drawn.hull], layer)
-        elif not self._faces_us(drawn):
+            shown = self._is_visible(drawn) and self._add_box(
+                patch.label, self.flat[drawn.hull], layer
+            )
+        elif not self._is_visible(drawn):
             return
-        if patch.label and not shown and patch.normal is not None and not self._turned(drawn):
+        if patch.label and not shown and patch.normal is not None and not self._faces_camera(drawn):
             return
         self._fill(self.canvas, drawn.shapes if shown else drawn.plain, patch, self.colours)
 
-    def _turned(self, drawn: _Drawn) -> bool:
-        """Whether a part faces us at all, however little."""
+    def _faces_camera(self, drawn: _CompiledPatch) -> bool:
+        """Whether a part faces the camera at any angle."""
         return float(drawn.patch.normal @ (self.eye - drawn.middle)) > 0
 
-    def _note(self, label: str, flat: np.ndarray, layer: str) -> bool:
-        box = self.covers.box(flat, layer)
+    def _add_box(self, label: str, flat: np.ndarray, layer: str) -> bool:
+        box = self.masks.box(flat, layer)
         if box is not None:
             self.found.append((label, box))
         return box is not None
@@ -288,21 +300,21 @@ class _Pencil:
         patch: Patch,
         colours: list[tuple[int, int, int]],
     ) -> None:
-        if patch.normal is None and patch.layer != "under":  # a solid of its own
+        if patch.normal is None and patch.layer != "under":  # its shapes are faces of a solid
             numbers = [i for i in numbers if self.towards[i] > 0]
             numbers.sort(key=lambda i: -self.depths[i])
         for i in numbers:
             target.fill(self.fixed[self.scene.starts[i] : self.scene.ends[i]], colours[i])
 
-    def _window(self, drawn: _Drawn, layer: str) -> None:
-        """A windscreen: what is behind it, then what is on it, then its shine."""
-        if not self._turned(drawn):
+    def _window(self, drawn: _CompiledPatch, layer: str) -> None:
+        """Draw a windscreen: the cabin behind it, the reflection, then the parts on and behind it."""
+        if not self._faces_camera(drawn):
             return
         outline, fixed = self.flat[drawn.hull], self.fixed[drawn.hull]
         view = self.canvas.through(fixed)
         if view is None:
             return
-        seen = self._faces_us(drawn) and self._note(drawn.patch.label, outline, layer)
+        seen = self._is_visible(drawn) and self._add_box(drawn.patch.label, outline, layer)
         self._fill(view, drawn.inside, drawn.patch, self.dim)
         shine = np.stack([fixed[1], fixed[3], fixed[-3], fixed[-2]])
         sky = self._clip(np.asarray([self.shot.camera.sky]))[0]
@@ -311,7 +323,7 @@ class _Pencil:
         if seen:
             self._fill(view, drawn.shapes, drawn.patch, self.dim)
         for item in drawn.items:
-            clipped = within(self.flat[item.hull], outline) if self._faces_us(item) else None
-            if clipped is not None and self._note(item.patch.label, clipped, layer):
+            clipped = within(self.flat[item.hull], outline) if self._is_visible(item) else None
+            if clipped is not None and self._add_box(item.patch.label, clipped, layer):
                 self._fill(view, item.shapes, item.patch, self.dim)
         view.close()

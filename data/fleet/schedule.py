@@ -1,4 +1,4 @@
-"""Which camera takes which picture of which vehicle, and when."""
+"""Plan which camera takes which image of which vehicle, and when."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .vehicle import Vehicle
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of the fleet.
+    """One image of the fleet.
 
     Attributes:
-        name: File name in VeRi-776's manner, ``0002_c002_00030600_0.jpg``.
+        name: File name as in VeRi-776, such as ``0002_c002_00030600_0.jpg``.
         vehicle: Vehicle id.
-        shot: The viewpoint, with its camera.
+        shot: The camera and its viewpoint.
     """
 
     name: str
@@ -30,19 +30,19 @@ class Frame:
 
 
 def frames_of(spec: FleetSpec, vehicle: Vehicle, count: int) -> list[Frame]:
-    """Plan one vehicle's pictures.
+    """Plan the images of one vehicle.
 
-    A re-identification vehicle passes a few cameras, in one track each; twins pass the same ones, so that
-    the gallery holds a vehicle and its twins under the same conditions. A detector vehicle is seen by
-    another camera in every picture.
+    A re-identification vehicle passes a few cameras, with one track in each. Its twins pass the same cameras,
+    so the gallery contains a vehicle and its twins under the same conditions. A vehicle of the detector split
+    is seen by a different camera in each image.
 
     Args:
         spec: The fleet's parameters.
         vehicle: The vehicle.
-        count: Number of pictures.
+        count: Number of images.
 
     Returns:
-        The pictures in the order of their names.
+        The images in the order of their names.
     """
     cameras = draw_cameras(spec)
     route = spec.rng(SCHEDULE, 0, vehicle.group).permutation(len(cameras))
@@ -68,11 +68,11 @@ def frames_of(spec: FleetSpec, vehicle: Vehicle, count: int) -> list[Frame]:
 
 
 def plan(spec: FleetSpec, vehicles: list[Vehicle]) -> dict[int, list[Frame]]:
-    """All pictures of a fleet, by vehicle id."""
-    shares = [
+    """All images of a fleet, by vehicle id."""
+    per_vehicle = [
         spec.detector_images * (i + 1) // spec.detector_vehicles
         - spec.detector_images * i // spec.detector_vehicles
         for i in range(spec.detector_vehicles)
     ]
-    counts = [spec.images_per_vehicle] * spec.vehicles + shares
+    counts = [spec.images_per_vehicle] * spec.vehicles + per_vehicle
     return {v.number: frames_of(spec, v, count) for v, count in zip(vehicles, counts)}

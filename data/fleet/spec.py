@@ -1,42 +1,51 @@
-"""What a fleet is made of, and where every random number in it comes from."""
+"""The parameters of a fleet and the source of its random numbers."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-MAX_VEHICLES = 9999  # names hold four digits
+MAX_VEHICLES = 9999  # image names have four digits for the vehicle
 
-# Streams of random numbers; each is keyed by (seed, stream, indices), so no draw depends on another's.
+# Streams of random numbers. Each is keyed by (seed, stream, indices), so draws do not depend on each other.
 CAMERA, MODEL, SPLIT, SCHEDULE, SHOT, NOISE = range(1, 7)
 
 
 class FleetError(ValueError):
-    """A fleet that cannot be made as asked; the message is one sentence with the mend."""
+    """A fleet cannot be rendered; the message is one sentence that says how to fix it."""
 
 
 @dataclass(frozen=True)
 class FleetSpec:
-    """Parameters of a fleet; together with the seed they fix every byte of it.
+    """Parameters of a fleet; they determine every byte of it.
 
     Attributes:
         vehicles: Vehicles in the re-identification splits.
-        images_per_vehicle: Images of each of them.
-        seed: Seed, 0 or more.
+        images_per_vehicle: Images of each of these vehicles.
+        seed: Random seed, 0 or more.
         size: Side of the square images, in pixels.
-        cameras: Cameras of the fleet, at most 999.
+        cameras: Number of cameras, at most 999.
         cameras_per_vehicle: Cameras that see a vehicle (fewer if it has too few images).
-        rear_share: Share of the cameras that see vehicles from behind.
-        twins: Vehicles in a group of near-twins.
-        twin_share: Share of the vehicles that have near-twins.
-        detail_change: Chance that a twin's detail is its own and not the group's.
-        detail_size: Size of windscreen ornaments, 1 being the designed one.
-        test_share: Share of the vehicles in the test split, about VeRi-776's 200 of 776.
-        occluded: Share of the images with an occluder.
+        rear_share: Fraction of the cameras that see vehicles from behind.
+        twins: Vehicles per group of near-twins.
+        twin_share: Fraction of the vehicles that have near-twins.
+        detail_change: Probability that a detail of a twin differs from its group's.
+        detail_size: Scale of the objects behind the windscreen; 1 is the designed size.
+        test_share: Fraction of the vehicles in the test split; VeRi-776 has 200 of 776.
+        occluded: Fraction of the images with an occluder.
         detector_images: Images of the detector split.
-        detector_vehicles: Vehicles of the detector split; in no re-identification split.
+        detector_vehicles: Vehicles of the detector split, which are in no re-identification split; 0 for one
+            per four images.
+
+    Raises:
+        FleetError: A parameter is out of range.
+
+    >>> FleetSpec(vehicles=8, detector_images=10).detector_vehicles
+    3
     """
 
     vehicles: int = 60
@@ -82,19 +91,21 @@ class FleetSpec:
         if self.vehicles + self.detector_vehicles > MAX_VEHICLES:
             raise FleetError(
                 f"vehicles + detector_vehicles = {self.vehicles + self.detector_vehicles}: image names "
-                f"hold {MAX_VEHICLES} vehicles at most, ask for fewer"
+                f"allow {MAX_VEHICLES} vehicles at most; reduce them"
             )
         if 0 < self.detector_images < self.detector_vehicles:
             raise FleetError(
                 f"detector_vehicles = {self.detector_vehicles}: more than the {self.detector_images} "
-                "detector_images, so some would have none; ask for fewer"
+                "detector_images, so some would have none; reduce them"
             )
 
     def rng(self, stream: int, *indices: int) -> np.random.Generator:
-        """The generator of one stream; the same on every machine, whatever was drawn elsewhere."""
+        """The random generator of a stream: the same on every machine, independent of other streams."""
+        import numpy as np  # late, so that a command line is parsed without it
+
         key = np.random.SeedSequence(self.seed, spawn_key=(stream, *indices))
         return np.random.Generator(np.random.PCG64(key))
 
     def to_dict(self) -> dict[str, int | float]:
-        """The parameters as plain values, for JSON."""
+        """The parameters as JSON values."""
         return dataclasses.asdict(self)

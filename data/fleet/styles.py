@@ -8,7 +8,7 @@ from .geometry import Loft
 
 Range = tuple[float, float]
 
-# How a body bulges: rows (height fraction, inset of the ends in metres, share of the half width).
+# Cross-sections of a body: rows (height fraction, inset of the ends in metres, fraction of the half width).
 CAR_BULGE = (
     (0.0, 0.10, 0.90),
     (0.10, 0.03, 0.965),
@@ -49,7 +49,7 @@ def _cabin(
     height: float,
     arch: float = 0.05,
 ) -> Loft:
-    """A greenhouse tapering from its base to its roof (each an x range), with a rounded roof edge."""
+    """A cabin that tapers from its base to its roof (each an x range), with a rounded roof edge."""
 
     def row(t: float, s: float, inset: float) -> tuple[float, float, float, float]:
         ends = [base[i] + s * (roof[i] - base[i]) for i in (0, 1)]
@@ -64,14 +64,18 @@ def _cabin(
         row(1, 1.02, 0.08),
     )
     middle = (roof[0] + roof[1]) / 2
-    deck = ((base[0], height - arch), (roof[0], height - arch * 0.7), (middle, height))
+    deck: tuple[Range, ...] = (
+        (base[0], height - arch),
+        (roof[0], height - arch * 0.7),
+        (middle, height),
+    )
     deck = (*deck, (roof[1], height - arch * 0.6), (base[1], height - arch))
     return Loft(rows, floor, deck, roundness=9.0)
 
 
 @dataclass(frozen=True)
 class Glass:
-    """A window across an end of a solid: half width u (fraction) and height range t."""
+    """A window across an end of a solid, with half width u (fraction) and height range t."""
 
     solid: str
     u: float
@@ -83,27 +87,32 @@ class Style:
     """One body style.
 
     Attributes:
-        name: Name, as in VeRi-776's list of types.
-        type_id: VeRi-776's typeID.
-        solids: Lofts by name; 'body' is drawn first, the others over it.
+        name: Name as in the list of types of VeRi-776.
+        type_id: The typeID of VeRi-776.
+        solids: Lofts by name; ``'body'`` is drawn first, the others over it.
         wheels: x of each axle.
         radius: Wheel radius.
         windscreen: The front glass.
         rear_glass: The rear glass, or None.
         side_windows: Solid, runs of a (0 rear to 1 front), and t range.
-        face: Solid that carries lamps, grille, logo and plate in front.
-        lamps: (u range, t range) of the headlamp on the face.
-        tail_lamps: The same at the rear, always on 'body'.
+        face: Solid with headlamps, grille, logo and plate at the front.
+        lamps: (u range, t range) of a headlamp on the face.
+        tail_lamps: (u range, t range) of a tail lamp, always on ``'body'``.
         grille: (half width u, t range).
-        front_plate: t of the plate's middle; `front_logo`, `rear_plate`, `rear_logo` alike.
-        rear_details: Solid that carries logo at the rear.
-        fog: (u, t) of the light covers' middle, front; `rear_fog` alike.
-        doors: x of the gaps between doors, and where the handles sit in t.
-        mirror: (x, half width, z) of the mirrors' middle.
-        roof: Solid whose deck carries sunroof and carrier.
-        split: x of the plane between the solids over the body, where there are two.
-        bed: x range of a pickup's bed.
-        weight: Share of this style in the fleet.
+        front_plate: t of the centre of the front plate.
+        front_logo: t of the centre of the front logo.
+        rear_plate: t of the centre of the rear plate.
+        rear_logo: t of the centre of the rear logo.
+        rear_details: Solid with the logo at the rear.
+        fog: (u, t) of the centre of a front light cover.
+        rear_fog: (u, t) of the centre of a rear light cover.
+        doors: x of the gaps between doors.
+        handle: t of the door handles.
+        mirror: (x, half width, z) of the centres of the mirrors.
+        roof: Solid with the sunroof and the carrier.
+        split: x of the plane between the two solids above the body, if there are two.
+        bed: x range of the bed of a pickup, or None.
+        weight: Relative frequency of the style in the fleet.
     """
 
     name: str
@@ -240,7 +249,7 @@ STYLES: tuple[Style, ...] = (
 
 @dataclass(frozen=True)
 class Trim:
-    """What sets the models of one style apart, apart from paint: shared by twins."""
+    """Equipment that distinguishes models of one style; twins share it."""
 
     name: str
     grille: str
@@ -257,7 +266,7 @@ TRIMS: tuple[Trim, ...] = (
     Trim("luxury", "upright", "swept", False, True, False),
 )
 
-# VeRi-776's colour ids (list_color.txt) and a typical paint of each, RGB.
+# The colour ids of VeRi-776 (list_color.txt) and a typical RGB paint for each.
 PAINTS: dict[str, tuple[int, tuple[int, int, int]]] = {
     "yellow": (1, (226, 178, 28)),
     "orange": (2, (217, 98, 28)),

@@ -1,4 +1,4 @@
-"""Identities: a model (style, trim, paint) times the personal details that a vehicle's parts carry."""
+"""Vehicle identities: a model (style, trim and paint) and the individual details of its parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 _VIVID = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink", "white")
 
-# Each attribute: how often a vehicle has it, and what may vary. 'body' means the vehicle's own paint.
+# For each attribute: the probability that a vehicle has it, and the options of its details. 'body' stands for
+# the vehicle's own paint.
 DETAILS: dict[str, tuple[float, dict[str, tuple]]] = {
     "annusigns": (
         0.85,
@@ -100,9 +101,10 @@ DETAILS: dict[str, tuple[float, dict[str, tuple]]] = {
     "windglass": (1.0, {"strip": ("none", "none", "none", "blue", "green", "violet")}),
 }
 
-_DISTINCT = 5  # details in which two twins differ at the least
+_MIN_DIFFERENCES = 5  # minimum number of details in which two twins differ
 _REAR_DETAILS = ("carlight", "plate", "logo", "lightcover", "windglass", "carrier")
-Detail = dict[str, Any] | None
+Detail = dict[str, Any]
+Details = dict[str, Detail | None]
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,13 @@ class Vehicle:
 
     Attributes:
         number: Vehicle id, from 1.
-        group: Number of its twin group; a vehicle without twins is alone in its group.
+        group: Number of the twin group; a vehicle without twins is alone in its group.
         style: Index into `STYLES`.
         trim: Index into `TRIMS`.
         paint: Key of `PAINTS`.
         tone: Brightness of the paint, one per group.
         split: 'train', 'test' or 'detector'.
-        details: For each attribute what this vehicle has, or None.
+        details: The details of each attribute; None for an attribute that the vehicle lacks.
     """
 
     number: int
@@ -127,7 +129,7 @@ class Vehicle:
     paint: str
     tone: float
     split: str
-    details: dict[str, Detail] = field(default_factory=dict)
+    details: Details = field(default_factory=dict)
 
     @property
     def body_style(self) -> Style:
@@ -139,19 +141,31 @@ class Vehicle:
         """The trim."""
         return TRIMS[self.trim]
 
+    def detail(self, name: str) -> Detail:
+        """The details of an attribute that the vehicle has.
+
+        Raises:
+            KeyError: The vehicle lacks the attribute.
+        """
+        detail = self.details[name]
+        if detail is None:
+            raise KeyError(name)
+        return detail
+
     @property
     def colour_id(self) -> int:
-        """VeRi-776's colorID."""
+        """The colorID of VeRi-776."""
         return PAINTS[self.paint][0]
 
     @property
     def rgb(self) -> tuple[float, float, float]:
-        """The paint, 0 to 255."""
-        return tuple(min(255.0, channel * self.tone) for channel in PAINTS[self.paint][1])
+        """The colour of the paint, 0 to 255."""
+        red, green, blue = (min(255.0, channel * self.tone) for channel in PAINTS[self.paint][1])
+        return red, green, blue
 
 
-def draw_detail(name: str, rng: np.random.Generator) -> Detail:
-    """Draw one attribute's detail; the number of draws does not depend on their outcome."""
+def draw_detail(name: str, rng: np.random.Generator) -> Detail | None:
+    """Draw the details of an attribute; the number of draws does not depend on the outcome."""
     share, fields = DETAILS[name]
     present = rng.random() < share
     detail = {key: options[int(rng.random() * len(options))] for key, options in fields.items()}
@@ -167,9 +181,9 @@ def draw_detail(name: str, rng: np.random.Generator) -> Detail:
 
 
 def _draw_details(
-    rng: np.random.Generator, base: dict[str, Detail] | None, change: float, style: Style
-) -> dict[str, Detail]:
-    details = {}
+    rng: np.random.Generator, base: Details | None, change: float, style: Style
+) -> Details:
+    details: Details = {}
     for name in DETAILS:
         own, keep = draw_detail(name, rng), rng.random() >= change
         details[name] = base[name] if base is not None and keep else own
@@ -178,19 +192,19 @@ def _draw_details(
     if style.name == "truck":
         details["carrier"] = details["cartopwindow"] = None
     if details["carrier"] and details["carrier"]["kind"] in ("box", "basket"):
-        details["cartopwindow"] = None  # it would be covered
+        details["cartopwindow"] = None  # the carrier would cover it
     return details
 
 
-def _differences(one: dict[str, Detail], other: dict[str, Detail]) -> list[str]:
+def _differences(one: Details, other: Details) -> list[str]:
     return [name for name in DETAILS if one[name] != other[name]]
 
 
-def _distinct_enough(details: dict[str, Detail], others: list[dict[str, Detail]]) -> bool:
+def _distinct_enough(details: Details, others: list[Details]) -> bool:
     for other in others:
         changed = _differences(details, other)
         rear = sum(name in changed for name in _REAR_DETAILS)
-        if len(changed) < _DISTINCT or rear < 2 or "wheel" not in changed:
+        if len(changed) < _MIN_DIFFERENCES or rear < 2 or "wheel" not in changed:
             return False
     return True
 
@@ -202,12 +216,12 @@ def _draw_group(spec: FleetSpec, group: int, numbers: list[int], split: str) -> 
     trim, paint = int(rng.random() * len(TRIMS)), list(PAINTS)[int(rng.random() * len(PAINTS))]
     tone = 0.9 + 0.2 * rng.random()
     base = _draw_details(rng, None, 1.0, STYLES[style])
-    members: list[dict[str, Detail]] = []
+    members: list[Details] = []
     for _ in numbers:
         change = spec.detail_change
         details = _draw_details(rng, base, change, STYLES[style])
         while not _distinct_enough(details, members):
-            change = min(1.0, change + 0.01)  # ends, however little was to change
+            change = min(1.0, change + 0.01)  # so that the loop ends even for a small detail_change
             details = _draw_details(rng, base, change, STYLES[style])
         members.append(details)
     return [Vehicle(n, group, style, trim, paint, tone, split, d) for n, d in zip(numbers, members)]
@@ -224,18 +238,18 @@ def _group_sizes(spec: FleetSpec, count: int) -> list[int]:
 def draw_fleet(spec: FleetSpec) -> list[Vehicle]:
     """Draw all vehicles of a fleet.
 
-    Twins share style, trim and paint and stand in the same split; their numbers do not tell. The
-    detector's vehicles have the last numbers.
+    Twins share style, trim, paint and split, but their numbers are not consecutive. The vehicles of the
+    detector split have the highest numbers.
 
     Returns:
-        The vehicles by rising number, which starts at 1.
+        The vehicles by ascending number, which starts at 1.
     """
     test = min(spec.vehicles - 2, max(2, round(spec.vehicles * spec.test_share)))
     order = spec.rng(SPLIT).permutation(spec.vehicles) + 1
     rest = np.arange(spec.vehicles, spec.vehicles + spec.detector_vehicles) + 1
     vehicles, group = [], 0
-    for split, numbers in (("train", order[test:]), ("test", order[:test]), ("detector", rest)):
-        numbers = [int(number) for number in numbers]
+    for split, drawn in (("train", order[test:]), ("test", order[:test]), ("detector", rest)):
+        numbers = [int(number) for number in drawn]
         for size in _group_sizes(spec, len(numbers)):
             own, numbers = sorted(numbers[:size]), numbers[size:]
             vehicles += _draw_group(spec, group, own, split)

@@ -1,13 +1,13 @@
-"""VeRi-776's own layout and file formats, as its release has them.
+"""The layout and file formats of the VeRi-776 release.
 
     OUT/image_train/ image_query/ image_test/        0002_c002_00030600_0.jpg
     OUT/train_label.xml test_label.xml               root TrainingImages, declared gb2312, CRLF
     OUT/name_train.txt name_query.txt name_test.txt  LF
-    OUT/gt_image.txt jk_image.txt                    1-based positions in name_test, trailing blank, CRLF
+    OUT/gt_image.txt jk_image.txt                    1-based positions in name_test, trailing space, CRLF
     OUT/list_color.txt list_type.txt test_track.txt camera_Dist.txt
 
-Source: Liu et al., "Large-scale vehicle re-identification in urban surveillance videos", ICME 2016, and
-the files of its release.
+Source: Liu et al., "Large-scale vehicle re-identification in urban surveillance videos", ICME 2016, and the
+files of its release.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def write_indices(
     frames: Mapping[int, Sequence[Frame]],
     cameras: Sequence[Camera],
 ) -> None:
-    """Write every file but the training and gallery images, which must be in place.
+    """Write all files except the training and gallery images, which must already exist.
 
     Args:
-        root: The fleet's folder.
-        spec: The fleet's parameters.
-        vehicles: All vehicles; the detector's are left out.
-        frames: The pictures by vehicle id.
+        root: Folder of the fleet.
+        spec: Parameters of the fleet.
+        vehicles: All vehicles; those of the detector split are skipped.
+        frames: The images by vehicle id.
         cameras: The cameras.
     """
     by_number = {vehicle.number: vehicle for vehicle in vehicles}
@@ -49,9 +49,9 @@ def write_indices(
         split: [f for v in vehicles if v.split == split for f in frames[v.number]]
         for split in FOLDERS
     }
-    for split, pictures in chosen.items():
-        _write(root / f"name_{split}.txt", [frame.name for frame in pictures])
-        _write(root / f"{split}_label.xml", _labels(pictures, by_number), end="\r\n")
+    for split, images in chosen.items():
+        _write(root / f"name_{split}.txt", [frame.name for frame in images])
+        _write(root / f"{split}_label.xml", _labels(images, by_number), end="\r\n")
     queries = first_of_each_track(chosen["test"])
     _write(root / "name_query.txt", [frame.name for frame in queries])
     (root / QUERY_FOLDER).mkdir(exist_ok=True)
@@ -66,7 +66,7 @@ def write_indices(
 
 
 def first_of_each_track(frames: Sequence[Frame]) -> list[Frame]:
-    """The queries: one picture of each vehicle in each camera."""
+    """The query images: the first one of each vehicle in each camera."""
     found: dict[tuple[int, int], Frame] = {}
     for frame in frames:
         found.setdefault((frame.vehicle, frame.camera), frame)
@@ -91,15 +91,15 @@ def _labels(frames: Sequence[Frame], vehicles: Mapping[int, Vehicle]) -> list[st
 
 
 def _write_matches(root: Path, queries: Sequence[Frame], gallery: Sequence[Frame]) -> None:
-    """The good matches and the junk of each query: same vehicle in other cameras, and in the same."""
-    places: dict[int, list[tuple[int, int]]] = {}
-    for place, frame in enumerate(gallery, 1):
-        places.setdefault(frame.vehicle, []).append((frame.camera, place))
+    """Write the good matches (same vehicle, other camera) and junk images (same camera) of each query."""
+    positions: dict[int, list[tuple[int, int]]] = {}
+    for position, frame in enumerate(gallery, 1):
+        positions.setdefault(frame.vehicle, []).append((frame.camera, position))
     good, junk = [], []
     for query in queries:
-        own = places[query.vehicle]
-        good.append("".join(f"{place} " for camera, place in own if camera != query.camera))
-        junk.append("".join(f"{place} " for camera, place in own if camera == query.camera))
+        own = positions[query.vehicle]
+        good.append("".join(f"{position} " for camera, position in own if camera != query.camera))
+        junk.append("".join(f"{position} " for camera, position in own if camera == query.camera))
     _write(root / "gt_image.txt", good, end="\r\n")
     _write(root / "jk_image.txt", junk, end="\r\n")
 
@@ -119,7 +119,7 @@ def _write_tracks(root: Path, gallery: Sequence[Frame]) -> None:
 
 
 def _distances(spec: FleetSpec, count: int) -> list[str]:
-    """Metres of road between each two cameras, above the diagonal, as the release has them."""
+    """Road distance in metres between each two cameras, above the diagonal, as in the release."""
     rng = spec.rng(CAMERA, count + 1)
     along = np.cumsum([10 * (1 + int(rng.random() * 14)) for _ in range(count)])
     return [

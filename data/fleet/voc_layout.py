@@ -1,7 +1,7 @@
-"""The detector split as Pascal VOC: ``parts_voc/{JPEGImages,Annotations,ImageSets/Main/{train,val}.txt}``.
+"""The detector split in Pascal VOC layout: ``parts_voc/{JPEGImages,Annotations,ImageSets/Main}``.
 
-Boxes are 1-based whole pixels, both ends inclusive, as in VOC's own release (Everingham et al., "The Pascal
-Visual Object Classes Challenge", IJCV 2010).
+Boxes are 1-based integer pixels with both ends inclusive, as in the VOC release (Everingham et al., "The
+Pascal Visual Object Classes Challenge", IJCV 2010).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def write_annotations(
     frames: Mapping[int, Sequence[Frame]],
     parts: Mapping[str, Sequence[Part]],
 ) -> None:
-    """Write annotations and lists of the detector split, whose images must be in place.
+    """Write annotations and lists of the detector split, whose images must already exist.
 
     Args:
-        root: The fleet's folder.
+        root: Folder of the fleet.
         size: Side of the images in pixels.
-        vehicles: All vehicles; only the detector's are written.
-        frames: The pictures by vehicle id.
-        parts: (label, box x1 y1 x2 y2) of each picture, by its name.
+        vehicles: All vehicles; only those of the detector split are written.
+        frames: The images by vehicle id.
+        parts: Pairs (label, box x1 y1 x2 y2) by image name.
     """
     own = [vehicle.number for vehicle in vehicles if vehicle.split == "detector"]
     held_out = max(1, round(len(own) * VAL_SHARE)) if len(own) > 1 else 0
@@ -62,7 +62,7 @@ def voc_box(box: tuple[float, float, float, float]) -> tuple[int, int, int, int]
 
 
 def annotation(image: str, size: int, parts: Sequence[Part]) -> str:
-    """The XML of one picture's parts."""
+    """The XML annotation of the parts of one image."""
     lines = [
         "<annotation>",
         f"\t<folder>{FOLDER}</folder>",

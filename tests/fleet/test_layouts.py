@@ -1,3 +1,5 @@
+"""The files of a fleet in the layouts of VeRi-776 and Pascal VOC."""
+
 from __future__ import annotations
 
 import json
@@ -17,7 +19,7 @@ def lines(path) -> list[str]:
 
 
 def items(path):
-    """The items of a label file; ElementTree cannot decode the gb2312 that the real ones declare."""
+    """The items of a label file; ElementTree cannot decode gb2312, which VeRi-776 declares."""
     text = path.read_bytes()
     assert text.startswith(b'<?xml version="1.0" encoding="gb2312" ?>\r\n')
     assert text.count(b"\n") == text.count(b"\r\n")
@@ -59,7 +61,7 @@ def test_every_query_is_in_the_gallery_byte_for_byte(fleet_dir):
         ).read_bytes()
 
 
-def test_good_and_junk_are_the_definition(fleet_dir):
+def test_good_and_junk_images_follow_the_definition(fleet_dir):
     gallery = [name.split("_")[:2] for name in lines(fleet_dir / "name_test.txt")]
     queries = [name.split("_")[:2] for name in lines(fleet_dir / "name_query.txt")]
     for name, same_camera in (("gt_image.txt", False), ("jk_image.txt", True)):
@@ -153,7 +155,7 @@ def test_annotations_are_voc(fleet_dir, spec):
     assert seen > 16
 
 
-def test_voc_box_covers_the_pixels_touched():
+def test_voc_box_covers_every_touched_pixel():
     assert voc_box((0.0, 0.0, 96.0, 96.0)) == (1, 1, 96, 96)
     assert voc_box((10.2, 3.9, 11.1, 4.1)) == (11, 4, 12, 5)
 

@@ -1,3 +1,5 @@
+"""Rendering of the synthetic fleet: visible parts, twins, occlusion, projection, cameras."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -8,20 +10,20 @@ import numpy as np
 import pytest
 
 from detector.common.attributes import ATTRIBUTES
-from fleet.camera import Projection, Shot, degrade, draw_cameras, draw_shot
+from fleet.camera import PinholeProjection, Shot, degrade, draw_cameras, draw_shot
 from fleet.geometry import Loft, box_quads
 from fleet.render import Scene
 from fleet.spec import FleetSpec
 from fleet.styles import STYLES
 from fleet.vehicle import DETAILS, draw_detail, draw_fleet
-from fleet.visibility import Covers, within
+from fleet.visibility import OcclusionMasks, within
 
 BEHIND_GLASS = {"annusigns", "entrylicense", "hungs", "layon", "newersign", "safebelt", "tissuebox"}
 SPEC = FleetSpec(vehicles=60, seed=11, occluded=0.4)
 
 
 def full_details() -> dict:
-    """A vehicle that has every attribute."""
+    """Details of every attribute."""
     rng = np.random.default_rng(0)
     details = {}
     for name in DETAILS:
@@ -38,7 +40,7 @@ def view(azimuth: float, elevation: float = 14.0, occluder: str = "") -> Shot:
 
 @pytest.fixture(scope="module")
 def loaded() -> list[Scene]:
-    """One vehicle of each style, with everything that vehicles can have."""
+    """One vehicle of each style with every attribute."""
     base = draw_fleet(SPEC)[0]
     return [
         Scene(dataclasses.replace(base, style=i, details=full_details()))
@@ -52,19 +54,19 @@ def labels(scene: Scene, azimuth: float, elevation: float = 14.0) -> set[str]:
 
 @pytest.fixture(scope="module")
 def sample() -> list[tuple[Shot, set[str], np.ndarray]]:
-    """What is seen in a fleet's usual pictures."""
+    """Shots of a fleet, with the labels and boxes that are visible in each."""
     cameras, found = draw_cameras(SPEC), []
     for vehicle in draw_fleet(SPEC):
         scene = Scene(vehicle)
         for image in range(4):
             camera = cameras[(vehicle.number * 3 + image * 5) % len(cameras)]
             shot = draw_shot(SPEC, camera, vehicle.number, image, (0.0, 0.5))
-            picture = scene.render(shot, 128, degraded=False)
-            found.append((shot, set(picture.labels), picture.boxes))
+            rendered = scene.render(shot, 128, degraded=False)
+            found.append((shot, set(rendered.labels), rendered.boxes))
     return found
 
 
-def test_there_are_enough_styles_and_cameras():
+def test_styles_and_cameras_are_distinct():
     assert len(STYLES) >= 6
     assert len({style.type_id for style in STYLES}) == len(STYLES)
     cameras = draw_cameras(SPEC)
@@ -92,11 +94,11 @@ def test_boxes_are_inside_and_not_empty(sample):
     assert (boxes[:, 2:] - boxes[:, :2] >= 2.5).all()
 
 
-def test_a_usual_picture_offers_several_parts(sample):
+def test_median_image_has_several_parts(sample):
     assert np.median([len(boxes) for _, _, boxes in sample]) >= 6
 
 
-def test_windscreen_things_are_never_seen_from_the_rear(sample, loaded):
+def test_parts_behind_the_windscreen_are_hidden_from_the_rear(sample, loaded):
     for shot, found, _ in sample:
         if abs((shot.azimuth + 180) % 360 - 180) > 100:
             assert not found & BEHIND_GLASS
@@ -105,7 +107,7 @@ def test_windscreen_things_are_never_seen_from_the_rear(sample, loaded):
             assert not labels(scene, azimuth) & BEHIND_GLASS
 
 
-def test_windscreen_things_are_all_seen_from_the_front(loaded):
+def test_parts_behind_the_windscreen_are_visible_from_the_front(loaded):
     for scene in loaded:
         seen = labels(scene, 0, 12) | labels(scene, 12, 9) | labels(scene, -12, 15)
         assert seen >= BEHIND_GLASS, scene.vehicle.body_style.name
@@ -116,16 +118,16 @@ def test_ends_show_lights_plate_logo_but_no_wheels(loaded, azimuth):
     for scene in loaded:
         seen = labels(scene, azimuth, 10)
         assert seen >= {"carlight", "lightcover", "logo", "plate"}
-        assert "backmirror" in seen or azimuth == 180  # a wide tail hides them
+        assert "backmirror" in seen or azimuth == 180  # a wide rear hides them
         assert "wheel" not in seen
 
 
 @pytest.mark.parametrize("azimuth", [90, -90])
 def test_sides_show_wheels_and_no_plate(loaded, azimuth):
     for scene in loaded:
-        picture = scene.render(view(azimuth), 160, degraded=False)
-        assert Counter(picture.labels)["wheel"] == 2
-        assert not {"plate", "logo"} & set(picture.labels)
+        rendered = scene.render(view(azimuth), 160, degraded=False)
+        assert Counter(rendered.labels)["wheel"] == 2
+        assert not {"plate", "logo"} & set(rendered.labels)
 
 
 def test_sunroof_needs_an_elevated_view(loaded):
@@ -149,8 +151,8 @@ def test_twins_differ_only_inside_part_boxes():
         scenes = [Scene(vehicle) for vehicle in members[:3]]
         for image in range(5):
             shot = draw_shot(SPEC, cameras[(number + 4 * image) % 20], number, image, (0.2, 0.5))
-            pictures = [scene.render(shot, 112, degraded=False) for scene in scenes]
-            for one, other in itertools.combinations(pictures, 2):
+            images = [scene.render(shot, 112, degraded=False) for scene in scenes]
+            for one, other in itertools.combinations(images, 2):
                 different = (one.image != other.image).any(axis=-1)
                 changed.append(int(different.sum()))
                 for x1, y1, x2, y2 in np.concatenate([one.boxes, other.boxes]):
@@ -159,7 +161,7 @@ def test_twins_differ_only_inside_part_boxes():
                     different[rows, max(0, int(x1) - 1) : int(np.ceil(x2)) + 1] = False
                 assert not different.any(), (number, shot)
     assert len(changed) > 100
-    assert np.percentile(changed, 5) > 40  # nearly every view tells twins apart
+    assert np.percentile(changed, 5) > 40  # twins differ in nearly every view
 
 
 def test_twins_differ_in_several_parts_front_and_rear():
@@ -181,7 +183,7 @@ def test_twins_differ_in_several_parts_front_and_rear():
             assert "wheel" in changed
 
 
-def test_occluders_take_boxes_away():
+def test_occluders_remove_boxes():
     cameras = draw_cameras(SPEC)
     lost = 0
     for vehicle in draw_fleet(SPEC)[:12]:
@@ -195,23 +197,25 @@ def test_occluders_take_boxes_away():
     assert lost > 20
 
 
-def test_covers_hide_a_part_that_is_mostly_behind_something():
+def test_occlusion_masks_hide_a_part_that_is_mostly_covered():
     part = np.array([(10, 10), (20, 10), (20, 20), (10, 20)], dtype=float)
     screen = np.array([(0, 0), (14, 0), (14, 40), (0, 40)], dtype=float)
     nothing = {"body": np.array([(30, 30), (35, 30), (35, 35)], dtype=float)}
-    assert Covers(40, [screen], nothing, ["body"]).box(part, "body") == (10, 10, 20, 20)
-    assert Covers(40, [screen + np.array([3, 0])], nothing, ["body"]).box(part, "body") is None
+    assert OcclusionMasks(40, [screen], nothing, ["body"]).box(part, "body") == (10, 10, 20, 20)
+    assert (
+        OcclusionMasks(40, [screen + np.array([3, 0])], nothing, ["body"]).box(part, "body") is None
+    )
     over = {"body": part, "cabin": screen + np.array([3, 0])}
-    covers = Covers(40, [], over, ["body", "cabin"])
-    assert covers.box(part, "body") is None
-    assert covers.box(part, "cabin") == (10, 10, 20, 20)
-    assert covers.box(part, "back") is None
-    assert covers.box(part - (16, 0), "front") is None  # mostly outside the image
-    assert covers.box(part - (12, 0), "front") == (0, 10, 8, 20)
-    assert covers.box(part * (1, 0.01), "front") is None  # too thin
+    masks = OcclusionMasks(40, [], over, ["body", "cabin"])
+    assert masks.box(part, "body") is None
+    assert masks.box(part, "cabin") == (10, 10, 20, 20)
+    assert masks.box(part, "back") is None
+    assert masks.box(part - (16, 0), "front") is None  # mostly outside the image
+    assert masks.box(part - (12, 0), "front") == (0, 10, 8, 20)
+    assert masks.box(part * (1, 0.01), "front") is None  # too thin
 
 
-def test_within_keeps_what_a_window_shows_most_of():
+def test_within_requires_half_of_the_polygon_inside_the_window():
     window = np.array([(0, 0), (10, 0), (10, 10), (0, 10)], dtype=float)
     part = np.array([(6, 2), (12, 2), (12, 4), (6, 4)], dtype=float)
     shown = within(part, window)
@@ -223,7 +227,7 @@ def test_within_keeps_what_a_window_shows_most_of():
 def test_projection_is_a_pinhole_framed_on_the_solid():
     corners = box_quads((0, 0, 1), (4, 2, 2)).reshape(-1, 3)
     shot = view(0, 0)
-    project = Projection(shot, corners, 200)
+    project = PinholeProjection(shot, corners, 200)
     flat = project(corners)
     assert flat.min() >= 0
     assert flat.max() <= 200
@@ -247,7 +251,7 @@ def test_loft_faces_look_outwards():
     assert (facing[areas > 1e-6] > 0).all()
 
 
-def test_degrade_is_the_cameras_and_repeatable():
+def test_degrade_depends_on_the_camera_and_is_repeatable():
     image = np.full((96, 96, 3), 120, np.uint8)
     shots = [dataclasses.replace(view(0), camera=camera) for camera in draw_cameras(SPEC)[:6]]
     outs = [degrade(image, shot) for shot in shots]
