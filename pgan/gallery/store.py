@@ -343,7 +343,11 @@ class Gallery:
             inside = [row for row in dict.fromkeys(rows) if first <= row < first + shard.rows]
             if inside:
                 some = shard.read().take(np.array(inside) - first)
-                found |= {row: _entry(shard, some, i) for i, row in enumerate(inside)}
+                paths = map(decode_name, some.paths.tolist())
+                found |= {
+                    row: _entry(shard, some, i, p)
+                    for i, (row, p) in enumerate(zip(inside, list(paths)))
+                }
             first += shard.rows
         return [found[row] for row in rows]
 
@@ -360,9 +364,9 @@ def read_json(path: Path, shape: dict[Any, Any]) -> dict[str, Any]:
         raise GalleryError(_damaged(path.parent, f"{path.name}: {error}")) from None
 
 
-def _entry(shard: Shard, rows: Rows, i: int) -> Entry:
+def _entry(shard: Shard, rows: Rows, i: int, path: str) -> Entry:
     known = (
-        decode_name(bytes(rows.paths[i])),
+        path,
         str(rows.vehicles[i]),
         str(rows.cameras[i]),
         Time(shard.time, float(rows.times[i])) if np.isfinite(rows.times[i]) else Time(),

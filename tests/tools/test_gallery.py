@@ -24,6 +24,7 @@ from pgan.tools import gallery as tool
 from tests.pgan.datasets.layouts import draw, write
 from tests.pgan.tiny_models import CLASSES, tiny_detector, tiny_reid
 
+ROOT = Path(__file__).resolve().parents[2]
 VEHICLES, IMAGES = 8, 4
 
 
@@ -320,6 +321,41 @@ def test_a_model_that_is_gone_is_asked_for(place, gallery, call, tmp_path) -> No
     assert status == 1
     assert "gone.pth, no longer exist: give their new place with --model" in errors[-1]
     assert call("search", gallery, query, "--model", *place.pgan)[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "files", "changes", "absent"),
+    [
+        # An image of the gallery: read its row, compare, print.
+        ("known", 23, 77, ["torch", "mmengine", "mmdet", "cv2", "matplotlib", "scipy"]),
+        # Its parts are in the part cache: neither a detector nor a data set is built.
+        ("cached", 47, 155, ["mmdet", "matplotlib"]),
+        ("without parts", 47, 155, ["mmdet", "matplotlib"]),
+    ],
+)
+def test_search_passes_through_few_files_and_loads_what_it_uses(
+    place, gallery, tmp_path, case: str, files: int, changes: int, absent: list[str]
+) -> None:
+    query, model = image(place, 1, "query"), []
+    if case == "known":
+        query = image(place, 0)
+    elif case == "without parts":
+        query, gallery = place.folder / "mine/a.png", tmp_path / "baseline"
+        model = ["--model", *place.baseline]
+        add = [sys.executable, str(ROOT / "tools/gallery.py"), "add", str(gallery)]
+        subprocess.run([*add, str(place.folder / "mine/b.png"), *model], check=True)
+    command = [str(ROOT), str(ROOT / "tools/gallery.py"), "search", str(gallery), str(query)]
+    script = Path(__file__).with_name("search_path.py")
+    done = subprocess.run(
+        [sys.executable, str(script), *command], capture_output=True, text=True, check=True
+    )
+    status, entered, rooms, modules = json.loads(done.stdout.splitlines()[-1])
+    assert status == 0
+    assert len(entered) <= files, entered
+    assert rooms <= changes
+    assert not set(absent) & set(modules)
+    assert not any(file.startswith("pgan/datasets/reid_dataset") for file in entered)
 
 
 def test_saying_what_is_there_and_removing_load_no_network(place, gallery) -> None:
