@@ -145,6 +145,19 @@ class FeatureSet:
             raise FeatureSetError(f"features or part weights differ in length: {error}") from error
 
 
+def refuse_non_finite(features: FeatureSet) -> None:
+    """Raise a RankingError that names the first image whose feature has NaN or infinity."""
+    # A sum is finite only if all its terms are, and float64 holds any sum of float32 numbers.
+    with np.errstate(invalid="ignore"):
+        sums = features.features.sum(axis=1, dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(sums))
+    if len(bad):
+        raise RankingError(
+            f"{features.img_paths[bad[0]]}: its feature holds NaN or infinity, as do those of "
+            f"{len(bad) - 1} more of {len(features)} images: has the model diverged?"
+        )
+
+
 def save_features(path: str | os.PathLike[str], features: FeatureSet) -> Path:
     """Write a feature set as an ``.npz`` file, atomically and without pickle.
 

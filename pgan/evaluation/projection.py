@@ -11,8 +11,7 @@ import numpy as np
 
 from detector.common.schema import COUNT, fits
 from pgan.evaluation.arrays import ArrayFile
-from pgan.evaluation.features import FeatureSet
-from pgan.evaluation.scoring import refuse_non_finite
+from pgan.evaluation.features import FeatureSet, refuse_non_finite
 
 
 class ProjectionError(ValueError):

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from detector.common.device import usable_device
 from pgan.evaluation.distances import CHUNK_SIZE, DistanceChunks, feature_distances
 from pgan.evaluation.errors import RankingError
-from pgan.evaluation.features import FeatureSet
+from pgan.evaluation.features import FeatureSet, refuse_non_finite
 from pgan.evaluation.protocols import DEFAULT, FPRS, RANKS, Protocol, get_protocol
 from pgan.evaluation.rank_lists import RankListCollector, RankLists
 from pgan.evaluation.ranking import RankingScores, rank
@@ -260,16 +260,3 @@ def _bar(name: str, total: int, shown: bool) -> tqdm:
         unit_scale=True,
         leave=False,
     )
-
-
-def refuse_non_finite(features: FeatureSet) -> None:
-    """Raise a RankingError that names the first image whose feature has NaN or infinity."""
-    # A sum is finite only if all its terms are, and float64 holds any sum of float32 numbers.
-    with np.errstate(invalid="ignore"):
-        sums = features.features.sum(axis=1, dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(sums))
-    if len(bad):
-        raise RankingError(
-            f"{features.img_paths[bad[0]]}: its feature holds NaN or infinity, as do those of "
-            f"{len(bad) - 1} more of {len(features)} images: has the model diverged?"
-        )

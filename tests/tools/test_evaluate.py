@@ -43,7 +43,7 @@ def features() -> FeatureSet:
     )
 
 
-def test_numbers_stand_beside_their_protocol(call, features, tmp_path: Path) -> None:
+def test_evaluate_prints_numbers_with_their_protocol(call, features, tmp_path: Path) -> None:
     path = save_features(tmp_path / "features.npz", features)
     status, out, _ = call(path, "--ranks", 1, 3, "--fpr", 0.1, "--json", tmp_path / "scores.json")
     assert status == 0
@@ -65,7 +65,9 @@ def test_numbers_stand_beside_their_protocol(call, features, tmp_path: Path) -> 
     assert stored["results"] == [expected.to_dict((1, 3), (0.1,))]
 
 
-def test_protocols_and_refinements_are_rows(call, features, tmp_path: Path) -> None:
+def test_evaluate_prints_one_row_per_protocol_and_refinement(
+    call, features, tmp_path: Path
+) -> None:
     path = save_features(tmp_path / "features.npz", features)
     words = [
         "--protocol",
@@ -87,7 +89,7 @@ def test_protocols_and_refinements_are_rows(call, features, tmp_path: Path) -> N
     ]
 
 
-def test_pictures_are_drawn_where_asked(call, features, tmp_path: Path) -> None:
+def test_evaluate_draws_figures_if_asked(call, features, tmp_path: Path) -> None:
     path = save_features(tmp_path / "features.npz", features)
     for name in features.img_paths:
         cv2.imwrite(str(tmp_path / name), np.full((16, 16, 3), 90, np.uint8))
@@ -106,18 +108,19 @@ def test_pictures_are_drawn_where_asked(call, features, tmp_path: Path) -> None:
         (["--expand-queries", "-1"], "error: queries are expanded by 0 or more"),
     ],
 )
-def test_bad_words_end_in_one_sentence(call, features, tmp_path: Path, words, message) -> None:
+def test_evaluate_reports_bad_arguments_in_one_sentence(
+    call, features, tmp_path: Path, words, message
+) -> None:
     path = save_features(tmp_path / "features.npz", features)
     status, _, error = call(path, *words)
     assert status == 1
     assert re.match(message, error)
 
 
-def test_bad_files_end_in_one_sentence(call, features, tmp_path: Path) -> None:
-    assert call(tmp_path / "none.npz")[::2] == (
-        1,
-        f"error: {tmp_path / 'none.npz'}: no such file; tools/test.py --dump {tmp_path / 'none.npz'} writes it",
-    )
+def test_evaluate_reports_bad_files_in_one_sentence(call, features, tmp_path: Path) -> None:
+    none = tmp_path / "none.npz"
+    message = f"error: {none}: no such file; tools/test.py --dump {none} writes it"
+    assert call(none)[::2] == (1, message)
     pool = replace(features, roles=np.full(24, "pool"), protocol="veri776")
     status, _, error = call(save_features(tmp_path / "pool.npz", pool))
     assert status == 1
@@ -130,13 +133,13 @@ def test_bad_files_end_in_one_sentence(call, features, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["--ranks", "0"], ["--fpr", "2"], ["--ranks", "x"]])
-def test_ranks_and_rates_out_of_range_are_refused_before_anything_runs(call, words) -> None:
+def test_evaluate_rejects_ranks_and_rates_out_of_range_at_once(call, words) -> None:
     with pytest.raises(SystemExit) as exit_:
         call("features.npz", *words)
     assert exit_.value.code == 2
 
 
-def test_the_help_names_every_protocol(call, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_help_names_every_protocol(call, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         call("--help")
     out = capsys.readouterr().out

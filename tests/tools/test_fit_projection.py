@@ -59,7 +59,7 @@ def checkpoint(config: str, options: list[str], path: Path, seed: int) -> Path:
     return path
 
 
-def test_from_a_model_to_a_projected_test(call, tmp_path: Path) -> None:
+def test_fit_projection_on_a_model_and_apply_it_in_a_test(call, tmp_path: Path) -> None:
     options = small(CONFIG, "veri776", tmp_path)
     one, two = (checkpoint(CONFIG, options, tmp_path / f"{seed}.pth", seed) for seed in (0, 1))
     extra = ["--cfg-options", *options]
@@ -90,7 +90,7 @@ def test_from_a_model_to_a_projected_test(call, tmp_path: Path) -> None:
     assert (status, "note: these are test features" in out) == (0, True)
 
 
-def test_a_union_is_trained_on_too_and_images_are_drawn(call, tmp_path: Path) -> None:
+def test_fit_projection_on_a_random_subset_of_a_union(call, tmp_path: Path) -> None:
     options = small(UNION, "union", tmp_path)
     options.append("model.feature_dim=16")
     weights = checkpoint(UNION, options, tmp_path / "0.pth", 0)
@@ -100,7 +100,7 @@ def test_a_union_is_trained_on_too_and_images_are_drawn(call, tmp_path: Path) ->
     assert "fitted on 5 features of VehicleID" in out
 
 
-def test_a_subset_is_drawn_once_and_stays_in_order(tmp_path: Path) -> None:
+def test_random_subset_keeps_the_order_of_images(tmp_path: Path) -> None:
     data = {"type": "VeRi776", **tiny_data("veri776", tmp_path, with_parts=False)}
     rows = [RandomSubset(data, 3, seed).indices for seed in (0, 0, 1)]
     assert rows[0] == rows[1] == sorted(rows[0])
@@ -112,13 +112,13 @@ def test_a_subset_is_drawn_once_and_stays_in_order(tmp_path: Path) -> None:
     "words",
     [["config.py"], ["features.npz", "checkpoint"], ["a", "b", "c"], ["a", "b", "--images", "1"]],
 )
-def test_words_that_make_no_sense_are_refused_before_anything_runs(call, words) -> None:
+def test_fit_projection_rejects_bad_arguments_at_once(call, words) -> None:
     with pytest.raises(SystemExit) as exit_:
         call(tool.main, *words, "--out", "pca.npz")
     assert exit_.value.code == 2
 
 
-def test_a_file_that_is_not_there_ends_in_one_sentence(call, tmp_path: Path) -> None:
+def test_fit_projection_reports_a_missing_file(call, tmp_path: Path) -> None:
     status, _, error = call(tool.main, tmp_path / "none.npz", "--out", tmp_path / "pca.npz")
     assert status == 1
     assert error.startswith(f"error: {tmp_path}/none.npz: no such file")

@@ -44,7 +44,7 @@ def call(tools: Tools, data: Path, capsys: pytest.CaptureFixture[str]):
     return run
 
 
-def test_a_test_set_is_shown_as_figures_and_a_page(call, data: Path, tmp_path: Path) -> None:
+def test_visualize_shows_a_test_set_as_figures_and_a_page(call, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     status, printed, _ = call(PGAN, data / "pgan.pth", "--out", out, "--top", 3, "--pdf")
     assert (status, f"written: {out / 'index.html'}" in printed) == (0, True)
@@ -74,7 +74,7 @@ def test_a_test_set_is_shown_as_figures_and_a_page(call, data: Path, tmp_path: P
         (BASELINE, None, "This model has no parts and no F_p"),
     ],
 )
-def test_each_kind_of_model_shows_what_it_has(
+def test_visualize_shows_each_kind_of_model(
     call, data: Path, tmp_path: Path, config: str, attention: str | None, said: str
 ) -> None:
     options = {None: (), "grid": ("model.attention=grid",), "uniform": ("model.attention=uniform",)}
@@ -95,7 +95,7 @@ def without_attention(checkpoint: Path, tmp_path: Path) -> Path:
     return tmp_path / "uniform.pth"
 
 
-def test_any_images_of_the_cache_are_shown(call, data: Path, tmp_path: Path) -> None:
+def test_visualize_shows_any_images_in_the_cache(call, data: Path, tmp_path: Path) -> None:
     folder = data / "VeRi" / "image_train"
     one = data / "VeRi" / "image_query" / "0002_c002_00000004_0.jpg"
     out = tmp_path / "out"
@@ -108,9 +108,7 @@ def test_any_images_of_the_cache_are_shown(call, data: Path, tmp_path: Path) -> 
     assert page.index("image_train/0003_c001") < page.index("image_query/0002_c002")
 
 
-def test_images_that_the_cache_does_not_have_end_in_one_sentence(
-    call, data: Path, tmp_path: Path
-) -> None:
+def test_visualize_reports_images_missing_from_the_cache(call, data: Path, tmp_path: Path) -> None:
     words = [PGAN, data / "pgan.pth", "--out", tmp_path / "out", "--images"]
     draw(data / "VeRi" / "mine", ["new.jpg"])
     status, _, error = call(*words, data / "VeRi" / "mine")
@@ -124,7 +122,9 @@ def test_images_that_the_cache_does_not_have_end_in_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_without_parts_looks_at_images_anywhere(call, data: Path, tmp_path: Path) -> None:
+def test_visualize_shows_images_anywhere_for_a_model_without_parts(
+    call, data: Path, tmp_path: Path
+) -> None:
     draw(tmp_path, ["elsewhere.jpg"])
     words = [BASELINE, data / "baseline.pth", "--out", tmp_path / "out"]
     more = ("part_cache=None", "num_parts=0")
@@ -132,7 +132,9 @@ def test_a_model_without_parts_looks_at_images_anywhere(call, data: Path, tmp_pa
     assert (tmp_path / "out" / "image_1.png").is_file()
 
 
-def test_what_does_not_go_together_is_refused(call, data: Path, tmp_path: Path) -> None:
+def test_visualize_reports_arguments_that_do_not_fit_together(
+    call, data: Path, tmp_path: Path
+) -> None:
     out = ["--out", tmp_path / "out"]
     status, _, error = call(PGAN, data / "baseline.pth", *out)
     assert (status, "is not a checkpoint of this config's PGAN" in error) == (1, True)
@@ -157,7 +159,7 @@ def test_what_does_not_go_together_is_refused(call, data: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     "words", [[], ["x.pth", "--features", "f.npz"], ["x.pth", "--top", "0"], ["--images", "a.jpg"]]
 )
-def test_words_that_make_no_sense_are_refused_before_anything_runs(call, words) -> None:
+def test_visualize_rejects_bad_arguments_at_once(call, words) -> None:
     with pytest.raises(SystemExit) as exit_:
         call(PGAN, "--out", "out", *words)
     assert exit_.value.code == 2

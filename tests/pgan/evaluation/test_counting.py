@@ -28,7 +28,7 @@ def random_case(seed):
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_both_ways_count_what_comparing_counts(seed):
+def test_count_by_cells_and_by_sorting_equal_comparison(seed):
     values, bounds = random_case(seed)
     expected = (values[:, None] <= bounds[:, :, None]).sum(2)
     np.testing.assert_array_equal(count_by_cells(values, bounds), expected)
@@ -37,7 +37,7 @@ def test_both_ways_count_what_comparing_counts(seed):
 
 
 @pytest.mark.parametrize("block", [1, 500, 10**6])
-def test_blocks_change_nothing(monkeypatch, block):
+def test_count_within_is_independent_of_the_block_size(monkeypatch, block):
     rng = np.random.default_rng(0)
     values = rng.random((2100, 30), dtype=np.float32)  # more rows than a block may have
     bounds = np.sort(values[:, :3], axis=1)
@@ -46,12 +46,12 @@ def test_blocks_change_nothing(monkeypatch, block):
     np.testing.assert_array_equal(counts, (values[:, None] <= bounds[:, :, None]).sum(2))
 
 
-def test_bounds_that_are_no_values_are_counted_too():
+def test_count_by_cells_with_bounds_that_are_not_values():
     values, bounds = np.array([[1.0, 2, 3], [7, 8, 9]]), np.array([[0.5, 2.5], [9.5, 9.6]])
     assert count_by_cells(values, bounds).tolist() == [[0, 2], [3, 3]]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
-def test_a_gpu_counts_the_same():
+def test_count_within_on_a_gpu_equals_the_cpu():
     values, bounds = (torch.from_numpy(array) for array in random_case(0))
     np.testing.assert_array_equal(count_within(values.cuda(), bounds), count_within(values, bounds))

@@ -25,7 +25,7 @@ def whole(query, gallery, chunk_size=128):
 
 
 @pytest.mark.parametrize("kind", ["unit", "mixed", "opposite", "any"])
-def test_every_distance_is_exact_on_the_grid(kind):
+def test_feature_distances_are_exact_on_the_grid(kind):
     features = features_of(kind)
     on_grid = Grid.of(features)(features)
     found = whole(features[:5], features)
@@ -37,7 +37,7 @@ def test_every_distance_is_exact_on_the_grid(kind):
 
 
 @pytest.mark.parametrize("kind", ["unit", "mixed", "opposite", "any"])
-def test_no_order_of_sums_changes_a_bit(kind):
+def test_feature_distances_are_independent_of_the_order_of_sums(kind):
     features = features_of(kind)
     expected = whole(features, features)
     order = torch.randperm(257, generator=torch.Generator().manual_seed(0))
@@ -48,7 +48,7 @@ def test_no_order_of_sums_changes_a_bit(kind):
         assert torch.equal(whole(features, features, chunk_size), expected)
 
 
-def test_the_grid_is_finer_than_float32_distances_are():
+def test_grid_is_finer_than_float32_distances():
     features = features_of("unit")
     expected = torch.cdist(
         features.double(), features.double(), compute_mode="donot_use_mm_for_euclid_dist"
@@ -56,7 +56,7 @@ def test_the_grid_is_finer_than_float32_distances_are():
     np.testing.assert_allclose(whole(features, features), expected**2, atol=2e-7)
 
 
-def test_features_of_any_length_are_compared():
+def test_feature_distances_for_features_of_any_length():
     zeros = torch.zeros(2, 3)
     assert torch.equal(whole(zeros, zeros), torch.zeros(2, 2))
     tiny = torch.tensor([[1e-15, 0.0], [0.0, 2e-15]])
@@ -67,6 +67,6 @@ def test_features_of_any_length_are_compared():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 @pytest.mark.parametrize("kind", ["unit", "mixed"])
-def test_a_gpu_finds_the_same_bits(kind):
+def test_feature_distances_on_a_gpu_equal_the_cpu(kind):
     features = features_of(kind)
     assert torch.equal(whole(features.cuda(), features.cuda()).cpu(), whole(features, features))

@@ -24,7 +24,7 @@ def literal_of(draw):
 
 
 @pytest.mark.parametrize("name", ["cross-camera", "vric", "vehicleid-800", "multi-gallery-shot"])
-def test_metrics_are_means_over_the_repeats_of_the_literal_definitions(feature_set, name):
+def test_evaluate_returns_means_of_the_literal_definitions_over_the_repeats(feature_set, name):
     features = feature_set(role=None)
     results = [literal_of(draw) for draw in PROTOCOLS[name].draws(features)]
     evaluation = evaluate(features, name)
@@ -43,7 +43,7 @@ def test_metrics_are_means_over_the_repeats_of_the_literal_definitions(feature_s
         assert stds["mAP"] > 0
 
 
-def test_the_protocol_is_the_one_asked_for_or_named_by_the_features_or_cross_camera(feature_set):
+def test_evaluate_uses_the_given_protocol_or_that_of_the_features_or_cross_camera(feature_set):
     assert evaluate(feature_set(protocol="vehicleid-800")).protocol.name == "vehicleid-800"
     assert evaluate(feature_set(protocol="veri776"), "vehicleid-1600").protocol.seed == 0
     assert evaluate(feature_set(role=None)).protocol.name == "cross-camera"
@@ -51,7 +51,7 @@ def test_the_protocol_is_the_one_asked_for_or_named_by_the_features_or_cross_cam
     assert len(evaluate(feature_set(), own).rankings) == 2
 
 
-def test_a_result_carries_its_protocol_in_words_and_in_json(feature_set):
+def test_evaluation_describes_its_protocol_in_text_and_json(feature_set):
     evaluation = evaluate(feature_set(), "vehicleid-800", roc=True)
     said = evaluation.describe()
     for part in (
@@ -78,14 +78,16 @@ def test_a_result_carries_its_protocol_in_words_and_in_json(feature_set):
     assert set(stored["stds"]) == {"mAP", "mINP", "Rank-1", "Rank-5"}
 
 
-def test_only_another_test_set_than_the_protocols_is_called_so(feature_set):
+def test_describe_reports_only_a_test_set_of_another_size(feature_set):
     assert "NOT" not in evaluate(feature_set(), "single-gallery-shot").describe()
     assert "NOT" not in evaluate(feature_set(800, 2), "vehicleid-800").describe()
 
 
 @pytest.mark.parametrize("name", ["cross-camera", "vehicleid-800"])
 @pytest.mark.parametrize("refinement", [None, Refinement(rerank=True, k1=4), Refinement(3)])
-def test_chunks_and_the_bar_change_no_bit(feature_set, name, refinement, monkeypatch, capsys):
+def test_evaluate_is_independent_of_chunk_size_and_progress_bar(
+    feature_set, name, refinement, monkeypatch, capsys
+):
     monkeypatch.setattr("pgan.evaluation.scoring._BAR_DELAY", 0)
     features = feature_set(role=None)
     one = evaluate(features, name, refinement=refinement, roc=True)
@@ -94,7 +96,7 @@ def test_chunks_and_the_bar_change_no_bit(feature_set, name, refinement, monkeyp
     assert f"{name}, 1 of" in capsys.readouterr().err
 
 
-def test_single_images_are_counted_as_stated(feature_set):
+def test_evaluate_counts_vehicles_with_a_single_image(feature_set):
     features = feature_set()
     features = features.take(np.r_[0 : len(features) - 4])  # the last vehicle has one image left
     assert evaluate(features, "single-gallery-shot").counts()["queries"] == 44
@@ -102,7 +104,7 @@ def test_single_images_are_counted_as_stated(feature_set):
     assert (counts["queries"], counts["queries_without_match"]) == (11, 1)
 
 
-def test_bad_features_and_protocols_are_named(feature_set):
+def test_evaluate_raises_for_bad_features_and_protocols(feature_set):
     features = feature_set()
     bad = features.features.copy()
     bad[7, 3], bad[9, 0], bad[9, 1] = np.nan, np.inf, -np.inf
@@ -123,7 +125,7 @@ def test_bad_features_and_protocols_are_named(feature_set):
         evaluate(one_camera)
 
 
-def test_a_feature_file_keeps_protocol_and_data_set(feature_set, tmp_path):
+def test_feature_file_keeps_protocol_and_data_set(feature_set, tmp_path):
     path = save_features(tmp_path / "features.npz", feature_set(protocol="vehicleid-800"))
     features = load_features(path)
     assert (features.protocol, features.dataset) == ("vehicleid-800", "a test set")

@@ -60,7 +60,7 @@ def brute_force(training: np.ndarray, features: np.ndarray, kept: int, whiten: b
 
 @pytest.mark.parametrize("whiten", [False, True])
 @pytest.mark.parametrize("dims", [1, 5, 16])
-def test_it_is_the_definition(training, testing, dims, whiten):
+def test_projection_equals_its_definition(training, testing, dims, whiten):
     projection = fit_projection(training(), dims, whiten)
     projected = projection.project(testing)
     expected, share = brute_force(training().features, testing.features, dims, whiten)
@@ -74,14 +74,14 @@ def test_it_is_the_definition(training, testing, dims, whiten):
     np.testing.assert_array_equal(projected.img_paths, testing.img_paths)
 
 
-def test_whitened_training_features_have_unit_covariance(training):
+def test_whitening_gives_training_features_unit_covariance(training):
     projection = fit_projection(training(), whiten=True)
     rows = projection.components / np.sqrt(projection.variances)[:, None]
     white = (training().features - projection.mean) @ rows.T
     np.testing.assert_allclose(np.cov(white.T), np.eye(16), atol=1e-4)
 
 
-def test_a_share_of_the_variance_keeps_the_least_number_that_has_it(training):
+def test_fraction_of_variance_keeps_the_fewest_dimensions(training):
     whole = fit_projection(training())
     shares = np.cumsum(whole.variances) / whole.variances.sum()
     for share in (0.3, 0.8, 0.999):
@@ -92,7 +92,7 @@ def test_a_share_of_the_variance_keeps_the_least_number_that_has_it(training):
     assert len(whole.components) == 16
 
 
-def test_all_dimensions_without_whitening_keep_distances_of_centred_features(training, testing):
+def test_projection_to_all_dimensions_keeps_distances(training, testing):
     centred = testing.features - training().features.mean(0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     projected = fit_projection(training()).project(testing)
@@ -101,7 +101,7 @@ def test_all_dimensions_without_whitening_keep_distances_of_centred_features(tra
     )
 
 
-def test_directions_without_variance_are_not_blown_up(training):
+def test_whitening_does_not_amplify_directions_without_variance(training):
     flat = training().features.copy()
     flat[:, 3] = 0.25
     flat[:, 5] = flat[:, 6]
@@ -109,22 +109,24 @@ def test_directions_without_variance_are_not_blown_up(training):
     projection = fit_projection(features, whiten=True)
     assert len(projection.components) == 14
     assert np.abs(projection.apply(flat)).max() <= 1
-    with pytest.raises(ProjectionError, match="dims=15: 150 features of 16 dimensions vary in only 14"):
+    with pytest.raises(
+        ProjectionError, match="dims=15: 150 features of 16 dimensions vary in only 14"
+    ):
         fit_projection(features, 15)
 
 
-def test_the_mean_itself_has_a_finite_feature(training):
+def test_projection_of_the_mean_is_finite(training):
     projection = fit_projection(training(), 4, whiten=True)
     assert np.isfinite(projection.apply(projection.mean[None])).all()
 
 
 @pytest.mark.parametrize("dims", [0, -1, 0.0, 1.5, 17])
-def test_a_number_of_dimensions_that_cannot_be_is_refused(training, dims):
+def test_fit_projection_raises_for_an_invalid_number_of_dimensions(training, dims):
     with pytest.raises(ProjectionError, match=f"dims={dims}"):
         fit_projection(training(), dims)
 
 
-def test_what_cannot_be_fitted_on_is_refused(training):
+def test_fit_projection_raises_for_unsuitable_features(training):
     with pytest.raises(ProjectionError, match="these do not say of which; test again with --dump"):
         fit_projection(replace(training(), model=""))
     with pytest.raises(ProjectionError, match="these are projected already"):
@@ -140,7 +142,7 @@ def test_what_cannot_be_fitted_on_is_refused(training):
         fit_projection(replace(training(), features=same))
 
 
-def test_features_of_others_are_refused(training, testing, tmp_path):
+def test_project_raises_for_features_of_another_model(training, testing, tmp_path):
     path = save_projection(tmp_path / "pca.npz", fit_projection(training(), 8))
     projection = load_projection(path)
     for changes, message in (
@@ -156,7 +158,7 @@ def test_features_of_others_are_refused(training, testing, tmp_path):
             projection.project(replace(testing, **changes))
 
 
-def test_a_file_keeps_every_bit_and_says_what_it_was_made_of(training, testing, tmp_path):
+def test_projection_file_keeps_every_bit_and_its_provenance(training, testing, tmp_path):
     for whiten in (False, True):
         made = fit_projection(training(), 6, whiten)
         read = load_projection(save_projection(tmp_path / "new/pca.npz", made))
@@ -170,7 +172,7 @@ def test_a_file_keeps_every_bit_and_says_what_it_was_made_of(training, testing, 
         assert all(file[name].dtype.kind in "fiUb" for name in file.files)
 
 
-def test_the_same_features_give_the_same_bits(training):
+def test_fit_projection_is_reproducible(training):
     one, two = fit_projection(training(), 8), fit_projection(training(), 8)
     np.testing.assert_array_equal(one.components, two.components)
 
@@ -185,14 +187,14 @@ def test_the_same_features_give_the_same_bits(training):
         {"variance_kept": float("nan")},
     ],
 )
-def test_a_projection_of_other_values_is_refused(training, tmp_path, change) -> None:
+def test_load_projection_raises_for_invalid_values(training, tmp_path, change) -> None:
     fitted = fit_projection(training(), 2)
     save_projection(tmp_path / "a.npz", replace(fitted, **change))
     with pytest.raises(ProjectionError, match=r"a.npz: its arrays (do not match|do not form)"):
         load_projection(tmp_path / "a.npz")
 
 
-def test_bad_files_are_named(training, testing, tmp_path):
+def test_load_projection_raises_for_bad_files(training, testing, tmp_path):
     with pytest.raises(ProjectionError, match=r"none.npz: no such file; tools/fit_projection.py"):
         load_projection(tmp_path / "none.npz")
     with pytest.raises(ProjectionError, match=r"must end in .npz"):
@@ -222,7 +224,7 @@ def records(features: FeatureSet) -> list[dict]:
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
-def test_the_metric_ranks_and_keeps_projected_features(training, testing, tmp_path):
+def test_metric_ranks_and_dumps_projected_features(training, testing, tmp_path):
     path = save_projection(tmp_path / "pca.npz", fit_projection(training(), 4, whiten=True))
     metric = ReIDMetric(projection=path, dump=tmp_path / "features.npz")
     metric.model = MODEL
@@ -239,7 +241,7 @@ def test_the_metric_ranks_and_keeps_projected_features(training, testing, tmp_pa
         metric.evaluate(len(testing))
 
 
-def test_the_metric_keeps_training_features_and_ranks_none(training, tmp_path):
+def test_metric_dumps_training_features_and_ranks_none(training, tmp_path):
     metric = ReIDMetric(dump=tmp_path / "features.npz")
     metric.model = MODEL
     metric.process(None, records(training()))
@@ -249,7 +251,7 @@ def test_the_metric_keeps_training_features_and_ranks_none(training, tmp_path):
     np.testing.assert_array_equal(kept.features, training().features)
 
 
-def test_a_number_carries_its_projection(training, testing):
+def test_evaluation_reports_its_projection(training, testing):
     plain, projected = evaluate(testing), evaluate(fit_projection(training(), 4).project(testing))
     assert plain.provenance()["projection"] == "none"
     assert "projection" not in plain.describe()

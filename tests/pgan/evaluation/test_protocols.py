@@ -25,7 +25,7 @@ def paths_of(draw, role):
     return draw.subset(role).img_paths.tolist()
 
 
-def test_the_names_of_the_field_are_there():
+def test_protocols_have_the_names_used_in_the_literature():
     sizes = ["small", "medium", "large"]
     promised = {
         "cross-camera",
@@ -53,7 +53,7 @@ def test_the_names_of_the_field_are_there():
     assert PROTOCOLS["veri776"].junk == PROTOCOLS["veriwild-large"].junk == "same-camera"
 
 
-def test_the_image_drawn_is_the_one_with_the_least_digest():
+def test_draws_take_the_image_with_the_smallest_digest():
     features = pool()
     for repeat, draw in enumerate(PROTOCOLS["vehicleid-800"].draws(features)):
         for vehicle in range(5):
@@ -68,7 +68,7 @@ def test_the_image_drawn_is_the_one_with_the_least_digest():
     assert repeat == 9
 
 
-def test_draws_are_these_on_every_machine():
+def test_draws_are_the_same_on_every_machine():
     draws = list(PROTOCOLS["one-gallery-image"].draws(pool(3, 3)))
     found = ["".join(path[8] for path in paths_of(draw, "gallery")) for draw in draws]
     assert found == FROZEN
@@ -77,7 +77,7 @@ def test_draws_are_these_on_every_machine():
 FROZEN = ["221", "102", "001", "111", "202", "022", "110", "110", "210", "112"]
 
 
-def test_another_order_of_the_list_draws_the_same():
+def test_draws_are_independent_of_the_order_of_images():
     features = pool()
     shuffled = features.take(np.random.default_rng(0).permutation(len(features)))
     for name in ("single-gallery-shot", "multi-gallery-shot"):
@@ -87,7 +87,7 @@ def test_another_order_of_the_list_draws_the_same():
             np.testing.assert_array_equal(one.features, two.features)
 
 
-def test_another_seed_draws_others():
+def test_draws_depend_on_the_seed():
     one, two = (Protocol("p", "", "one-per-vehicle", "none", 1, seed) for seed in (0, 1))
     features = pool(30)
     first, second = (paths_of(next(p.draws(features)), "gallery") for p in (one, two))
@@ -103,7 +103,7 @@ def test_multi_gallery_shot_is_single_gallery_shot_reversed():
         assert paths_of(single, "query") == paths_of(multi, "gallery")
 
 
-def test_a_vehicles_only_image_is_never_a_query_of_a_single_shot():
+def test_single_gallery_shot_never_queries_the_only_image_of_a_vehicle():
     features = feature_set([("a", 1, 0, "pool"), ("b", 1, 0, "pool"), ("c", 2, 0, "pool")])
     for draw in PROTOCOLS["single-gallery-shot"].draws(features):
         assert "c" in paths_of(draw, "gallery")
@@ -121,7 +121,7 @@ def test_listed_protocols_keep_roles_and_apply_their_junk_rule():
     assert features.camera_ids.tolist() == [3, 3, 0]
 
 
-def test_an_image_listed_as_query_and_gallery_is_drawn_once():
+def test_draws_take_an_image_listed_as_query_and_gallery_once():
     # As VeRi-776 lists its queries; without cameras, equal names in two folders are two images.
     listed = [("image_query/1.jpg", 1, 3, "query"), ("image_test/1.jpg", 1, 3, "gallery")]
     others = [("image_test/2.jpg", 1, 4, "gallery"), ("x/1.jpg", 2, -1, "query")]
@@ -130,7 +130,7 @@ def test_an_image_listed_as_query_and_gallery_is_drawn_once():
     assert sorted(draw.img_paths) == ["image_query/1.jpg", "image_test/2.jpg", "x/1.jpg", "y/1.jpg"]
 
 
-def test_what_cannot_be_divided_is_named():
+def test_draws_raise_for_features_that_cannot_be_divided():
     with pytest.raises(RankingError, match="'veri776' takes queries .* none of the 20 .* 'query'"):
         next(PROTOCOLS["veri776"].draws(pool()))
     with pytest.raises(RankingError, match="no vehicle has two of the 5 test images"):

@@ -46,7 +46,7 @@ def random_case(seed):
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_equals_the_literal_definitions(seed):
+def test_evaluate_distances_equals_the_literal_definitions(seed):
     distances, labels = random_case(seed)
     literal = literal_evaluate(distances, *labels)
     if literal.num_valid == 0:
@@ -57,7 +57,7 @@ def test_equals_the_literal_definitions(seed):
         assert_same(evaluate_distances(distances, *labels, chunk_size=chunk_size), literal)
 
 
-def test_random_cases_hold_what_they_are_meant_to():
+def test_random_cases_include_ties_junk_and_invalid_queries():
     results, ties, junk = [], 0, 0
     for seed in range(300):
         distances, labels = random_case(seed)
@@ -71,14 +71,14 @@ def test_random_cases_hold_what_they_are_meant_to():
     assert sum(r.num_valid == 0 for r in results) > 3
 
 
-def test_many_matches_equal_the_literal_definitions():
+def test_evaluate_distances_with_many_matches_equals_the_literal_definitions():
     rng = np.random.default_rng(0)
     distances = rng.gamma(2.0, size=(6, 3000)).astype(np.float32)
     labels = rng.integers(0, 3, 6), rng.integers(0, 3, 3000), np.zeros(6, int), np.ones(3000, int)
     assert_same(evaluate_distances(distances, *labels), literal_evaluate(distances, *labels))
 
 
-def test_example_computed_by_hand():
+def test_evaluate_distances_equals_an_example_computed_by_hand():
     # Ranking of query 0 without junk (index 2): other, match, other, match -> precisions 1/2 and 2/4.
     # Query 1 sees its only other image by its own camera: not valid.
     distances = np.array([[0.3, 0.2, 0.1, 0.4, 0.9, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]])
@@ -94,7 +94,7 @@ def test_example_computed_by_hand():
     assert (result.num_valid, result.num_invalid, result.num_gallery) == (1, 1, 6)
 
 
-def test_a_match_loses_every_tie():
+def test_a_match_ranks_behind_other_vehicles_at_the_same_distance():
     constant = np.zeros((1, 4), np.float32)
     result = evaluate_distances(constant, [7], [7, 1, 7, 2])
     assert result.first_match.tolist() == [3]
@@ -109,7 +109,7 @@ def test_unknown_cameras_make_no_junk(cameras):
     assert result.num_matches.tolist() == [2]
 
 
-def test_the_query_in_the_gallery_is_removed_by_its_camera():
+def test_query_in_the_gallery_is_junk_by_its_camera():
     features = np.eye(4, dtype=np.float32)[[0, 1, 0]]
     # The first gallery image is the query itself, as in VeRi-776.
     result = evaluate_features(features[:1], features, [1], [1, 2, 1], [3], [3, 3, 4])
@@ -128,7 +128,7 @@ def features_and_labels(seed=0, num_query=40, num_gallery=200):
     return features[:num_query], features[num_query:], labels
 
 
-def test_features_give_squared_euclidean_distances():
+def test_evaluate_features_uses_squared_euclidean_distances():
     query, gallery, labels = features_and_labels()
     distances = ((query[:, None].astype(float) - gallery[None]) ** 2).sum(2).astype(np.float32)
     ours = evaluate_features(query, gallery, *labels)
@@ -139,7 +139,7 @@ def test_features_give_squared_euclidean_distances():
 
 
 @pytest.mark.parametrize("chunk_size", [1, 7, 64])
-def test_order_of_gallery_and_queries_changes_nothing(chunk_size):
+def test_metrics_are_independent_of_the_order_of_images(chunk_size):
     query, gallery, labels = features_and_labels()
     one = evaluate_features(query, gallery, *labels)
     rng = np.random.default_rng(1)
@@ -152,7 +152,7 @@ def test_order_of_gallery_and_queries_changes_nothing(chunk_size):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 50])
-def test_threads_change_nothing_and_are_left_as_they_were(monkeypatch, threads):
+def test_metrics_are_independent_of_threads_whose_number_is_restored(monkeypatch, threads):
     query, gallery, labels = features_and_labels()
     expected = evaluate_features(query, gallery, *labels)
     before = torch.get_num_threads()
@@ -164,7 +164,7 @@ def test_threads_change_nothing_and_are_left_as_they_were(monkeypatch, threads):
     assert torch.get_num_threads() == before
 
 
-def test_one_feature_for_all_images_scores_as_the_worst():
+def test_one_feature_for_all_images_gets_the_lowest_score():
     feature = np.full((1, 512), 512**-0.5, np.float32)
     result = evaluate_features(
         feature, feature.repeat(300, 0), [0], np.arange(300) % 150, chunk_size=1
@@ -173,7 +173,7 @@ def test_one_feature_for_all_images_scores_as_the_worst():
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, lambda x: np.asarray(x).tolist()])
-def test_arrays_tensors_and_lists_serve_alike(kind):
+def test_arrays_tensors_and_lists_give_the_same_scores(kind):
     query, gallery, labels = features_and_labels()
     expected = evaluate_features(query, gallery, *labels)
     labels = [kind(values) for values in labels]
@@ -183,7 +183,7 @@ def test_arrays_tensors_and_lists_serve_alike(kind):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.float64])
-def test_distances_of_any_real_type_are_ranked_as_they_are(dtype):
+def test_distances_of_any_real_dtype_are_ranked_exactly(dtype):
     rng = np.random.default_rng(0)
     distances = torch.as_tensor(rng.integers(0, 200, (5, 60))).to(dtype)
     labels = [rng.integers(0, bound, count) for bound in (4, 3) for count in (5, 60)]
@@ -191,7 +191,7 @@ def test_distances_of_any_real_type_are_ranked_as_they_are(dtype):
     assert_same(evaluate_distances(distances, *labels), literal)
 
 
-def test_nothing_of_the_callers_is_changed():
+def test_arguments_are_not_changed():
     query, gallery, labels = features_and_labels()
     distances = np.asarray(2 - 2 * query @ gallery.T)
     before = [array.copy() for array in (query, gallery, distances, *labels)]
@@ -255,12 +255,12 @@ def with_value(value):
         ((FEATURES, FEATURES, [1, 2, 3], [4, 5, 6]), "none of the 3 queries has a good match"),
     ],
 )
-def test_bad_input_is_named(arguments, message):
+def test_evaluate_features_raises_for_bad_input(arguments, message):
     with pytest.raises(RankingError, match=message):
         evaluate_features(*arguments)
 
 
-def test_bad_distances_and_ranks_are_named():
+def test_raises_for_bad_distances_and_ranks():
     distances = np.zeros((4, 3))
     distances[3, 1] = np.nan
     with pytest.raises(RankingError, match="distance row 3"):

@@ -62,13 +62,13 @@ def test_reranking_equals_the_literal_algorithm(count, num_query, k1, k2, weight
             np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_chunks_change_no_bit():
+def test_reranking_is_independent_of_the_chunk_size():
     features, _ = features_of(0, 150, 10)
     one, two = (streamed(KReciprocal(features, chunk_size=c), 30, c) for c in (11, 1000))
     np.testing.assert_array_equal(one, two)
 
 
-def test_one_encoding_serves_any_queries_and_gallery():
+def test_encoding_serves_every_division_into_queries_and_gallery():
     features, _ = features_of(0, 80, 8)
     encoding = KReciprocal(features, 6, 3)
     order = np.random.default_rng(0).permutation(80)
@@ -77,7 +77,7 @@ def test_one_encoding_serves_any_queries_and_gallery():
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
-def test_reranking_helps_where_neighbours_agree(feature_set):
+def test_reranking_helps_when_neighbours_agree(feature_set):
     plain, better = (
         evaluate(
             feature_set(40, 8, noise=0.8),
@@ -90,14 +90,14 @@ def test_reranking_helps_where_neighbours_agree(feature_set):
     assert better.refinement == "k-reciprocal (k1=6, k2=3, lambda=0.3)"
 
 
-def test_only_neighbours_are_kept():
+def test_encodings_keep_only_neighbours():
     features, _ = features_of(0, 600, 60)
     encoding = KReciprocal(features, k1=5, k2=2)
     assert encoding.encodings.nnz < 600 * 60
 
 
 @pytest.mark.parametrize("k", [1, 3, 1000])
-def test_expansion_equals_the_literal_definition(k):
+def test_expand_queries_equals_the_literal_definition(k):
     for seed in range(3):
         features, _ = features_of(seed, 70, 9)
         features *= 3  # no unit length is assumed
@@ -107,7 +107,7 @@ def test_expansion_equals_the_literal_definition(k):
             np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_both_together_are_said_and_done(feature_set):
+def test_expansion_and_reranking_are_combined_and_reported(feature_set):
     features = feature_set(role=None)
     both = Refinement(expand_queries=2, rerank=True, k1=4, k2=2, weight=0.2)
     evaluation = evaluate(features, refinement=both)
@@ -131,7 +131,7 @@ def test_both_together_are_said_and_done(feature_set):
 @pytest.mark.parametrize(
     "bad", [{"expand_queries": -1}, {"k1": 0}, {"k2": 0}, {"weight": 1.5}, {"weight": -0.1}]
 )
-def test_bad_settings_are_named(bad):
+def test_refinement_raises_for_bad_settings(bad):
     with pytest.raises(
         RankingError, match=next(iter(bad)).replace("weight", "lambda").split("_")[0]
     ):

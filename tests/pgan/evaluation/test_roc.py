@@ -32,7 +32,7 @@ def curve_of(distances, labels, chunk_size=128):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_every_point_is_exact_for_its_threshold(seed):
+def test_roc_points_are_exact_for_their_thresholds(seed):
     distances, labels = random_case(seed)
     if literal_evaluate(distances, *labels).num_valid == 0:
         with pytest.raises(RankingError, match="has a good match"):
@@ -49,13 +49,13 @@ def test_every_point_is_exact_for_its_threshold(seed):
     np.testing.assert_array_equal(curve.tpr, again.tpr)
 
 
-def test_random_cases_hold_invalid_queries_beside_valid_ones():
+def test_random_cases_include_valid_and_invalid_queries():
     results = [literal_evaluate(d, *labels) for d, labels in map(random_case, range(40))]
     assert sum(r.num_invalid > 0 and r.num_valid > 0 for r in results) > 5
 
 
 @pytest.mark.parametrize("seed", range(0, 40, 4))
-def test_no_threshold_on_the_grid_would_do_better(seed):
+def test_tpr_at_is_the_best_of_all_thresholds(seed):
     # With few pairs every distance has a cell of its own, and the grid loses nothing.
     distances, labels = random_case(seed)
     curve = curve_of(distances, labels)
@@ -65,14 +65,14 @@ def test_no_threshold_on_the_grid_would_do_better(seed):
         assert curve.tpr_at(fpr) == best
 
 
-def test_thresholds_are_as_near_as_stated():
+def test_thresholds_are_as_close_as_documented():
     values = np.linspace(0.3, 2.5, 200_001, dtype=np.float32)[None]
     labels = [np.zeros(1, int), np.arange(values.size) % 2]
     steps = np.diff(curve_of(values, labels).thresholds) / curve_of(values, labels).thresholds[1:]
     assert 0 < steps.max() < 2**-11
 
 
-def test_tpr_at_picks_the_greatest_threshold_allowed():
+def test_tpr_at_uses_the_greatest_allowed_threshold():
     curve = RocCurve(
         np.array([0.1, 0.2, 0.3, 0.4], np.float32),
         np.array([0.1, 0.1, 0.5, 1.0]),
@@ -86,12 +86,12 @@ def test_tpr_at_picks_the_greatest_threshold_allowed():
             curve.tpr_at(bad)
 
 
-def test_pairs_of_one_kind_make_no_curve():
+def test_curve_raises_for_pairs_of_one_kind():
     with pytest.raises(RankingError, match="there are 2 and 0"):
         curve_of(np.ones((1, 2), np.float32), [[1], [1, 1]])
 
 
-def test_memory_does_not_grow_with_the_pairs():
+def test_counter_memory_does_not_grow_with_the_pairs():
     counter = RocCounter()
     labels = Labels(np.zeros(4, int), np.arange(1000) % 2)
     same = labels.same_vehicle(0, 4)
@@ -101,7 +101,7 @@ def test_memory_does_not_grow_with_the_pairs():
     assert sum(getattr(v, "nbytes", 0) for v in vars(counter).values()) < 20e6
 
 
-def test_repeats_are_counted_together(feature_set):
+def test_evaluate_counts_pairs_of_all_repeats(feature_set):
     evaluation = evaluate(feature_set(), "vehicleid-800", roc=True)
     assert evaluation.roc.num_positives == 10 * 48
     assert evaluation.roc.num_negatives == 10 * 48 * 11

@@ -76,7 +76,7 @@ def sample_page(word="plain"):
     )
 
 
-def test_page_is_well_formed_and_holds_what_it_was_given():
+def test_page_is_well_formed_and_complete():
     page = ParsedPage(render_html(sample_page()))
     for text in ("61.2", "\N{EN DASH}", "69.9%", "second", "AP 50.0% · first match at rank 2"):
         assert text in page.cells()
@@ -98,7 +98,7 @@ def test_page_fetches_nothing_and_runs_nothing():
     assert {value[1:] for value in sources if value.startswith("#")} <= ids
 
 
-def test_text_is_escaped_everywhere():
+def test_all_text_is_escaped():
     html = render_html(sample_page(EVIL))
     assert "<script" not in html
     page = ParsedPage(html)
@@ -117,7 +117,7 @@ def test_numbers_are_right_aligned_and_text_is_not():
     assert Table("t", ["a"], [[float("nan")]], decimals=2).text(np.float32(1.239)) == "1.24"
 
 
-def test_pictures_survive_the_way_into_the_page():
+def test_images_are_unchanged_in_the_page():
     image = np.zeros((16, 16, 3), np.uint8)
     image[:, :8] = (200, 30, 30)
     head, data = data_uri(image).split(",")
@@ -131,7 +131,7 @@ def test_pictures_survive_the_way_into_the_page():
     assert data_uri(attribute_bars({"wheel": 50.0}, fmt="png")).startswith("data:image/png")
 
 
-def test_report_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_write_html_is_atomic(tmp_path, monkeypatch):
     path = write_html(tmp_path / "out" / "report.html", sample_page("größe"))
     before = path.read_bytes()
     assert "größe" in before.decode("utf-8")
@@ -142,7 +142,7 @@ def test_report_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_bad_tables_and_pictures_are_named():
+def test_raises_for_bad_tables_and_images():
     with pytest.raises(PageError, match="table 't': row 1 has 1 cells for 2 columns"):
         Table("t", ["a", "b"], [[1, 2], [1]])
     with pytest.raises(PageError, match="uint8"):

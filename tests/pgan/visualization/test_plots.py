@@ -22,7 +22,7 @@ PLOTS = [
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_plots_are_whole_files_and_the_same_each_time(plot):
+def test_plots_are_complete_and_reproducible_files(plot):
     svg = plot("svg")
     assert ElementTree.fromstring(svg, forbid_external=False).tag.endswith("svg")
     assert plot("svg") == svg
@@ -34,7 +34,7 @@ def comments(svg):
     return re.findall(r"<!-- (.*?) -->", svg.decode())
 
 
-def test_attribute_bars_put_the_best_on_top_and_say_what_is_absent():
+def test_attribute_bars_put_the_best_on_top_and_name_absent_ones():
     words = comments(attribute_bars({"logo": None, "wheel": 70.0, "plate": 30.0}))
     names = [word for word in words if word in ("logo", "wheel", "plate")]
     assert names == ["logo", "plate", "wheel"]  # from the bottom up
@@ -49,7 +49,7 @@ def drawn(svg, colour):
     return points, "dasharray" in style
 
 
-def test_curves_differ_in_colour_and_in_line():
+def test_curves_differ_in_colour_and_line_style():
     svg = cmc_curves({"PGAN": [60.0, 70.0, 80.0], "baseline": [50.0, 65.0, 70.0]})
     (first, plain), (second, dashed) = drawn(svg, COLOURS[0]), drawn(svg, COLOURS[1])
     assert (plain, dashed) == (False, True)
@@ -58,7 +58,7 @@ def test_curves_differ_in_colour_and_in_line():
     assert {"PGAN", "baseline", "1"} <= set(comments(svg))
 
 
-def test_long_names_are_written_whole_below_the_curves():
+def test_long_names_are_wrapped_below_the_curves():
     name = "multi-gallery-shot, " * 7 + "re-ranked"
     short, long = (roc_curves({n: ROC}) for n in ("PGAN", name))
     assert " ".join(comments(long)).count("multi-gallery-shot,") == 7
@@ -66,7 +66,7 @@ def test_long_names_are_written_whole_below_the_curves():
     assert heights[1] > heights[0]
 
 
-def test_the_roc_begins_a_power_of_ten_below_its_points_and_steps_up_at_them():
+def test_roc_curves_start_at_a_power_of_ten_and_step_at_their_points():
     svg = roc_curves({"PGAN": ROC})
     assert {"PGAN", "chance", "TPR, %", "FPR"} <= set(comments(svg))
     (points, _), (left, right) = drawn(svg, COLOURS[0]), (0, -1)
@@ -86,6 +86,6 @@ def test_the_roc_begins_a_power_of_ten_below_its_points_and_steps_up_at_them():
         (lambda: roc_curves({}), "ROC"),
     ],
 )
-def test_nothing_to_plot_is_said(plot, message):
+def test_plots_raise_without_values(plot, message):
     with pytest.raises(ValueError, match=message):
         plot()

@@ -14,7 +14,7 @@ def comments(svg):
     return re.findall(r"<!-- (.*?) -->", svg.decode())
 
 
-def test_numbers_are_in_order_with_means_references_and_published_values():
+def test_sweep_plot_of_numbers_has_means_references_and_published_values():
     svg = sweep_plot(LINES, "D", "mAP, %", {"baseline": [50, 52]}, {"the paper": {8: 59.0, 6: 1}})
     assert ElementTree.fromstring(svg, forbid_external=False).tag.endswith("svg")
     assert svg == sweep_plot(
@@ -26,7 +26,7 @@ def test_numbers_are_in_order_with_means_references_and_published_values():
     assert "6" not in words
 
 
-def test_bars_are_one_standard_deviation_to_either_side(monkeypatch):
+def test_sweep_plot_error_bars_are_one_standard_deviation(monkeypatch):
     drawn = {}
 
     class Axes:
@@ -42,7 +42,7 @@ def test_bars_are_one_standard_deviation_to_either_side(monkeypatch):
     assert drawn == {"x": [4, 8], "y": [55.0, 61.0], "bars": [0, pytest.approx(2**0.5)]}
 
 
-def test_names_are_drawn_in_their_order_and_lines_have_a_legend():
+def test_sweep_plot_of_names_keeps_their_order_and_has_a_legend():
     lines = {"2C'=256": {"grid": [1.0], "PGAN": [2.0]}, "2C'=512": {"PGAN": [3.0]}}
     words = comments(sweep_plot(lines, "model"))
     assert words.index("grid") < words.index("PGAN")
@@ -50,6 +50,6 @@ def test_names_are_drawn_in_their_order_and_lines_have_a_legend():
     assert sweep_plot(lines, "model", fmt="png").startswith(b"\x89PNG")
 
 
-def test_nothing_to_plot_is_said():
+def test_sweep_plot_raises_without_values():
     with pytest.raises(ValueError, match="nothing to plot: mAP, % by D"):
         sweep_plot({}, "D")
