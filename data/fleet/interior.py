@@ -39,7 +39,7 @@ class _Cabin:
         self.width = float(self.end(1, glass.u, glass.t[0])[1])
 
     def billboard(self, points: Corners, y: float, depth: float) -> np.ndarray:
-        """Points (n, 2), right and up, on a vertical plane at ``depth``, with the origin at (y, lower edge)."""
+        """Points (n, 2), right and up, on a vertical plane at ``depth``, from the origin (y, lower edge)."""
         a, b = np.asarray(points, dtype=np.float64).T
         x = np.full_like(a, self.base[0] - depth)
         return np.stack([x, y + a, self.base[2] + b], axis=1)

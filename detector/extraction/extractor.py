@@ -78,13 +78,23 @@ def extract(
         CacheError: ``out`` contains something else, was started with another detector or other images, or is
             not writable; or another process is writing the same shards.
 
-    Example:
-        With a trained detector:
-
-            config = load_detector_config("configs/detector/ssdlite_resnet_parts.py")
-            detector = load_detector(config, "detector.pth", max_parts=16)
-            done = extract(detector, "photos", list_images("photos"), out="photos_parts")
-            done.cache.parts("a.jpg").boxes
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from mmdet.registry import MODELS
+    >>> from mmengine.config import Config
+    >>> from mmengine.registry import init_default_scope
+    >>> from PIL import Image
+    >>> from detector.extraction.loading import load_detector
+    >>> config = Config.fromfile("configs/detector/ssdlite_resnet_fleet.py")
+    >>> init_default_scope("mmdet")
+    >>> weights = MODELS.build(config.model.copy()).state_dict()  # random; use a trained checkpoint
+    >>> with TemporaryDirectory() as folder:
+    ...     torch.save(weights, f"{folder}/detector.pth")
+    ...     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(f"{folder}/a.png")
+    ...     detector = load_detector(config, f"{folder}/detector.pth", max_parts=4, device="cpu")
+    ...     done = extract(detector, folder, ["a.png"], f"{folder}/parts", workers=0, progress=False)
+    ...     done.processed, done.cache.parts("a.png").boxes.shape
+    (1, (4, 4))
     """
     start = time.perf_counter()
     if batch_size is None:

@@ -14,6 +14,7 @@ from fleet.preview import contact_sheet
 from pgan.tools import make_fleet as tool
 
 
+@pytest.mark.slow
 def test_make_fleet_writes_the_same_bytes_with_two_workers(fleet_dir, spec, tmp_path, file_digests):
     make_fleet(tmp_path / "again", spec, workers=2)
     assert file_digests(tmp_path / "again") == file_digests(fleet_dir)

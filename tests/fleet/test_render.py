@@ -142,6 +142,7 @@ def test_far_mirror_is_hidden_from_behind():
     assert Counter(scene.render(view(100), 160).labels)["backmirror"] <= 1
 
 
+@pytest.mark.slow
 def test_twins_differ_only_inside_part_boxes():
     groups: dict[int, list] = {}
     for vehicle in draw_fleet(SPEC):

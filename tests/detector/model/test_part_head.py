@@ -299,6 +299,7 @@ def build(tiny_config: Config) -> Callable[[], torch.nn.Module]:
     return make
 
 
+@pytest.mark.slow
 def test_ssdlite_learns_and_predicts(build: Callable[[], torch.nn.Module]) -> None:
     model = build()
     optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
