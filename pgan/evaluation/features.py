@@ -180,10 +180,21 @@ def save_features(path: str | os.PathLike[str], features: FeatureSet) -> Path:
 
 
 def load_features(path: str | os.PathLike[str]) -> FeatureSet:
-    """Read a file that `save_features` wrote; see its example.
+    """Read a file that `save_features` wrote.
 
     Raises:
         FeatureSetError: The file is missing, damaged, or not a feature file.
+
+    Example:
+        >>> import tempfile
+        >>> ids = np.arange(2)
+        >>> features = FeatureSet(
+        ...     np.eye(2, dtype=np.float32), ids, ids, np.array(["pool"] * 2), np.array(["a", "b"])
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save_features(f"{folder}/features.npz", features)
+        ...     len(load_features(path))
+        2
     """
     arrays = _FILE.load(path)
     # Older files lack some of the texts.

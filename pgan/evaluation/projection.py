@@ -45,6 +45,19 @@ class FeatureProjection:
         model: Fingerprint of the model that computed them.
         dataset: Title of their data set.
         path: File that it was read from; empty if it was just fitted.
+
+    Example:
+        >>> projection = FeatureProjection(
+        ...     mean=np.zeros(2, np.float32),
+        ...     components=np.array([[1, 0]], np.float32),
+        ...     variances=np.ones(1, np.float32),
+        ...     whiten=False,
+        ...     num_features=10,
+        ...     variance_kept=0.9,
+        ...     model="fingerprint",
+        ... )
+        >>> projection.apply(np.array([[3, 4], [-2, 0]], np.float32)).tolist()
+        [[1.0], [-1.0]]
     """
 
     mean: np.ndarray
@@ -117,7 +130,6 @@ def fit_projection(
         RankingError: A feature is not finite.
 
     Example:
-        >>> import tempfile
         >>> from pgan.evaluation import FeatureSet
         >>> rng = np.random.default_rng(0)
         >>> ids = np.arange(20)
@@ -132,9 +144,6 @@ def fit_projection(
         >>> projection = fit_projection(features, dims=2, whiten=True)
         >>> str(projection), projection.project(features).features.shape
         ('PCA 4 -> 2, whitened', (20, 2))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     str(load_projection(save_projection(f"{folder}/pca.npz", projection)))
-        'PCA 4 -> 2, whitened'
     """
     from sklearn.decomposition import PCA  # slow to import, and only fitting needs it
 
@@ -181,20 +190,50 @@ def fit_projection(
 
 
 def save_projection(path: str | os.PathLike[str], projection: FeatureProjection) -> Path:
-    """Write a projection as an ``.npz`` file, atomically and without pickle; see `fit_projection`.
+    """Write a projection as an ``.npz`` file, atomically and without pickle.
 
     Raises:
         ProjectionError: The name does not end in ``.npz``.
+
+    Example:
+        >>> import tempfile
+        >>> projection = FeatureProjection(
+        ...     mean=np.zeros(2, np.float32),
+        ...     components=np.array([[1, 0]], np.float32),
+        ...     variances=np.ones(1, np.float32),
+        ...     whiten=False,
+        ...     num_features=10,
+        ...     variance_kept=0.9,
+        ...     model="fingerprint",
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_projection(f"{folder}/pca.npz", projection).name
+        'pca.npz'
     """
     names = [field.name for field in fields(FeatureProjection) if field.name != "path"]
     return _FILE.save(path, {name: np.asarray(getattr(projection, name)) for name in names})
 
 
 def load_projection(path: str | os.PathLike[str]) -> FeatureProjection:
-    """Read a file that `save_projection` wrote; see the example of `fit_projection`.
+    """Read a file that `save_projection` wrote.
 
     Raises:
         ProjectionError: The file is missing, damaged, or not a projection.
+
+    Example:
+        >>> import tempfile
+        >>> projection = FeatureProjection(
+        ...     mean=np.zeros(2, np.float32),
+        ...     components=np.array([[1, 0]], np.float32),
+        ...     variances=np.ones(1, np.float32),
+        ...     whiten=False,
+        ...     num_features=10,
+        ...     variance_kept=0.9,
+        ...     model="fingerprint",
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     str(load_projection(save_projection(f"{folder}/pca.npz", projection)))
+        'PCA 2 -> 1'
     """
     arrays = _FILE.load(path)
     try:

@@ -25,6 +25,23 @@ class RankLists:
         images: The test images with the roles of the first repeat.
         nearest: The nearest images of each query, without junk.
         nearest_matches: (Q, 1), the nearest match of each query, wherever it ranks.
+
+    Raises:
+        RankingError: The numbers of queries differ.
+
+    Example:
+        >>> from pgan.evaluation import evaluate
+        >>> features = FeatureSet(
+        ...     features=np.array([[0, 0], [3, 4], [0, 1], [0, 2]], dtype=np.float32),
+        ...     vehicle_ids=np.array([7, 3, 7, 3]),
+        ...     camera_ids=np.array([0, 1, 1, 2]),
+        ...     roles=np.array(["query", "gallery", "gallery", "gallery"]),
+        ...     img_paths=np.array(["a.jpg", "b.jpg", "c.jpg", "d.jpg"]),
+        ... )
+        >>> lists = evaluate(features, "cross-camera", top=2, device="cpu").rank_lists
+        >>> gallery = lists.images.subset("gallery")
+        >>> gallery.img_paths[lists.nearest.indices[0]].tolist(), lists.nearest.matches.tolist()
+        (['c.jpg', 'd.jpg'], [[True, False]])
     """
 
     images: FeatureSet

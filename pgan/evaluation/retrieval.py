@@ -121,7 +121,7 @@ class RetrievalResult:
             distances: Their distances.
             matches: Whether they show the query's vehicle.
             reranked: The re-ranked distances of the first of them.
-            dtype: Of the distances.
+            dtype: Data type of the distances.
 
         Raises:
             RankingError: A query's sequences differ in length, or one of the class's rules is broken.

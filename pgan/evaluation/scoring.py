@@ -36,6 +36,20 @@ class Evaluation:
         vehicles: Number of vehicles in the test set.
         projection: Description of the projection of the features; empty if there was none.
         rank_lists: The rank lists of the first repeat; None unless they were asked for.
+
+    Example:
+        >>> features = FeatureSet(
+        ...     features=np.array([[0, 0], [3, 4], [0, 1], [0, 2]], dtype=np.float32),
+        ...     vehicle_ids=np.array([7, 3, 7, 3]),
+        ...     camera_ids=np.array([0, 1, 1, 2]),
+        ...     roles=np.array(["query", "gallery", "gallery", "gallery"]),
+        ...     img_paths=np.array(["a.jpg", "b.jpg", "c.jpg", "d.jpg"]),
+        ... )
+        >>> evaluation = evaluate(features, "cross-camera", device="cpu")
+        >>> evaluation.counts()["queries"], evaluation.metrics((1,))["Rank-1"]
+        (1, 100.0)
+        >>> evaluation.describe().startswith("protocol 'cross-camera' (any test set: queries and")
+        True
     """
 
     protocol: Protocol

@@ -105,7 +105,7 @@ class RankingPanel:
     Attributes:
         method: Name of the method.
         image: (H, W, 3) uint8 RGB.
-        average_precision: Of the query, 0 to 1; NaN if it is not valid.
+        average_precision: Average precision of the query, 0 to 1; NaN if it is not valid.
         first_match: Rank of the first good match; 0 if there is none.
     """
 
@@ -142,7 +142,7 @@ class Page:
     """A page.
 
     Attributes:
-        title: Of the page.
+        title: Title of the page.
         summary: What was done and what came out, in a few sentences.
         sections: The body.
         highlights: The numbers to see first.
@@ -177,6 +177,12 @@ def render_html(page: Page) -> str:
 
     Raises:
         PageError: An image of an unknown kind.
+
+    Example:
+        >>> table = Table("Scores", ["Model", "mAP, %"], [["PGAN", 79.3]])
+        >>> html = render_html(Page("Results", "One model.", [Section("Metrics", blocks=[table])]))
+        >>> "79.3" in html
+        True
     """
     import jinja2
 

@@ -126,6 +126,12 @@ def ranking_panel(
 
     Raises:
         ValueError: ``results``, ``titles`` and ``correct`` differ in length.
+
+    Example:
+        >>> grey = AnnotatedImage(np.full((48, 64, 3), 128, np.uint8))
+        >>> png = ranking_panel(grey, [grey, grey], ["1 (0.12)", "2 (0.40)"], [True, False])
+        >>> pixels(png).shape[1] == round(COLUMN * PRINT_DPI)
+        True
     """
     if not len(results) == len(titles) == len(correct):
         raise ValueError(
@@ -150,6 +156,13 @@ def image_panel(image: AnnotatedImage, fmt: str = "png") -> bytes:
     Args:
         image: The image.
         fmt: ``'png'`` or ``'pdf'``.
+
+    Example:
+        >>> boxes, weights = np.array([[8.0, 8.0, 40.0, 40.0]]), np.array([1.0])
+        >>> image = np.full((48, 64, 3), 128, np.uint8)
+        >>> png = image_panel(AnnotatedImage(image, boxes, ["wheel"], weights))
+        >>> png.startswith(b"\x89PNG")
+        True
     """
     count = 1 + len(image.maps)
     side = min((COLUMN - 2 * _EDGE - _GAP * (count - 1)) / count, COLUMN / 2)
@@ -186,6 +199,11 @@ def contact_sheet(images: Sequence[AnnotatedImage], columns: int, tile: int = 20
 
     Raises:
         ValueError: No image, or no column.
+
+    Example:
+        >>> grey = AnnotatedImage(np.full((48, 64, 3), 128, np.uint8))
+        >>> contact_sheet([grey] * 3, columns=2, tile=100).shape[1]
+        200
     """
     if not images or columns < 1:
         raise ValueError(f"a sheet needs images and columns, got {len(images)} and {columns}")

@@ -117,6 +117,13 @@ def roc_curves(curves: Mapping[str, RocCurve], fmt: str = "svg") -> bytes:
 
     Raises:
         ValueError: There is no curve.
+
+    Example:
+        >>> from pgan.evaluation import RocCurve
+        >>> rates = np.array([0.0, 0.1, 1.0]), np.array([0.5, 0.9, 1.0])
+        >>> curve = RocCurve(np.array([0.1, 0.2, 0.3], np.float32), *rates, 10, 10)
+        >>> roc_curves({"PGAN": curve}).startswith(b"<?xml")
+        True
     """
     _need(curves, "ROC")
     least = min(np.min(curve.fpr[curve.fpr > 0], initial=0.1) for curve in curves.values())

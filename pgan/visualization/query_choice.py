@@ -24,6 +24,14 @@ def pick_queries(first: RankingScores, second: RankingScores, count: int) -> np.
 
     Raises:
         VisualizationError: The methods did not rank the same queries, or the count is below 1.
+
+    Example:
+        >>> from pgan.evaluation import evaluate_distances
+        >>> ids = [1, 2], [1, 2]
+        >>> first = evaluate_distances([[0.1, 0.2], [0.1, 0.2]], *ids)  # only query 0 is right
+        >>> second = evaluate_distances([[0.2, 0.1], [0.2, 0.1]], *ids)  # only query 1 is right
+        >>> pick_queries(first, second, count=2).tolist()
+        [1, 0]
     """
     if not np.array_equal(first.num_matches, second.num_matches):
         raise VisualizationError("the two methods did not rank the same queries and gallery")

@@ -24,7 +24,7 @@ def rank_lists(name: str, evaluation: Evaluation, top: int = 1) -> RankLists:
     """Return the rank lists of an evaluation.
 
     Args:
-        name: Of the evaluation, for the error message.
+        name: Name of the evaluation, for the error message.
         evaluation: Any.
         top: Images that each list must have room for.
 
@@ -82,7 +82,7 @@ def draw_rankings(
     """Draw the first images of each query's ranking, in the order they were scored in.
 
     Args:
-        name: Of the method.
+        name: Name of the method.
         evaluation: Its evaluation, with rank lists.
         queries: Indices of queries.
         reader: Reads the images, and their parts if the features have part weights.

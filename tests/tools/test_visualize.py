@@ -67,7 +67,7 @@ def test_visualize_shows_a_test_set_as_figures_and_a_page(call, data: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("config", "attention", "said"),
+    ("config", "attention", "expected"),
     [
         (PGAN, "uniform", "Attributes"),
         (PGAN, "grid", "the first map shows the weights of the cells"),
@@ -75,7 +75,7 @@ def test_visualize_shows_a_test_set_as_figures_and_a_page(call, data: Path, tmp_
     ],
 )
 def test_visualize_shows_each_kind_of_model(
-    call, data: Path, tmp_path: Path, config: str, attention: str | None, said: str
+    call, data: Path, tmp_path: Path, config: str, attention: str | None, expected: str
 ) -> None:
     options = {None: (), "grid": ("model.attention=grid",), "uniform": ("model.attention=uniform",)}
     weights = data / ("pgan.pth" if config == PGAN else "baseline.pth")
@@ -84,7 +84,7 @@ def test_visualize_shows_each_kind_of_model(
     words = [config, weights, "--out", tmp_path / "out", "--queries", 1]
     assert call(*words, options=options[attention])[0] == 0
     page = (tmp_path / "out" / "index.html").read_text()
-    assert said in page
+    assert expected in page
     assert ("wheel" in page) == (attention == "uniform")
 
 

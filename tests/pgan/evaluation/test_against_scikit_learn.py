@@ -31,7 +31,7 @@ def random_case(seed):
 
 
 def ranked_pairs(distances, labels):
-    """Of each valid query: whether an image is a match, and its distance, without junk."""
+    """Yield, per valid query, whether each image is a match, and its distance, without junk."""
     for row, vehicle, camera in zip(distances, labels[0], labels[2]):
         same = labels[1] == vehicle
         kept = ~(same & (labels[3] == camera) & (camera != -1))

@@ -53,7 +53,7 @@ def test_evaluate_uses_the_given_protocol_or_that_of_the_features_or_cross_camer
 
 def test_evaluation_describes_its_protocol_in_text_and_json(feature_set):
     evaluation = evaluate(feature_set(), "vehicleid-800", roc=True)
-    said = evaluation.describe()
+    text = evaluation.describe()
     for part in (
         "'vehicleid-800'",
         "one random image of each vehicle",
@@ -62,7 +62,7 @@ def test_evaluation_describes_its_protocol_in_text_and_json(feature_set):
         "seed 0",
         "NOT its test set, this one has 12 vehicles",
     ):
-        assert part in said
+        assert part in text
     stored = json.loads(json.dumps(evaluation.to_dict((1, 5), (0.01,))))
     assert stored["dataset"] == "a test set"
     assert stored["protocol"] == PROTOCOLS["vehicleid-800"].to_dict()

@@ -15,7 +15,7 @@ from pgan.evaluation.distances import feature_distances
 
 
 def features_of(seed, count, vehicles, twins=False):
-    """Noisy views of vehicles; with twins, some images are there twice, which makes ties."""
+    """Noisy views of vehicles; with twins, some images occur twice, which makes ties."""
     rng = np.random.default_rng(seed)
     ids = rng.integers(0, vehicles, count)
     features = rng.standard_normal((vehicles, 12))[ids] + rng.standard_normal((count, 12)) * 0.7

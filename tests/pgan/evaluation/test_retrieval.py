@@ -196,10 +196,12 @@ def test_numpy_only_names_load_neither_torch_nor_mmengine():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_every_public_name_exists():
+def test_every_public_name_exists_and_has_an_example():
     assert "RetrievalResult" in pgan.evaluation.__all__
     for name in pgan.evaluation.__all__:
-        assert getattr(pgan.evaluation, name) is not None
+        public = getattr(pgan.evaluation, name)
+        is_error = isinstance(public, type) and issubclass(public, Exception)
+        assert is_error or not callable(public) or ">>>" in public.__doc__, name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = pgan.evaluation.nothing
     assert isinstance(FeatureSet, type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -42,8 +43,8 @@ def reader(tmp_path: Path) -> ImageReader:
     return ImageReader(tmp_path)
 
 
-def by_hand(features: FeatureSet) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """Of each query: its row, its distances to the gallery, and which are of its vehicle. No junk here."""
+def by_hand(features: FeatureSet) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield each query's row, its distances to the gallery, and which images match. There is no junk."""
     query, gallery = features.query_and_gallery()
     for row, feature in enumerate(query.features.astype(float)):
         distances = np.square(gallery.features - feature).sum(1)

@@ -52,18 +52,18 @@ class ParsedPage(HTMLParser):
         return [text for text in self.text if text]
 
 
-def picture(value=90):
+def grey_image(value=90):
     return np.full((20, 30, 3), value, np.uint8)
 
 
 def sample_page(word="plain"):
-    ranking = RankingPanel(word, picture(), 0.5, 2)
-    invalid = RankingPanel(word, picture(), float("nan"), 0)
+    ranking = RankingPanel(word, grey_image(), 0.5, 2)
+    invalid = RankingPanel(word, grey_image(), float("nan"), 0)
     table = Table(word, ["Method", "mAP"], [[word, 61.234], ["x", None]], note=word, strong=[1])
     blocks = [
         table,
         Figure(attribute_bars({"wheel": 50.0}), word, word),
-        Figure(picture(), word, word, wide=True),
+        Figure(grey_image(), word, word, wide=True),
         Rankings({word: (ranking, invalid)}, word),
     ]
     return Page(

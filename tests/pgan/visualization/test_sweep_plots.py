@@ -38,7 +38,7 @@ def test_sweep_plot_error_bars_are_one_standard_deviation(monkeypatch):
 
     monkeypatch.setattr(sweep_plots, "render", lambda draw, fmt: draw(Axes()))
     sweep_plot(LINES, "D")
-    # Of 60 and 62: sqrt(((-1)^2 + 1^2) / 1); of a single value, none.
+    # For 60 and 62: sqrt(((-1)^2 + 1^2) / 1); for a single value, none.
     assert drawn == {"x": [4, 8], "y": [55.0, 61.0], "bars": [0, pytest.approx(2**0.5)]}
 
 
