@@ -161,8 +161,8 @@ def image_panel(image: AnnotatedImage, fmt: str = "png") -> bytes:
         >>> boxes, weights = np.array([[8.0, 8.0, 40.0, 40.0]]), np.array([1.0])
         >>> image = np.full((48, 64, 3), 128, np.uint8)
         >>> png = image_panel(AnnotatedImage(image, boxes, ["wheel"], weights))
-        >>> png.startswith(b"\x89PNG")
-        True
+        >>> pixels(png).ndim
+        3
     """
     count = 1 + len(image.maps)
     side = min((COLUMN - 2 * _EDGE - _GAP * (count - 1)) / count, COLUMN / 2)
