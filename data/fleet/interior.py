@@ -122,11 +122,11 @@ def _driver_depth(behind: _Cabin) -> float:
 
 
 def _safebelt(behind: _Cabin, layer: str, detail: Detail, scale: float) -> Patch:
-    place = _DRIVER * behind.width, _driver_depth(behind)
+    position = _DRIVER * behind.width, _driver_depth(behind)
     shapes = [
-        Shape(behind.billboard(_TORSO, *place), COLOURS[detail["seat"]]),
+        Shape(behind.billboard(_TORSO, *position), COLOURS[detail["seat"]]),
         Shape(
-            behind.billboard([(0.24, 0.2), (0.14, 0.26), (-0.26, -0.1), (-0.26, -0.2)], *place),
+            behind.billboard([(0.24, 0.2), (0.14, 0.26), (-0.26, -0.1), (-0.26, -0.2)], *position),
             COLOURS[detail["belt"]],
         ),
     ]
@@ -240,8 +240,8 @@ def _entrylicense(behind: _Cabin, layer: str, detail: Detail, scale: float) -> P
 
 def _newersign(behind: _Cabin, layer: str, detail: Detail, scale: float) -> Patch:
     t0, t1 = behind.t
-    place = _PASSENGER_CORNER * 0.9 if detail["side"] < 0 else _DRIVER_CORNER
-    put = Decal(behind.end, 1, place, t0 + (t1 - t0) * 0.2, scale)
+    position = _PASSENGER_CORNER * 0.9 if detail["side"] < 0 else _DRIVER_CORNER
+    put = Decal(behind.end, 1, position, t0 + (t1 - t0) * 0.2, scale)
     outlines: dict[str, Corners] = {
         "round": ngon(16, 0.13),
         "diamond": [(0, -0.16), (0.16, 0), (0, 0.16), (-0.16, 0)],

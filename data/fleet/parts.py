@@ -100,8 +100,8 @@ def _light_covers(vehicle: Vehicle) -> list[Patch]:
     if detail is None:
         return []
     colour, found = COLOURS[detail["colour"]], []
-    places = ((1, style.face, style.fog), (-1, "body", style.rear_fog))
-    for side, layer, (u, t) in places:
+    positions = ((1, style.face, style.fog), (-1, "body", style.rear_fog))
+    for side, layer, (u, t) in positions:
         for sign in (1, -1):
             put = Decal(style.solids[layer].end, side, sign * u, t)
             hand = sign * side  # 1 if the outer side is on the viewer's right
@@ -141,8 +141,8 @@ def _logos(vehicle: Vehicle) -> list[Patch]:
     size = 1.3 if style.name in ("bus", "truck") else 0.9
     colour = COLOURS[detail["colour"]]
     dark = (28, 30, 34)
-    places = ((1, style.face, style.front_logo), (-1, style.rear_details, style.rear_logo))
-    for side, layer, t in places:
+    positions = ((1, style.face, style.front_logo), (-1, style.rear_details, style.rear_logo))
+    for side, layer, t in positions:
         put = Decal(style.solids[layer].end, side, 0.0, t, size)
         backs: dict[str, Corners] = {
             "ring": ngon(16, 0.14),
