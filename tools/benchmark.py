@@ -93,6 +93,12 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = ArgumentParser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument(
+        "--suite", choices=["gpu"], help="what one GPU does, in under eight minutes"
+    )
+    parser.add_argument(
+        "--toy", action="store_true", help="with --suite: try it on the CPU, at toy size"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="the same")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     search = parser.add_argument_group("search")
@@ -102,6 +108,8 @@ def parse_args() -> argparse.Namespace:
     )
     args = parser.parse_args()
     args.names = [*args.names, *args.only] or list(BENCHMARKS)
+    if args.toy and not args.suite:
+        parser.error("--toy goes with --suite gpu")
     unknown = set(args.names) - set(BENCHMARKS)
     if unknown:
         parser.error(
@@ -132,6 +140,8 @@ def main() -> int:
     args = parse_args()
     from mmengine.logging import MMLogger
 
+    if args.suite:
+        return run_gpu_suite(args.toy, args.json)
     results: dict[str, dict] = {"machine": machine()}
     print("  ".join(f"{key}: {value}" for key, value in results["machine"].items()))
     # Of the networks' random weights mmengine logs hundreds of lines.
@@ -154,6 +164,30 @@ def main() -> int:
         if args.json:
             write_json(args.json, results)
     return 0
+
+
+def run_gpu_suite(toy: bool, json_file: Path | None) -> int:
+    """Run the GPU suite and print each item when it is measured; a machine without a GPU is skipped."""
+    import torch
+    from mmengine.logging import MMLogger
+
+    import pgan.models  # noqa: F401 - registers the models
+    from pgan.benchmarks.gpu import TOY, Sizes, run_suite
+
+    if not toy and not torch.cuda.is_available():
+        print("skipped: --suite gpu needs a GPU, and torch sees none; --toy tries it on the CPU")
+        return 0
+    MMLogger.get_current_instance().setLevel("WARNING")
+
+    def report(results: dict[str, Any]) -> None:
+        name, figures = list(results["items"].items())[-1]
+        print(f"\n{_table(name, figures)}", flush=True)
+        if json_file:
+            write_json(json_file, results)
+
+    results = run_suite("cpu" if toy else "cuda", TOY if toy else Sizes(), report=report)
+    print("\n" + "  ".join(f"{key}: {value}" for key, value in results["machine"].items()))
+    return int(any("error" in figures for figures in results["items"].values()))
 
 
 def _table(name: str, figures: dict[str, float | str]) -> str:

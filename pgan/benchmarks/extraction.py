@@ -14,7 +14,7 @@ from mmdet.apis import DetInferencer
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 
 from detector.cache.writer import PartCacheWriter
 from detector.common.images import read_image
@@ -49,7 +49,7 @@ def extraction_benchmark(
         config: Of a detector with `detector.model.part_head.PartSSDHead`.
         images: How many ours takes.
         batch_size: Images at once, of both.
-        workers: Processes that read images for ours, as `detector.extraction.extractor.extract`; DetInferencer has none.
+        workers: Decoding workers of ours, see `detector.extraction.extractor.extract`; DetInferencer has none.
         repeats: Timed rounds; medians are taken.
 
     Returns:
@@ -65,7 +65,7 @@ def extraction_benchmark(
         root = Path(folder)
         names = list(draw_jpegs(root, images))
         cfg = Config.fromfile(_ROOT / config)
-        weights = _random_weights(cfg, root / "weights.pth")
+        weights = random_detector_weights(cfg, root / "weights.pth")
         device = "cuda" if torch.cuda.is_available() else "cpu"
         ours = load_detector(cfg, weights, 16, device=device, amp=False)
         few = names[:_FEW]
@@ -83,8 +83,8 @@ def extraction_benchmark(
             "ours": extraction,
             "alone": lambda: _run(ours, tensors * passes, 1),
             "in_lanes": lambda: _run(ours, tensors * passes, count_worker_threads(ours.device)),
-            "mmdet": _inferencer(cfg, weights, device, paths, batch_size, "SSDHead"),
-            "our_head": _inferencer(cfg, weights, device, paths, batch_size, "PartSSDHead"),
+            "mmdet": inferencer(cfg, weights, device, paths, batch_size, "SSDHead"),
+            "our_head": inferencer(cfg, weights, device, paths, batch_size, "PartSSDHead"),
             **{name: _by_one_thread(stage) for name, stage in stages.items()},
         }
         seconds = paired_medians(functions, repeats)
@@ -101,24 +101,29 @@ def extraction_benchmark(
     }
 
 
-def _random_weights(cfg: Config, path: Path) -> str:
-    init_default_scope("mmdet")
+def random_detector_weights(cfg: Config, path: Path) -> str:
+    """Write a checkpoint of random weights, seed 0, whose batch norms have statistics; return its path."""
+    if "init_cfg" in cfg.model.backbone:
+        cfg.model.backbone.init_cfg = None  # no download
     torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(cfg.model)
     model.init_weights()
     # Without statistics activations fade layer by layer, and all boxes have one score.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
+    side = cfg.test_dataloader.dataset.pipeline[1].scale[0]
     with torch.no_grad():
-        model.bbox_head(model.train().extract_feat(torch.randn(8, 3, 256, 256)))
+        model.bbox_head(model.train().extract_feat(torch.randn(8, 3, side, side)))
     torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
     return str(path)
 
 
-def _inferencer(
+def inferencer(
     cfg: Config, weights: str, device: str, paths: list[str], batch_size: int, head: str
 ) -> Callable[[], object]:
+    """Return a call of ``mmdet.apis.DetInferencer`` on image files, with one of two heads."""
     cfg = cfg.copy()
     cfg.model.bbox_head.type = head
     cfg.model.test_cfg.max_per_img = 16

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
 
 def paired_medians(
-    functions: dict[str, Callable[[], object]], repeats: int, warmup: int = 1
+    functions: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1
 ) -> dict[str, float]:
     """Median wall-clock seconds of each function, the functions taking turns.
 

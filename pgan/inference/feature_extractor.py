@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 
 from detector.cache import Parts
 from detector.cache.masks import overlap_masks
@@ -119,7 +120,8 @@ class FeatureExtractor:
         settings = cfg.test_dataloader.dataset
         needs_parts = self.model.needs_parts()
         self.num_parts: int = (settings.get("num_parts") or 0) if needs_parts else 0
-        self.pipeline = SamplePipeline(settings.pipeline, self.num_parts, needs_parts)
+        with _scope(cfg):
+            self.pipeline = SamplePipeline(settings.pipeline, self.num_parts, needs_parts)
 
     @torch.inference_mode()
     def extract(
@@ -159,7 +161,12 @@ def load_reid_model(cfg: Config, checkpoint: str, device: str | None = None) -> 
         ConfigError: The device cannot be used.
     """
     target = usable_device(device, ConfigError)
-    init_default_scope(cfg.get("default_scope", "pgan"))
-    model: ReIDModel = MODELS.build({**cfg.model, "num_vehicles": None})
+    with _scope(cfg):
+        model: ReIDModel = MODELS.build({**cfg.model, "num_vehicles": None})
     load_matching_weights(model, checkpoint)
     return model.to(target).eval()
+
+
+def _scope(cfg: Config) -> AbstractContextManager[None]:
+    """Build objects in the config's scope; mmengine takes the scope that was set last, a detector's maybe."""
+    return DefaultScope.overwrite_default_scope(cfg.get("default_scope", "pgan"))
