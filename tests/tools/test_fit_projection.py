@@ -59,6 +59,7 @@ def checkpoint(config: str, options: list[str], path: Path, seed: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_fit_projection_on_a_model_and_apply_it_in_a_test(call, tmp_path: Path) -> None:
     options = small(CONFIG, "veri776", tmp_path)
     one, two = (checkpoint(CONFIG, options, tmp_path / f"{seed}.pth", seed) for seed in (0, 1))
@@ -90,6 +91,7 @@ def test_fit_projection_on_a_model_and_apply_it_in_a_test(call, tmp_path: Path) 
     assert (status, "note: these are test features" in out) == (0, True)
 
 
+@pytest.mark.slow
 def test_fit_projection_on_a_random_subset_of_a_union(call, tmp_path: Path) -> None:
     options = small(UNION, "union", tmp_path)
     options.append("model.feature_dim=16")

@@ -44,6 +44,7 @@ def call(tools: Tools, data: Path, capsys: pytest.CaptureFixture[str]):
     return run
 
 
+@pytest.mark.slow
 def test_visualize_shows_a_test_set_as_figures_and_a_page(call, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     status, printed, _ = call(PGAN, data / "pgan.pth", "--out", out, "--top", 3, "--pdf")
