@@ -129,7 +129,7 @@ def main() -> int:
     from detector.extraction.extractor import extract
     from detector.extraction.loading import load_detector
     from detector.extraction.work_split import Split
-    from detector.model.dataset import reduced_pipeline
+    from detector.model.image_loading import reduced_pipeline
     from pgan.apis import load_config, load_detector_config
     from pgan.datasets.listing import images_of_config
 

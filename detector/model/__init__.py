@@ -3,7 +3,8 @@
 Importing the package registers them with mmdet, so a config needs only ``custom_imports`` of this package.
 """
 
-from detector.model.dataset import LoadVehicleImage, VehiclePartsDataset
+from detector.model.dataset import VehiclePartsDataset
+from detector.model.image_loading import LoadVehicleImage
 from detector.model.metric import PartsMetric
 from detector.model.part_head import PartSSDHead
 

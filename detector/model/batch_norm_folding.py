@@ -36,7 +36,7 @@ def fold_norms(model: BaseDetector, pipeline: Sequence[dict[str, Any]]) -> BaseD
     Returns:
         A folded copy, or the model itself if it has no batch norm, if it cannot be folded, if the copy
         computes something else, or if the pipeline does not begin with
-        `detector.model.dataset.LoadVehicleImage`.
+        `detector.model.image_loading.LoadVehicleImage`.
     """
     if not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return model

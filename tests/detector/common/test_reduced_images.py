@@ -19,7 +19,7 @@ from PIL import Image
 import detector.model.dataset  # noqa: F401  (registers the transform)
 from detector.common.errors import DetectorError
 from detector.common.images import ImageError, ReducedImage, checked_size, read_image, read_reduced
-from detector.model.dataset import reduced_pipeline
+from detector.model.image_loading import reduced_pipeline
 from tests.detector.common.test_bad_images import bad_images, odd_images
 
 TURNS = {  # EXIF's orientation -> how the upright picture is stored
@@ -260,5 +260,5 @@ def test_an_image_too_small_to_reduce_is_loaded_as_by_load_and_resize(tmp_path: 
     "pipeline", [[], [LOAD], [LOAD, PACK], [RESIZE, LOAD], [LOAD, {**RESIZE, "keep_ratio": True}]]
 )
 def test_a_pipeline_that_cannot_be_reduced_is_refused(pipeline: list[dict]) -> None:
-    with pytest.raises(DetectorError, match="has to begin with LoadVehicleImage"):
+    with pytest.raises(DetectorError, match="must begin with LoadVehicleImage"):
         reduced_pipeline(pipeline)
