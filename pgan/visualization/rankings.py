@@ -42,7 +42,10 @@ def rank_lists(name: str, evaluation: Evaluation, top: int = 1) -> RankLists:
 
 
 def compare(
-    evaluations: Mapping[str, Evaluation], queries: Sequence[int], reader: ImageReader, top: int = 5
+    evaluations: Mapping[str, Evaluation],
+    queries: Sequence[int] | np.ndarray,
+    reader: ImageReader,
+    top: int = 5,
 ) -> dict[str, list[RankingPanel]]:
     """Draw the first images of each query's ranking by each method, in the order they were scored in.
 
