@@ -59,7 +59,8 @@ def main() -> int:
 
     results = run_sweep(make_sweep(args), args.work_dir, args.jobs, args.gpus_per_run, args.metric)
     print_results(results, args.work_dir)
-    print(f"Best D: {results.best.point.values['D']}")
+    if results.best is not None:
+        print(f"Best D: {results.best.point.values['D']}")
     return 0
 
 

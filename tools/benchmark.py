@@ -152,13 +152,13 @@ def main() -> int:
         results[name] = measure(args.images) if name == "search" else measure()
         print(_table(name, results[name]), flush=True)
         if name == "search":
-            from pgan.benchmarks.search import measure_parts, search_table
+            from pgan.benchmarks.search import measure_index_costs, search_table
 
             print(f"\n{search_table(results[name])}", flush=True)
         if name == "search" and args.extrapolate:
             from pgan.benchmarks.search_extrapolation import extrapolation_table
 
-            parts = measure_parts(max(args.images))
+            parts = measure_index_costs(max(args.images))
             results["search_parts"] = asdict(parts)
             print(f"\n{parts}\n\n{extrapolation_table(parts)}", flush=True)
         if args.json:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 PACKAGES = {
@@ -141,11 +142,11 @@ def examine() -> list[Finding]:
     """Run every check and return the findings in order."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     checks: list[Callable[[], Finding]] = [check_python]
-    checks += [lambda m=m, d=d: check_package(m, d) for m, d in PACKAGES.items()]
+    checks += [partial(check_package, *names) for names in PACKAGES.items()]
     checks += [check_mmcv_ops, check_torchvision_nms, check_gpu]
     checks += [
-        lambda: check_writable("results", Path.cwd() / "work_dirs"),
-        lambda: check_writable("user cache", cache / "pgan"),
+        partial(check_writable, "results", Path.cwd() / "work_dirs"),
+        partial(check_writable, "user cache", cache / "pgan"),
     ]
     return [check() for check in checks]
 

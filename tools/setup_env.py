@@ -145,6 +145,10 @@ def _run_with_progress(command: list[str], env: dict[str, str], log: Path) -> bo
     return process.returncode == 0
 
 
+def _uv_install(python: Path) -> list[str | Path]:
+    return [python, "-m", "uv", "pip", "install", "--python", python, "--no-deps"]
+
+
 def install_mmcv(python: Path) -> None:
     """Install mmcv from the cached wheel, building it first if this machine has none."""
     folder = wheel_cache(python)
@@ -152,15 +156,16 @@ def install_mmcv(python: Path) -> None:
         build_mmcv(python, folder)
     (wheel,) = folder.glob("*.whl")
     say(f"installing mmcv from {wheel}")
-    command = [python, "-m", "uv", "pip", "install", "--python", python, "--no-deps", "--reinstall"]
-    run([*command, wheel], f"uv could not install {wheel}: delete that file and run make again.")
+    run(
+        [*_uv_install(python), "--reinstall", wheel],
+        f"uv could not install {wheel}: delete that file and run make again.",
+    )
 
 
 def install_project(python: Path) -> None:
     """Install this checkout in editable mode."""
-    command = [python, "-m", "uv", "pip", "install", "--python", python, "--no-deps"]
     run(
-        [*command, "--no-build-isolation", "-q", "-e", ROOT],
+        [*_uv_install(python), "--no-build-isolation", "-q", "-e", ROOT],
         "the project itself could not be installed: see the message above.",
     )
 

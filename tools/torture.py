@@ -1,8 +1,11 @@
-"""Kill a work with SIGKILL at random moments, let it go on, and compare the end with an undisturbed one.
+"""Crash-test training and extraction: kill them at random moments and compare with an uninterrupted run.
 
-``python tools/torture.py training --kills 20 --seed 0``, or of ``extraction``, ``shared_extraction`` (by two
-ranks), ``finalisation`` (of a part cache). It ends with a table, and with status 1 if
-anything was lost.
+A job is killed with SIGKILL, resumed and killed again until it finishes::
+
+    python tools/torture.py training --kills 20 --seed 0
+
+Other jobs are ``extraction``, ``shared_extraction`` (by two ranks) and ``finalisation`` (the assembly of a
+part cache). The tool prints a table, and returns 1 if anything was lost.
 """
 
 from __future__ import annotations
@@ -21,18 +24,18 @@ from typing import TYPE_CHECKING
 from pgan.cli import ArgumentParser, report_errors
 
 if TYPE_CHECKING:
-    from pgan.benchmarks.crash_test import Work
+    from pgan.benchmarks.crash_test import Job
 
 
-def _late(module: str, function: str) -> Callable[[Path], Work]:
+def _late(module: str, function: str) -> Callable[[Path], Job]:
     """Return a function of `pgan.benchmarks.crash_test` that is imported when it is called."""
     return lambda folder: getattr(import_module(f"pgan.benchmarks.crash_test.{module}"), function)(
         folder
     )
 
 
-# Name -> function that makes the work to be killed, given a folder for its data.
-WORKS: dict[str, Callable[[Path], Work]] = {
+# Name -> function that returns the job, given a folder for its data.
+JOBS: dict[str, Callable[[Path], Job]] = {
     "training": _late("training", "training"),
     "extraction": _late("extraction", "extraction"),
     "shared_extraction": _late("extraction", "shared_extraction"),
@@ -43,26 +46,28 @@ WORKS: dict[str, Callable[[Path], Work]] = {
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = ArgumentParser(__doc__)
-    parser.add_argument("work", choices=WORKS)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--work-dir", type=Path, help="kept; by default a folder that is removed")
+    parser.add_argument("job", choices=JOBS, help="what is killed")
+    parser.add_argument("--kills", type=int, default=20, help="number of kills (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments (%(default)s)")
+    parser.add_argument("--work-dir", type=Path, help="folder to keep (a temporary one)")
     return parser.parse_args()
 
 
 @report_errors
 def main() -> int:
-    """Torture, and print what came of it."""
+    """Run the crash test and print its table."""
     args = parse_args()
-    from pgan.benchmarks.crash_test import torture
+    from pgan.benchmarks.crash_test import crash_test
 
-    with tempfile.TemporaryDirectory(prefix="torture_") as temporary:
+    with tempfile.TemporaryDirectory(prefix="crash_test_") as temporary:
         folder = args.work_dir or Path(temporary)
-        work = WORKS[args.work](folder / "data")
-        report = torture(work, folder, args.kills, args.seed, lambda line: print(line, flush=True))
+        job = JOBS[args.job](folder / "data")
+        report = crash_test(
+            job, folder, args.kills, args.seed, lambda line: print(line, flush=True)
+        )
     print(
         f"\n{datetime.date.today()}, {os.cpu_count()} cores, {platform.machine()}, seed {args.seed}; "
-        f"undisturbed, {args.work} took {report.seconds:.1f} s; {len(report.compared)} contents compared\n"
+        f"uninterrupted, {args.job} took {report.seconds:.1f} s; {len(report.compared)} contents compared\n"
     )
     print(report.table())
     for fault in (*report.differing, *report.leftovers):

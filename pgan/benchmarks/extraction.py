@@ -37,28 +37,27 @@ def extraction_benchmark(
     workers: int | None = None,
     repeats: int = 5,
 ) -> dict[str, float]:
-    """Extract the parts of JPEGs of 200 to 500 pixels a side, by a detector of random weights, in float32.
+    """Extract the parts of JPEGs of 200 to 500 pixels a side with a detector of random weights, in float32.
 
-    DetInferencer has the same network, weights and sizes, with SSD's head as mmdet has it, and returns boxes
-    without pictures; ours also writes the cache. A GPU is used where there is one.
+    DetInferencer runs the same network, weights and sizes with mmdet's own SSD head, and returns boxes
+    without drawings; ours also writes the cache. A GPU is used if there is one.
 
-    What an extraction takes once, to begin and to finish a cache, is in its time; with fewer images it weighs
-    more. The network alone takes as many images, all else the first 128.
+    The time of an extraction includes opening and assembling the cache, which weighs more with fewer images.
+    The network alone processes as many images, everything else the first 128.
 
     Args:
-        config: Of a detector with `detector.model.part_head.PartSSDHead`.
-        images: How many ours takes.
-        batch_size: Images at once, of both.
-        workers: Decoding workers of ours, see `detector.extraction.extractor.extract`; DetInferencer has none.
+        config: Config of a detector with `detector.model.part_head.PartSSDHead`.
+        images: Images that our extraction processes.
+        batch_size: Images per batch, for both.
+        workers: Decoding workers of our extraction; DetInferencer has none.
         repeats: Timed rounds; medians are taken.
 
     Returns:
-        ``speedup`` over DetInferencer, ``speedup_with_our_head`` over it with our post-processing;
-        ``over_network``, time an image over that of the network alone, folded as ours is
-        (`detector.model.batch_norm_folding`), on all of torch's threads and the first images' tensors again and again (1 for
-        as fast); ``over_network_in_lanes``, over that of the network alone as an extraction runs it
-        (`detector.extraction.worker_threads`); the stages' shares of their sum in percent, one thread doing one after the other;
-        and ``images_per_second`` of ours.
+        ``speedup`` over DetInferencer; ``speedup_with_our_head`` over DetInferencer with our post-processing;
+        ``over_network``, time per image over that of the network alone, with folded batch norms, on all of
+        torch's threads; ``over_network_in_lanes``, over that of the network alone in worker threads, as an
+        extraction runs it; each stage's share of the sum of all in percent, run one after the other by one
+        thread; and ``images_per_second`` of our extraction.
     """
     keep_freed_memory()  # as tools/extract_parts.py does
     with tempfile.TemporaryDirectory(prefix="extraction_") as folder:
@@ -73,8 +72,8 @@ def extraction_benchmark(
         runs = itertools.count()
 
         def extraction() -> None:
-            settings = {"batch_size": batch_size, "workers": workers, "progress": False}
-            extract(ours, root, names, root / f"cache_{next(runs)}", **settings)
+            out = root / f"cache_{next(runs)}"
+            extract(ours, root, names, out, batch_size, workers, progress=False)
 
         paths = [str(root / name) for name in few]
         # For as long as the extraction, and beside it: a slow spell of the machine hits both alike.

@@ -367,7 +367,8 @@ def extraction(device: torch.device, sizes: Sizes, config: str) -> Figures:
         few = [str(root / name) for name in names[:256]]
         mmdet = inferencer(cfg, weights, str(device), few, batch, "SSDHead")
         rate["det_inferencer_images_per_s"] = len(few) / paired_medians({"": mmdet}, 1)[""]
-    return rate | {
+    return {
+        **rate,
         "speedup_fp32": rate["fp32_images_per_s"] / rate["det_inferencer_images_per_s"],
         "batch": batch,
     }

@@ -87,9 +87,11 @@ def _measure(
     batch = next(iter(loaders["crops_full"]))
 
     # A deque of no length takes all batches and keeps none.
-    runs = {name: partial(deque, loader, maxlen=0) for name, loader in loaders.items()}
+    runs: dict[str, Callable[[], object]] = {
+        name: partial(deque, loader, maxlen=0) for name, loader in loaders.items()
+    }
     seconds = paired_medians({"model": partial(step, batch), **runs}, repeats)
-    size = loaders["crops_full"].batch_size
+    size = int(loaders["crops_full"].batch_size or 1)
     model = size / seconds["model"]
     rates = {name: settings["batches"] * size / seconds[name] for name in loaders}
     waiting = _waiting_share(loaders["crops_full"], step, steps)
@@ -102,7 +104,9 @@ def _measure(
     }
 
 
-def _loader(config: Path, root: Path, reduced: bool, identities: int, batches: int) -> DataLoader:
+def _loader(
+    config: Path, root: Path, reduced: bool, identities: int, batches: int
+) -> DataLoader[Any]:
     """The training loader of a config, with the images of `_draw`."""
     cfg = load_reid_config(str(config), {"data_root": str(root), "part_cache": str(root / "parts")})
     settings = cfg.train_dataloader
@@ -115,15 +119,22 @@ def _loader(config: Path, root: Path, reduced: bool, identities: int, batches: i
         settings.dataset.pipeline[0].size = cfg.image_size
     init_default_scope("pgan")
     loader = Runner.build_dataloader(settings, seed=0)
-    loader.sampler.num_batches = batches  # an epoch of any length: it draws images again
+    _set_batches(loader, batches)
     return loader
+
+
+def _set_batches(loader: DataLoader[Any], batches: int) -> None:
+    """Set the length of an epoch; the PK sampler draws images again where there are too few."""
+    sampler: Any = loader.sampler
+    sampler.num_batches = batches
 
 
 def _training_step(cfg: Config, loader: DataLoader) -> Callable[[dict[str, Any]], None]:
     """A step of training, of a model of random weights for the vehicles of that loader."""
     cfg.model.backbone.weights = None
     torch.manual_seed(0)
-    model = MODELS.build({**cfg.model, "num_vehicles": loader.dataset.num_vehicles})
+    dataset: Any = loader.dataset
+    model = MODELS.build({**cfg.model, "num_vehicles": dataset.num_vehicles})
     model.to("cuda" if torch.cuda.is_available() else "cpu").train()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
 
@@ -135,8 +146,9 @@ def _training_step(cfg: Config, loader: DataLoader) -> Callable[[dict[str, Any]]
 
 def _waiting_share(loader: DataLoader, step: Callable[[dict[str, Any]], None], steps: int) -> float:
     """Share of the time in which steps wait for their batches."""
-    at_once = 1 + loader.prefetch_factor
-    loader.sampler.num_batches = at_once + steps + loader.prefetch_factor
+    prefetched = loader.prefetch_factor or 0
+    at_once = 1 + prefetched
+    _set_batches(loader, at_once + steps + prefetched)
     batches = iter(loader)
     for _ in range(at_once):
         step(next(batches))

@@ -49,13 +49,14 @@ def ranking_benchmark(
     rng = np.random.default_rng(seed)
     features = _random_features(rng, _QUERIES + _GALLERY)
     distances = 2 - 2 * features[:_QUERIES] @ features[_QUERIES:].T
-    labels = [
+    query_ids, gallery_ids, query_cameras, gallery_cameras = (
         rng.integers(0, bound, count)
         for bound in (_VEHICLES, _CAMERAS)
         for count in (_QUERIES, _GALLERY)
-    ]
+    )
+    labels = (query_ids, gallery_ids, query_cameras, gallery_cameras)
     some = slice(literal_queries)
-    few = (distances[some], labels[0][some], labels[1], labels[2][some], labels[3])
+    few = (distances[some], query_ids[some], gallery_ids, query_cameras[some], gallery_cameras)
     if not _agree(evaluate_distances(*few), literal_evaluate(*few)):
         raise RuntimeError("the ranking and the literal loop disagree")
     ours = evaluate_distances(distances, *labels).average_precision

@@ -10,7 +10,7 @@ from dataclasses import replace
 import faiss
 import numpy as np
 
-from pgan.benchmarks.search_extrapolation import ExtrapolationError, Parts
+from pgan.benchmarks.search_extrapolation import ExtrapolationError, IndexCosts
 from pgan.benchmarks.timing import paired_medians
 from pgan.gallery.index import TRAINING_IMAGES, TRAINING_ROUNDS, Index, build_index
 from pgan.tables import markdown_table
@@ -101,7 +101,7 @@ def search_benchmark(
         ``recall@1`` and ``recall@10``; ``build_s``, ``bytes_per_image``, and ``effort``, how far the index
         looks for a query. :func:`search_table` prints them.
     """
-    results = {}
+    results: dict[str, float | str] = {}
     for size in images:
         features, asked = fleet_features(size, queries, dims, seed)
         index = build_index(features, kind, seed, progress=True)
@@ -142,8 +142,8 @@ def by_size(results: Mapping[str, float | str]) -> dict[int, dict[str, float | s
     return found
 
 
-def measure_parts(images: int = 100_000, repeats: int = 100, seed: int = 0) -> Parts:
-    """What each part of an index of product codes costs, for :func:`~pgan.benchmarks.search_extrapolation.extrapolate`.
+def measure_index_costs(images: int = 100_000, repeats: int = 100, seed: int = 0) -> IndexCosts:
+    """Measure what each part of a product-code index costs, for `search_extrapolation.extrapolate`.
 
     Args:
         images: To build it of; the more, the better do its parts tell of many more.
@@ -181,7 +181,7 @@ def measure_parts(images: int = 100_000, repeats: int = 100, seed: int = 0) -> P
     scanned = effort * images / lists * per_code
     learnt = min(TRAINING_IMAGES * lists, images)
     building = lists * (images + TRAINING_ROUNDS * learnt) * each
-    return Parts(
+    return IndexCosts(
         dims=features.shape[1],
         bytes_per_image=index.bytes_per_image,
         lists=lists,

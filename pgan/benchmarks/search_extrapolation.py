@@ -21,7 +21,7 @@ class ExtrapolationError(GalleryError):
 
 
 @dataclass(frozen=True)
-class Parts:
+class IndexCosts:
     """What an index of product codes was measured to cost, each part by what it grows with.
 
     Attributes:
@@ -84,7 +84,7 @@ class Extrapolation:
     machines: int
 
 
-def extrapolate(parts: Parts, images: int) -> Extrapolation:
+def extrapolate(parts: IndexCosts, images: int) -> Extrapolation:
     """Compute what N images take.
 
     An index has a power of two near 4 sqrt(N) lists. Learning them compares 40 images for each list with
@@ -121,7 +121,7 @@ def extrapolate(parts: Parts, images: int) -> Extrapolation:
     )
 
 
-def extrapolation_table(parts: Parts, images: Sequence[int] = IMAGES) -> str:
+def extrapolation_table(parts: IndexCosts, images: Sequence[int] = IMAGES) -> str:
     """A Markdown table, a row per number of images."""
     rows = [
         [

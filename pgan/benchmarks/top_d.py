@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -83,7 +84,10 @@ def top_d_benchmark(repeats: int = 5, batch: int = 16, max_parts: int = 16) -> d
     """
     head = ssd300_head(max_parts=max_parts)
     logits, deltas, metas = random_outputs(batch)
-    ways = {"ours_s": head.predict_by_feat, "mmdet_s": head.predict_image_by_image}
+    ways: dict[str, Callable[..., Any]] = {
+        "ours_s": head.predict_by_feat,
+        "mmdet_s": head.predict_image_by_image,
+    }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
         answers = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pgan.benchmarks.search_extrapolation import Parts
+from pgan.benchmarks.search_extrapolation import IndexCosts
 from pgan.tools import benchmark
 
 
@@ -69,9 +69,8 @@ def test_search_takes_sizes_and_prints_its_table_and_what_follows(
 
     monkeypatch.setitem(benchmark.BENCHMARKS, "search", ("a title", search))
     monkeypatch.setattr(
-        benchmark,
-        "measure_parts",
-        lambda images: asked.append(images) or Parts(512, 64, 4, 1, *[1e-9] * 6),
+        "pgan.benchmarks.search.measure_index_costs",
+        lambda images: asked.append(images) or IndexCosts(512, 64, 4, 1, *[1e-9] * 6),
     )
     words = ["benchmark.py", "search", "--images", "1000", "2000", "--extrapolate"]
     monkeypatch.setattr(sys, "argv", words)

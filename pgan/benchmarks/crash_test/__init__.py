@@ -1,5 +1,5 @@
-"""Killing our own trainings and extractions, and comparing what they leave with undisturbed ones."""
+"""Kill training runs and extractions, and compare their results with uninterrupted ones."""
 
-from pgan.benchmarks.crash_test.kills import Kill, Report, TortureError, Work, torture
+from pgan.benchmarks.crash_test.kills import CrashTestError, CrashTestReport, Job, Kill, crash_test
 
-__all__ = ["Kill", "Report", "TortureError", "Work", "torture"]
+__all__ = ["CrashTestError", "CrashTestReport", "Job", "Kill", "crash_test"]

@@ -1,4 +1,4 @@
-"""Extractions to be killed: of pictures of noise, by a detector that takes no time: kills hit the rest."""
+"""Extractions for the crash test: noise images and a detector that takes no time, so kills hit the rest."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from detector.extraction.extractor import extract
 from detector.extraction.part_detector import PartDetector
 from detector.extraction.work_split import Split
 from pgan.benchmarks.crash_test.images import png, write_once
-from pgan.benchmarks.crash_test.kills import Work
+from pgan.benchmarks.crash_test.kills import Job
 
-_PIPELINE = [
+_PIPELINE: list[dict[str, Any]] = [
     {"type": "LoadVehicleImage"},
     {"type": "Resize", "scale": (32, 32), "keep_ratio": False},
     {"type": "PackDetInputs", "meta_keys": ("ori_shape",)},
@@ -30,7 +30,7 @@ _IDENTITY = {"classes": ["wheel", "plate"], "max_parts": 4}
 
 
 class _MeanDetector(PartDetector):
-    """Makes one box of an image's mean: another for every image, the same every time."""
+    """Computes one box from an image's mean: different for each image, the same in every run."""
 
     def detect(self, batch: Sequence[dict[str, Any]]) -> list[Parts]:
         means = [float(item["inputs"].float().mean()) for item in batch]
@@ -43,15 +43,15 @@ class _MeanDetector(PartDetector):
 
 def extraction(
     data_root: Path, images: int = 120, workers: int = 2, processes: int = 1, shard_size: int = 8
-) -> Work:
-    """Extractions by one process or by several that share the work, one image in ten being unreadable.
+) -> Job:
+    """Return an extraction by one process or several ranks; one image in ten is unreadable.
 
     Args:
-        data_root: For the pictures; those that are there are kept.
-        images: How many.
-        workers: Processes of each process that read them.
-        processes: Ranks.
-        shard_size: Images a shard.
+        data_root: Folder for the images; existing ones are kept.
+        images: Number of images.
+        workers: Decoding workers of each rank.
+        processes: Number of ranks.
+        shard_size: Images per shard.
     """
     names = _draw(data_root, images)
     device = torch.device("cpu")
@@ -62,13 +62,17 @@ def extraction(
     def rank(place: Path, split: Split | None) -> None:
         torch.set_num_threads(1)
         init_default_scope("mmdet")
-        settings = {
-            "batch_size": 4,
-            "workers": workers,
-            "shard_size": shard_size,
-            "progress": False,
-        }
-        extract(stub, data_root, names, place, split=split, **settings)
+        extract(
+            stub,
+            data_root,
+            names,
+            place,
+            batch_size=4,
+            workers=workers,
+            shard_size=shard_size,
+            progress=False,
+            split=split,
+        )
 
     def run(place: Path) -> None:
         if processes == 1:
@@ -81,23 +85,23 @@ def extraction(
         for process in ranks:
             process.join()
         if any(process.exitcode for process in ranks):
-            raise RuntimeError("a rank failed by itself")
+            raise RuntimeError("a rank failed without being killed")
         return None
 
-    return Work(run, drafts, _content)
+    return Job(run, drafts, _content)
 
 
-def shared_extraction(data_root: Path) -> Work:
-    """Extractions by two ranks; see `extraction`."""
+def shared_extraction(data_root: Path) -> Job:
+    """Return an extraction by two ranks; see `extraction`."""
     return extraction(data_root, workers=1, processes=2)
 
 
-def finalisation(data_root: Path, images: int = 20_000) -> Work:
-    """Imports of boxes that are there at once: nearly all of the time the cache is being finished.
+def finalisation(data_root: Path, images: int = 20_000) -> Job:
+    """Return an import of boxes that takes no time, so that kills hit the assembly of the cache.
 
     Args:
-        data_root: Not used; nothing is read.
-        images: How many.
+        data_root: Not used; no image is read.
+        images: Number of images.
     """
     names = [f"camera_{number % 20:02}/{number:06}.jpg" for number in range(images)]
     box = np.array([[0, 0, 5, 5]], np.float32)
@@ -107,11 +111,11 @@ def finalisation(data_root: Path, images: int = 20_000) -> Work:
         writer = PartCacheWriter(place, names, _IDENTITY, shard_size=images // 4)
         writer.fill(lambda image: parts, progress=False)
 
-    return Work(run, drafts, _content)
+    return Job(run, drafts, _content)
 
 
 def _content(place: Path) -> dict[str, str]:
-    """Checksums of all files: a shard or a lock that is left is a difference, too."""
+    """Return the checksums of all files: a leftover shard or lock is a difference as well."""
     half = set(drafts(place))
     return {file.name: file_sha256(file) for file in place.iterdir() if file not in half}
 

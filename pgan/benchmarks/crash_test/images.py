@@ -1,4 +1,4 @@
-"""Pictures of noise for works that are to be killed."""
+"""Noise images for crash tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from detector.common.files import write_atomically
 
 
 def png(rng: np.random.Generator, side: int, values: int = 256) -> bytes:
-    """A square picture of noise below ``values``."""
+    """Return a square PNG of noise with values below ``values``."""
     return cv2.imencode(".png", rng.integers(0, values, (side, side, 3), np.uint8))[1].tobytes()
 
 
 def write_once(path: Path, data: bytes) -> None:
-    """Write a file that is not there yet."""
+    """Write a file unless it exists."""
     if not path.is_file():
         write_atomically(path, lambda file: file.write(data))

@@ -1,7 +1,7 @@
-"""Kill a work at random moments, over and over, and compare what it leaves with an undisturbed one.
+"""Kill a job at random moments, again and again, and compare its results with those of an uninterrupted run.
 
-The work runs in a process forked from this one, so that starting it anew costs no imports; it is killed
-with SIGKILL and its children with it, as the kernel does when memory runs out.
+The job runs in a process forked from this one, so a restart costs no imports. It is killed with SIGKILL
+together with its children, as the kernel does when memory runs out.
 """
 
 from __future__ import annotations
@@ -24,27 +24,25 @@ from tqdm import tqdm
 from pgan.tables import markdown_table
 
 _FORK = multiprocessing.get_context("fork")
-_POLL = 2e-4  # seconds between two looks for a file that is being written
-_PATIENCE = (
-    60,
-    20,
-)  # seconds, and times what the undisturbed work took, until a life counts as hung
-_SIGHTS = 6  # a kill within writing comes at one of the first files that are seen half-written
+_POLL = 2e-4  # seconds between two checks for a file that is being written
+# A run counts as hung after these seconds plus this multiple of the uninterrupted run's time.
+_PATIENCE = (60, 20)
+_FILES = 6  # a kill during writing hits one of the first files that are seen half-written
 ANYWHERE, WRITING = "at any moment", "while a file is written"
 
 
-class TortureError(ValueError):
-    """The work failed by itself, or hangs; the message says where its log is."""
+class CrashTestError(ValueError):
+    """The job failed without being killed, or hangs; the message names its log."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is tortured.
+class Job:
+    """The job that is killed.
 
     Attributes:
-        run: Is given the folder; goes on from what is there, and returns when all is done.
-        half_written: Temporary files that are in the folder at this moment.
-        content: What is in the folder at the end, by name; equal if the work's results are.
+        run: Called with the folder; resumes from what is in it, and returns when the job is done.
+        half_written: Lists the temporary files that are in the folder now.
+        content: Returns name -> content of the finished folder; equal contents mean equal results.
     """
 
     run: Callable[[Path], object]
@@ -54,23 +52,23 @@ class Work:
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: when it was aimed at, and whether it left a half-written file."""
+    """One kill: the kind of moment, and whether it left a half-written file."""
 
     moment: str
-    left_draft: bool
+    left_file: bool
 
 
 @dataclass
-class Report:
-    """What came of it.
+class CrashTestReport:
+    """The outcome of a crash test.
 
     Attributes:
-        seconds: That the undisturbed work took.
+        seconds: Duration of the uninterrupted run.
         compared: Names of the contents that are compared.
-        kills: In order.
-        ends: Works that were brought to their end through kills.
-        differing: Contents that were not the undisturbed work's, by name.
-        leftovers: Temporary files at an end.
+        kills: All kills, in order.
+        ends: Runs that finished in spite of kills.
+        differing: Names of contents that differ from those of the uninterrupted run.
+        leftovers: Temporary files that a finished run left.
     """
 
     seconds: float
@@ -82,11 +80,11 @@ class Report:
 
     @property
     def survived(self) -> bool:
-        """Whether every end was the undisturbed one."""
+        """Whether every finished run equals the uninterrupted one."""
         return bool(self.ends) and not self.differing and not self.leftovers
 
     def table(self) -> str:
-        """As Markdown."""
+        """Return the counts as a Markdown table."""
         counts = Counter(self.kills)
         rows = [
             [
@@ -97,114 +95,121 @@ class Report:
             for moment in (ANYWHERE, WRITING)
         ]
         rows += [
-            ["works brought to their end", str(self.ends), ""],
-            ["contents that differ from the undisturbed work's", str(len(self.differing)), ""],
+            ["finished runs", str(self.ends), ""],
+            ["contents that differ from the uninterrupted run", str(len(self.differing)), ""],
             ["temporary files left at the end", str(len(self.leftovers)), ""],
         ]
         return markdown_table(["", "count", "left a half-written file"], rows)
 
 
-def torture(
-    work: Work, folder: Path, kills: int, seed: int, say: Callable[[str], None] = lambda line: None
-) -> Report:
-    """Kill ``work`` so often; whenever it comes to its end, compare, and begin it anew.
+def crash_test(
+    job: Job, folder: Path, kills: int, seed: int, log: Callable[[str], None] = lambda line: None
+) -> CrashTestReport:
+    """Kill a job ``kills`` times; compare each finished run and start the next one.
 
-    Half of the kills come at a moment drawn from the time that the undisturbed work takes, half as soon as
+    Half of the kills come at a random moment within the duration of the uninterrupted run, half as soon as
     one of the next files is seen half-written.
 
     Args:
-        work: What is tortured.
-        folder: For the undisturbed work, ``undisturbed``, and the tortured ones, ``tortured_1`` and so on.
-        kills: How often.
-        seed: Of the moments.
-        say: Is given a line after each kill and each end.
+        job: The job that is killed.
+        folder: Gets the uninterrupted run, ``uninterrupted``, and the killed ones, ``killed_1`` and so on.
+        kills: Number of kills; 0 compares two uninterrupted runs.
+        seed: Seed of the moments.
+        log: Called with a line after each kill and each finished run.
 
     Raises:
-        TortureError: The work failed by itself, or hangs; ``kills`` is negative.
+        CrashTestError: The job failed without being killed, or hangs; ``kills`` is negative.
     """
     if kills < 0:
-        raise TortureError(f"kills={kills}: 0 or more of them, 0 to compare two undisturbed works")
+        raise CrashTestError(
+            f"kills={kills} is negative: use 0 or more; 0 compares two uninterrupted runs"
+        )
     rng = np.random.default_rng(seed)
     start = time.monotonic()
-    _live(work, folder / "undisturbed", iter(()))
-    wanted = work.content(folder / "undisturbed")
-    report = Report(time.monotonic() - start, sorted(wanted))
+    _run(job, folder / "uninterrupted", iter(()))
+    expected = job.content(folder / "uninterrupted")
+    report = CrashTestReport(time.monotonic() - start, sorted(expected))
     patience = _PATIENCE[0] + _PATIENCE[1] * report.seconds
     while len(report.kills) < kills or not report.ends:
-        place = folder / f"tortured_{report.ends + 1}"
+        place = folder / f"killed_{report.ends + 1}"
         while len(report.kills) < kills:
             moment = (ANYWHERE, WRITING)[int(rng.integers(2))]
-            moments = _moments(moment, work, place, report.seconds, rng)
-            if not _live(work, place, moments, patience):
+            moments = _moments(moment, job, place, report.seconds, rng)
+            if not _run(job, place, moments, patience):
                 break
-            report.kills.append(Kill(moment, bool(work.half_written(place))))
-            say(f"kill {len(report.kills)} of {kills}, {moment}")
+            report.kills.append(Kill(moment, bool(job.half_written(place))))
+            log(f"kill {len(report.kills)} of {kills}, {moment}")
         else:
-            _live(work, place, iter(()), patience)
+            _run(job, place, iter(()), patience)
         report.ends += 1
-        found = work.content(place)
-        names = sorted(wanted.keys() | found.keys())
-        differing = [name for name in names if wanted.get(name) != found.get(name)]
+        found = job.content(place)
+        names = sorted(expected.keys() | found.keys())
+        differing = [name for name in names if expected.get(name) != found.get(name)]
         report.differing += [f"{place.name}: {name}" for name in differing]
-        report.leftovers += [str(path) for path in work.half_written(place)]
-        say(f"{place.name} came to its end, " + ("with other content" if differing else "the same"))
+        report.leftovers += [str(path) for path in job.half_written(place)]
+        log(
+            f"{place.name} finished, "
+            + ("with other content" if differing else "with equal content")
+        )
     return report
 
 
 def _moments(
-    moment: str, work: Work, place: Path, seconds: float, rng: np.random.Generator
+    moment: str, job: Job, place: Path, seconds: float, rng: np.random.Generator
 ) -> Iterator[bool]:
-    """Look by look, whether the moment to kill has come."""
+    """Yield at each check whether it is time to kill."""
     if moment == ANYWHERE:
         end = time.monotonic() + rng.uniform(0, seconds)
         while True:
             yield time.monotonic() > end
-    sights, before = int(rng.integers(1, _SIGHTS)), set(work.half_written(place))
+    left, before = int(rng.integers(1, _FILES)), set(job.half_written(place))
     while True:
-        seen = set(work.half_written(place)) - before
-        sights -= len(seen)
+        seen = set(job.half_written(place)) - before
+        left -= len(seen)
         before |= seen
-        yield bool(seen) and sights <= 0
+        yield bool(seen) and left <= 0
 
 
-def _live(work: Work, place: Path, moments: Iterator[bool], patience: float = float("inf")) -> bool:
-    """Let the work live until a moment comes or it ends; return whether it was killed."""
+def _run(job: Job, place: Path, moments: Iterator[bool], patience: float = float("inf")) -> bool:
+    """Run the job until it is time to kill or it ends; return whether it was killed."""
     end = time.monotonic() + patience
     place.mkdir(parents=True, exist_ok=True)
     log = place.parent / f"{place.name}.log"
-    process = _FORK.Process(target=_in_group_of_its_own, args=(work, place, log))
+    process = _FORK.Process(target=_run_in_own_group, args=(job, place, log))
     process.start()
     try:
         while process.is_alive() and not next(moments, False):
             if time.monotonic() > end:
-                raise TortureError(f"{place}: the work hangs: its output is in {log}")
+                raise CrashTestError(f"{place}: the job hangs: its output is in {log}")
             process.join(_POLL)
-    finally:  # even when we are interrupted
-        if process.is_alive():
+    finally:  # also on Ctrl-C
+        if process.is_alive() and process.pid is not None:
             _kill_group(process.pid)
-            # Held open by its children, too, whose locks last until they have gone.
+            # Its children hold the sentinel open as well, and keep their locks until they have ended.
             wait([process.sentinel])
             process.join()
     if process.exitcode == -signal.SIGKILL:
         return True
     if process.exitcode:
-        raise TortureError(f"{place}: the work failed by itself: its output is in {log}")
+        raise CrashTestError(
+            f"{place}: the job failed without being killed: its output is in {log}"
+        )
     return False
 
 
 def _kill_group(leader: int) -> None:
     try:
         os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:  # too young to lead a group, or gone
+    except ProcessLookupError:  # it has not set its group yet, or has ended
         os.kill(leader, signal.SIGKILL)
 
 
-def _in_group_of_its_own(work: Work, place: Path, log: Path) -> None:
+def _run_in_own_group(job: Job, place: Path, log: Path) -> None:
     os.setpgid(0, 0)
-    file = log.open("a", buffering=1)  # open until the process ends, for what it says then
+    file = log.open("a", buffering=1)  # open until the process ends, for its last output
     for stream in (1, 2):
         os.dup2(file.fileno(), stream)
     sys.stdout = sys.stderr = file
-    # tqdm's own lock is shared with the process forked from: killed with it, we would keep it for ever.
+    # tqdm's own lock is shared with the parent: a process killed while holding it would lock it for ever.
     tqdm.set_lock(threading.RLock())
-    work.run(place)
+    job.run(place)

@@ -1,4 +1,4 @@
-"""A small training to be killed: pictures of noise, a ResNet's first stages, a few steps."""
+"""A small training run for the crash test: noise images, the first stages of a ResNet, a few steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot  # noqa: F401  (mmengine's visualizer would, anew in each life)
+import matplotlib.pyplot  # noqa: F401  (mmengine's visualizer would import it in each forked run)
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -15,43 +15,44 @@ from mmengine.config import Config
 from detector.common.files import drafts, write_atomically
 from pgan.apis import build_runner, load_config
 from pgan.benchmarks.crash_test.images import png, write_once
-from pgan.benchmarks.crash_test.kills import Work
+from pgan.benchmarks.crash_test.kills import Job
 from pgan.engine import load_plain
 
 CONFIG = "configs/pgan/baseline_r18-cpu_1xb64-30e_csv-128x128.py"
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _SIDE = 32
-# Times, folders and the commit that is checked out differ from run to run.
+# Times, folders and the checked-out commit differ between runs.
 _MOMENTARY = {
     "meta": ("time", "cfg", "experiment_name", "mmengine_version"),
     "message_hub": ("runtime_info",),
 }
 
 
-def training(data_root: Path, epochs: int = 3, workers: int = 2, config: str = CONFIG) -> Work:
-    """Trainings of ``epochs`` of 6 steps, with a checkpoint every other step and after each epoch, where the
-    model is also validated.
+def training(data_root: Path, epochs: int = 3, workers: int = 2, config: str = CONFIG) -> Job:
+    """Return a training run of 6 steps per epoch, with a checkpoint every other step and after each epoch.
+
+    The model is validated after each epoch.
 
     Args:
-        data_root: For the pictures; those that are there are kept.
-        epochs: How many.
-        workers: Processes that load training images.
-        config: What is trained, of one that takes images by CSV.
+        data_root: Folder for the images; existing ones are kept.
+        epochs: Number of epochs.
+        workers: Data loader workers of the training images.
+        config: A config that reads its images by CSV.
     """
     _draw(data_root)
-    cfg = load_config(config, _options(data_root, epochs, workers))  # imports what it names
-    # Every checkpoint holds the config's text, which takes longer to lay out than a step of training.
+    cfg = load_config(config, _options(data_root, epochs, workers))  # imports its custom modules
+    # Every checkpoint holds the config's text; formatting it takes longer than a training step.
     cfg = Config(cfg.to_dict(), filename=cfg.filename, format_python_code=False)
 
     def run(work_dir: Path) -> None:
         torch.set_num_threads(1)
         build_runner(cfg, str(work_dir), resume=True).train()
 
-    return Work(run, drafts, content)
+    return Job(run, drafts, content)
 
 
 def content(work_dir: Path) -> dict[str, str]:
-    """Digests of what the checkpoints of a run hold, but for times: by file and key, with what is logged."""
+    """Return digests of the checkpoints of a run and of its log, without times, by file and key."""
     digests = {}
     for file in sorted(work_dir.glob("*.pth")):
         checkpoint = load_plain(str(file))
@@ -78,7 +79,7 @@ def _digest(value: Any) -> str:
 
 
 def _draw(root: Path, vehicles: int = 12, images: int = 8) -> None:
-    """Pictures of noise of so many vehicles to train on, and of a third as many to test on."""
+    """Draw noise images of ``vehicles`` vehicles for training, and of a third as many for testing."""
     rows = ["path,vehicle_id,camera_id,split"]
     rng = np.random.default_rng(0)
     for vehicle in range(vehicles + vehicles // 3):

@@ -11,12 +11,12 @@ from pgan.benchmarks import search as benchmark
 from pgan.benchmarks.search import by_size, fleet_features, search_benchmark, search_table
 from pgan.benchmarks.search_extrapolation import (
     ExtrapolationError,
-    Parts,
+    IndexCosts,
     extrapolate,
     extrapolation_table,
 )
 
-PARTS = Parts(
+PARTS = IndexCosts(
     dims=512,
     bytes_per_image=80.0,
     lists=4096,
@@ -112,7 +112,7 @@ def test_the_parts_are_measured(monkeypatch):
     monkeypatch.setattr(
         benchmark, "paired_medians", lambda sides, repeats: {name: times[name] for name in sides}
     )
-    parts = benchmark.measure_parts(2000)
+    parts = benchmark.measure_index_costs(2000)
     assert parts.lists == 128
     assert 0 < parts.effort <= 64
     per_code = 2e-4 / (2000 * (1 - parts.effort / 128))
@@ -123,4 +123,4 @@ def test_the_parts_are_measured(monkeypatch):
     assert total == pytest.approx(3e-4)
     times["far"] = 2e-4
     with pytest.raises(ExtrapolationError, match="measure on a quiet machine"):
-        benchmark.measure_parts(2000)
+        benchmark.measure_index_costs(2000)
