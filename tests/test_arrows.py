@@ -15,7 +15,7 @@ OURS = ("detector", "pgan", "fleet")
 # Floors from the ground up: a room imports from lower floors only, and from itself.
 DETECTOR = [["common"], ["cache", "model"], ["extraction"]]
 PGAN = [
-    ["registry", "structures", "tables"],
+    ["errors", "registry", "structures", "tables"],
     ["evaluation", "datasets"],
     ["engine"],
     ["models", "apis"],

@@ -23,7 +23,9 @@ def parse(*arguments: str) -> argparse.Namespace:
 
 def test_cfg_options_values_are_converted_as_by_mmengine() -> None:
     texts = ["num_parts=4", "a.b=c=d", "size=(128,256)", "names=[x,y]"]
-    options = parse("--cfg-options", *texts, "--cfg-options", "num_parts=8", "flag=True").cfg_options
+    options = parse(
+        "--cfg-options", *texts, "--cfg-options", "num_parts=8", "flag=True"
+    ).cfg_options
     assert options.pop("size") == (128, 256)
     assert options == {"num_parts": 8, "a.b": "c=d", "names": ["x", "y"], "flag": True}
     assert parse().cfg_options is None

@@ -50,7 +50,10 @@ def test_unknown_error_keeps_its_traceback() -> None:
             OSError(errno.ENOSPC, "No space left on device"),
             "cannot write (No space left on device): free",
         ),
-        (OSError(errno.EROFS, "Read-only file system", "a"), "a (Read-only file system): change its"),
+        (
+            OSError(errno.EROFS, "Read-only file system", "a"),
+            "a (Read-only file system): change its",
+        ),
         (
             PermissionError(errno.EACCES, "Permission denied", "a"),
             "a (Permission denied): change its",
