@@ -51,7 +51,7 @@ from tests.hostile_checkpoints import (
     read_detector,
 )
 from tests.pgan.datasets.layouts import LAYOUTS
-from tests.pgan.gallery.conftest import NameReader, annotations, draw
+from tests.pgan.gallery.conftest import FakeEmbedder, annotations, draw
 
 
 def make_cache(folder: Path) -> Path:
@@ -193,7 +193,7 @@ def read_mask_files(folder: Path) -> None:
 
 
 def make_gallery(folder: Path, vehicles: int = 2, images: int = 4) -> Path:
-    add(folder, NameReader(), annotations(vehicles, images), PartSource())
+    add(folder, FakeEmbedder(), annotations(vehicles, images), PartSource())
     make_threshold(folder)
     return folder
 
@@ -221,14 +221,14 @@ def stop_adding(folder: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pgan.gallery.adding.SHARD_ROWS", 2)
         with pytest.raises(KeyboardInterrupt):
-            add(folder, NameReader(stop_after=5), annotations(2), PartSource())
+            add(folder, FakeEmbedder(stop_after=5), annotations(2), PartSource())
     return folder
 
 
 def go_on_adding(folder: Path) -> Any:
     with TemporaryDirectory(dir=folder.parent) as place:
         copy = shutil.copytree(folder, Path(place) / "gallery")
-        add(copy, NameReader(), annotations(2), PartSource())
+        add(copy, FakeEmbedder(), annotations(2), PartSource())
         gallery = Gallery.open(copy)
         rows = sorted(range(len(gallery)), key=lambda row: gallery.paths[row])
         return gallery.features(rows).tobytes(), gallery.entries(rows), gallery.model

@@ -1,10 +1,10 @@
-"""Write a trained model as an ONNX file: re-identification or the part detector, as the config says.
+"""Export a trained re-identification model or part detector as an ONNX file.
 
-The file is compared with PyTorch before it is written, on random images and boxes, by onnxruntime::
+Before the file is written, onnxruntime's outputs are compared with PyTorch's on random images and boxes::
 
     python tools/export.py CONFIG CHECKPOINT --out FILE.onnx
 
-What the files take and give: docs/serving.md.
+Inputs and outputs of the files: docs/serving.md.
 """
 
 from __future__ import annotations
@@ -19,21 +19,31 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
-    add("config", help="of re-identification, or of a part detector")
-    add("checkpoint", help="its weights")
-    add("--out", required=True, metavar="FILE", help="the .onnx file")
-    add("--max-parts", type=int, default=16, help="boxes that a detector gives (%(default)s)")
-    add("--tolerance", type=float, default=1e-4, help="distance from PyTorch's (%(default)s)")
-    add("--seed", type=int, default=0, help="of the images that are compared (%(default)s)")
+    add("config", help="config of a re-identification model or part detector")
+    add("checkpoint", help="weights of the model")
+    add("--out", required=True, metavar="FILE", help="the .onnx file to write")
+    add(
+        "--max-parts",
+        type=int,
+        default=16,
+        help="boxes that a detector returns per image (%(default)s)",
+    )
+    add(
+        "--tolerance",
+        type=float,
+        default=1e-4,
+        help="greatest accepted distance from PyTorch's outputs (%(default)s)",
+    )
+    add("--seed", type=int, default=0, help="seed of the images that are compared (%(default)s)")
     parser.add_cfg_options("override keys, such as num_parts=8")
     return parser.parse_args()
 
 
 @report_errors
 def main() -> int:
-    """Export, compare, and say what is in the file."""
+    """Export, compare, and print the metadata of the file."""
     args = parse_args()
-    from pgan.inference.export import export
+    from pgan.inference.export import export  # imports torch and mmengine
 
     options = (args.cfg_options, args.max_parts, args.tolerance, args.seed)
     done = export(args.config, args.checkpoint, args.out, *options)

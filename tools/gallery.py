@@ -1,15 +1,15 @@
-"""Search in your own images: a gallery on disk that images are added to, and that is asked for a vehicle.
+"""Build a gallery of your own images and search it for a vehicle.
 
-Add images of a folder, or those of a data set with their vehicles and cameras::
+Add the images of a folder, or those of a data set with their vehicles and cameras::
 
     python tools/gallery.py add GALLERY FOLDER --model CONFIG CHECKPOINT --detector CONFIG CHECKPOINT
     python tools/gallery.py add GALLERY CONFIG --model CONFIG CHECKPOINT
 
-Where was this vehicle? The gallery knows its model::
+Find the vehicle of an image; the gallery remembers its model::
 
     python tools/gallery.py search GALLERY QUERY.jpg --top 20 --out DIR --json FILE
 
-What is in it; take images out; an index for many images; from which distance on it is another vehicle::
+Describe, verify, remove images, build an index for many images, calibrate "the same vehicle"::
 
     python tools/gallery.py info GALLERY
     python tools/gallery.py verify GALLERY
@@ -36,8 +36,7 @@ from pgan.gallery.search import Filters, Searcher, build
 from pgan.gallery.store import Gallery
 from pgan.gallery.times import Time
 
-# The commands that look at images import what they need themselves: it takes torch along, and seconds, that
-# `info`, `remove`, `index` and --help do without.
+# Commands that run a model import it themselves: torch takes seconds, and the other commands do not need it.
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -52,46 +51,50 @@ def parse_args() -> argparse.Namespace:
     def command(name: str, run: Callable[[argparse.Namespace], int], words: str) -> Any:
         made = commands.add_parser(name, help=words)
         made.set_defaults(run=run)
-        made.add_argument("gallery", help="its folder")
+        made.add_argument("gallery", help="folder of the gallery")
         return made.add_argument
 
     arg = command("add", run_add, "add images")
     arg("sources", nargs="+", metavar="SOURCE", help="images, folders, or a data set's CONFIG.py")
     roles = ("gallery", "query", "train")
-    arg("--roles", nargs="+", choices=roles, default=["gallery"], help="which of a data set")
+    arg(
+        "--roles", nargs="+", choices=roles, default=["gallery"], help="images of a data set to add"
+    )
     arg("--prefix", default="", help="put before a data set's vehicle and camera ids")
-    arg("--vehicle", default="", metavar="ID", help="the vehicle on the images, if known")
-    arg("--camera", default="", metavar="ID", help="the camera of the images, if known")
+    arg("--vehicle", default="", metavar="ID", help="vehicle id of image files, if known")
+    arg("--camera", default="", metavar="ID", help="camera id of image files, if known")
     _add_model(arg)
     _add_options(arg)
 
     arg = command("search", run_search, "find the vehicle of an image")
     arg("queries", nargs="+", metavar="QUERY", help="image files and folders")
-    arg("--top", type=positive_int, default=20, metavar="K", help="results of each (%(default)s)")
+    arg("--top", type=positive_int, default=20, metavar="K", help="results per query (%(default)s)")
     arg("--camera", nargs="+", default=[], metavar="ID", help="only images by these cameras")
     arg("--camera-not", nargs="+", default=[], metavar="ID", help="no images by these cameras")
-    arg("--other-cameras", action="store_true", help="none by the query's camera, if it is known")
+    arg("--other-cameras", action="store_true", help="no images by the query's camera")
     arg("--after", type=_time, metavar="TIME", help="a date, 2018-03-11T09:12:01, or a number")
-    arg("--before", type=_time, metavar="TIME", help="likewise")
+    arg("--before", type=_time, metavar="TIME", help="a date or a number")
     arg("--rerank", nargs="?", type=positive_int, const=100, default=0, metavar="N",
         help="k-reciprocal re-ranking of the nearest N (%(const)s)")  # fmt: skip
-    arg("--json", metavar="FILE", help="also write all of it as JSON")
-    arg("--out", metavar="DIR", help="also draw panels with parts and a page")
+    arg("--json", metavar="FILE", help="also write the results as JSON")
+    arg("--out", metavar="DIR", help="also draw panels with parts and an HTML page")
     _add_model(arg)
 
-    command("info", run_info, "say what is in a gallery")
-    command("verify", run_verify, "compare all that is in it with its checksums")
-    arg = command("remove", run_remove, "take images out; the files stay")
+    command("info", run_info, "describe a gallery")
+    command("verify", run_verify, "verify the checksums of a gallery")
+    arg = command("remove", run_remove, "remove images; the files are kept")
     arg("images", nargs="*", metavar="IMAGE", help="files, folders, or patterns in quotes")
-    arg("--vehicle", nargs="+", default=[], metavar="ID", help="all images of these vehicles")
+    arg(
+        "--vehicle", nargs="+", default=[], metavar="ID", help="remove all images of these vehicles"
+    )
     arg = command("index", run_index, "build an index for fast search, and measure its recall")
     arg("--kind", default="auto", help="auto, exact, hnsw or ivfpq (%(default)s)")
-    arg("--seed", type=int, default=0, help="of the images it learns from (%(default)s)")
-    arg = command("calibrate", run_calibrate, "find the distance up to which it is one vehicle")
+    arg("--seed", type=int, default=0, help="seed of its training images (%(default)s)")
+    arg = command("calibrate", run_calibrate, "find the greatest distance of the same vehicle")
     arg(
         "split",
         metavar="CONFIG|FEATURES",
-        help="a data set to validate on, or its .npz of features",
+        help="config of a validation set, or its .npz of features",
     )
     arg("--false-match-rate", type=float, default=1e-3, metavar="RATE", help="(%(default)s)")
     _add_model(arg)
@@ -101,11 +104,11 @@ def parse_args() -> argparse.Namespace:
 
 def _add_model(arg: Any) -> None:
     pair = ("CONFIG", "CHECKPOINT")
-    arg("--model", nargs=2, metavar=pair, help="of re-identification (the gallery's own)")
-    arg("--part-cache", metavar="CACHE", help="has the parts of the images (the config's)")
-    arg("--data-root", metavar="FOLDER", help="that the cache's paths are below (the config's)")
-    arg("--detector", nargs=2, metavar=pair, help="finds the parts that are in no cache")
-    arg("--device", help="cpu, cuda, cuda:1 ... (a GPU where there is one)")
+    arg("--model", nargs=2, metavar=pair, help="re-identification model (the gallery's own)")
+    arg("--part-cache", metavar="CACHE", help="part cache of the images (the config's)")
+    arg("--data-root", metavar="FOLDER", help="folder of the cache's images (the config's)")
+    arg("--detector", nargs=2, metavar=pair, help="detector for images that are in no cache")
+    arg("--device", help="cpu, cuda, cuda:1, ... (a GPU if there is one)")
 
 
 def _add_options(arg: Any) -> None:
@@ -126,7 +129,7 @@ def _time(text: str) -> Time:
 
 
 def run_add(args: argparse.Namespace) -> int:
-    """Add images, and say what became of them."""
+    """Add images and print the outcome."""
     from mmengine.logging import MMLogger
 
     from pgan.gallery.embedding import Embedder
@@ -139,19 +142,20 @@ def run_add(args: argparse.Namespace) -> int:
     )
     if args.model:
         gallery = None
-        embedder = Embedder(*args.model, args.detector, args.cfg_options, args.device)
+        config, checkpoint = args.model
+        embedder = Embedder(config, checkpoint, args.detector, args.cfg_options, args.device)
     else:
         gallery = Gallery.open(args.gallery)
         embedder = gallery_model(gallery, None, args.detector, args.device)
     parts = _parts(args, embedder, gallery, configs)
     done = add(args.gallery, embedder, images, parts, args.detector, progress=True)
-    going_on = f" ({done.resumed} of them before it was stopped)" if done.resumed else ""
-    print(f"{args.gallery}: {done.added} images added{going_on}, {done.skipped} were there already")
-    return _tell_failed(done.failed)
+    resumed = f" ({done.resumed} of them before it was stopped)" if done.resumed else ""
+    print(f"{args.gallery}: {done.added} images added{resumed}, {done.skipped} were there already")
+    return _report_failed(done.failed)
 
 
 def run_search(args: argparse.Namespace) -> int:
-    """Search, print, and write what was asked for."""
+    """Search, print the results, and write them as JSON, panels and page if requested."""
     from pgan.gallery.files import image_files
     from pgan.gallery.queries import gallery_model, make_queries
     from pgan.gallery.results import as_json, as_text, query_results
@@ -167,7 +171,7 @@ def run_search(args: argparse.Namespace) -> int:
     queries, failed = make_queries(gallery, image_files(args.queries), load_embedder)
     filters = Filters(args.camera, args.camera_not, args.other_cameras, args.after, args.before)
     threshold = threshold_of(gallery)
-    limit = threshold and threshold.distance
+    limit = threshold.distance if threshold else None
     found = []
     if queries:
         ranked = searcher.search(queries, args.top, filters, args.rerank)
@@ -184,7 +188,7 @@ def run_search(args: argparse.Namespace) -> int:
         made = {"Gallery": args.gallery, "Model": gallery.model["type"], "Command": command}
         summary = f"{len(found)} queries in a gallery of {len(gallery):,} images."
         print(f"written: {write_result_page(args.out, found, made, summary)}")
-    return _tell_failed(failed)
+    return _report_failed(failed)
 
 
 def run_info(args: argparse.Namespace) -> int:
@@ -194,7 +198,7 @@ def run_info(args: argparse.Namespace) -> int:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Say that a gallery is sound; what is not is an error."""
+    """Verify a gallery; damage is an error."""
     gallery = Gallery.open(args.gallery)
     gallery.verify()
     print(f"{args.gallery}: sound, {len(gallery)} images")
@@ -211,7 +215,7 @@ def run_remove(args: argparse.Namespace) -> int:
 
 
 def run_index(args: argparse.Namespace) -> int:
-    """Build an index, and print how good it is."""
+    """Build an index and print its recall."""
     gallery = Gallery.open(args.gallery)
     index = build(gallery, args.kind, args.seed, progress=sys.stderr.isatty())
     print(f"{args.gallery}: {len(gallery):,} images, index: {describe_index(gallery)}")
@@ -220,7 +224,7 @@ def run_index(args: argparse.Namespace) -> int:
 
 
 def run_calibrate(args: argparse.Namespace) -> int:
-    """Find the distance up to which two images are taken for one vehicle, and draw the curve."""
+    """Calibrate the greatest distance of the same vehicle and draw the curve."""
     from pgan.apis import load_reid_config
     from pgan.gallery.calibration import (
         calibrate,
@@ -250,11 +254,11 @@ def _parts(
     gallery: Gallery | None = None,
     configs: Sequence[Config] = (),
 ) -> PartSource:
-    """The part cache that was named, those that the gallery remembers, and the configs'."""
+    """Open the part cache that is given, those that the gallery remembers, and those of the configs."""
     if not embedder.num_parts:
         return PartSource()
     configs = [*configs, embedder.cfg]
-    caches = [*reversed(gallery.sources)] if gallery else []
+    caches = [(root, cache) for root, cache in reversed(gallery.sources)] if gallery else []
     caches += caches_of_configs(configs)
     if args.part_cache:
         root = args.data_root or configs[0].test_dataloader.dataset.data_root
@@ -262,12 +266,12 @@ def _parts(
     return PartSource.open(caches)
 
 
-def _tell_failed(failed: dict[str, str]) -> int:
-    """Name what could not be read; the exit status."""
+def _report_failed(failed: dict[str, str]) -> int:
+    """Report images that cannot be read; returns the exit status."""
     for path, reason in list(failed.items())[:5]:
         print(f"  {short_path(path)}: {reason}", file=sys.stderr)
     if failed:
-        print(f"error: {len(failed)} images could not be read and were left out", file=sys.stderr)
+        print(f"error: {len(failed)} images could not be read and were skipped", file=sys.stderr)
     return int(bool(failed))
 
 

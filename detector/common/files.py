@@ -115,6 +115,11 @@ def drafts(folder: str | os.PathLike[str], name: str = r".+") -> list[Path]:
     return [file for file in Path(folder).glob(".*") if pattern.fullmatch(file.name)]
 
 
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write bytes atomically, see `write_atomically`."""
+    return write_atomically(path, lambda file: file.write(data))
+
+
 def write_json(path: str | os.PathLike[str], value: object) -> Path:
     """Write plain values as JSON, indented, in one step."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"

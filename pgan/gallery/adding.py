@@ -1,4 +1,4 @@
-"""Putting images into a gallery, and taking them out."""
+"""Add images to a gallery, and remove them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detector.cache.layout import decode_name, encode_name, record_dtype
+from detector.cache.layout import decode_name, encode_name
+from detector.cache.records import record_dtype
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.store import Gallery, Rows
 from pgan.gallery.times import Time
-from pgan.gallery.transaction import SHARD_ROWS, Draft, changing
+from pgan.gallery.transaction import SHARD_ROWS, Transaction, open_transaction
 
-if TYPE_CHECKING:  # they take torch along, which removing does not need
+if TYPE_CHECKING:  # they import torch, which removing images does not need
     from pgan.datasets.records import Annotation
     from pgan.gallery.embedding import Embedded, Embedder
     from pgan.gallery.part_source import PartSource
@@ -25,13 +26,13 @@ if TYPE_CHECKING:  # they take torch along, which removing does not need
 
 @dataclass
 class Addition:
-    """What became of the images that were to be added.
+    """The outcome of an addition.
 
     Attributes:
-        added: Now in the gallery that were not before.
-        resumed: Of those, images that a stopped addition had finished.
-        skipped: In the gallery before.
-        failed: Path of each image that cannot be read -> why.
+        added: Number of images that are new in the gallery.
+        resumed: How many of them a stopped addition had already embedded.
+        skipped: Number of images that were in the gallery before.
+        failed: Path -> reason of each image that cannot be read.
     """
 
     added: int = 0
@@ -48,26 +49,30 @@ def add(
     detector: Sequence[str] | None = None,
     progress: bool = False,
 ) -> Addition:
-    """Add images to a gallery, all or none; those that are there already are skipped.
+    """Add images to a gallery in one transaction; images that it already has are skipped.
 
-    Stopped in between, the gallery is as it was, and the next addition of the same images goes on.
+    If the addition is stopped, the gallery stays as it was, and the next addition of the same images resumes.
 
     Args:
-        path: Folder of the gallery; made if it does not exist.
+        path: Folder of the gallery; created if it does not exist.
         embedder: The model.
-        images: With absolute paths; labels that are not known are empty.
-        parts: Where part boxes come from.
-        detector: Config and checkpoint of the part detector, remembered for queries.
-        progress: Show a bar.
+        images: Images with absolute paths; unknown labels are empty.
+        parts: The part caches to read.
+        detector: Config and checkpoint of the part detector, which the gallery remembers for queries.
+        progress: Show a progress bar.
 
     Raises:
-        GalleryError: No image could be read, or the gallery is of another model or being written to.
+        GalleryError: No image could be read, the gallery was built with another model, or another process is
+            writing to it.
+        CacheError: A part cache has changed since it was written.
     """
     times = {image.path: _time(image) for image in images}
     by_path = {encode_name(image.path): image for image in images}
-    with changing(path, embedder.description, embedder.whole_config) as draft:
-        known = set(np.concatenate([[b""], *(s.column("paths") for s in draft.shards)]).tolist())
-        done = draft.take_over(by_path.keys() - known)
+    with open_transaction(path, embedder.description, embedder.whole_config) as transaction:
+        known = set(
+            np.concatenate([[b""], *(s.column("paths") for s in transaction.shards)]).tolist()
+        )
+        done = transaction.take_over(by_path.keys() - known)
         result = Addition(len(done), len(done), len(by_path.keys() & known))
         todo = [by_path[name].path for name in by_path if name not in known | done]
         pending: dict[tuple, list[tuple[Annotation, Embedded]]] = defaultdict(list)
@@ -83,61 +88,61 @@ def add(
                 pending[key].append((by_path[encode_name(file)], found))
                 result.added += 1
                 if len(pending[key]) == SHARD_ROWS:
-                    _write(draft, *key, pending.pop(key), times)
-        finally:  # stopped by Ctrl-C or an error, nothing that was looked at is lost
+                    _write_shard(transaction, *key, pending.pop(key), times)
+        finally:  # after Ctrl-C or an error, keep the images that are embedded
             for key, rows in pending.items():
-                _write(draft, *key, rows, times)
-        if not draft.shards:
+                _write_shard(transaction, *key, rows, times)
+        if not transaction.shards:
             reason = next(iter(result.failed.items()), ("no image", "was given"))
             raise GalleryError(f"none of {len(images)} images could be read: {': '.join(reason)}")
         sources = [[root, str(cache.path)] for root, cache in parts.caches]
-        before = [source for source in draft.manifest["sources"] if source not in sources]
-        draft.manifest["sources"] = before + sources
+        before = [source for source in transaction.manifest["sources"] if source not in sources]
+        transaction.manifest["sources"] = before + sources
         if detector:
-            draft.manifest["detector"] = [os.path.abspath(file) for file in detector]
-        draft.commit()
+            transaction.manifest["detector"] = [os.path.abspath(file) for file in detector]
+        transaction.commit()
     return result
 
 
 def remove(
     path: str | os.PathLike[str], images: Sequence[str] = (), vehicles: Sequence[str] = ()
 ) -> int:
-    """Take images out of a gallery, in one step; the image files are not touched.
+    """Remove images from a gallery in one transaction; the image files are kept.
 
     Args:
         path: Folder of the gallery.
         images: Files, folders, or patterns such as ``'data/*/cam2_*'``; the files need not exist any more.
-        vehicles: Ids of vehicles, all of whose images go.
+        vehicles: Ids of vehicles whose images are all removed.
 
     Returns:
-        How many images went.
+        The number of removed images.
 
     Raises:
-        GalleryError: One of them fits no image of the gallery.
+        GalleryError: One of the arguments matches no image of the gallery.
     """
-    with changing(path) as draft:
+    with open_transaction(path) as transaction:
         gallery = Gallery.open(path)
         names = [decode_name(name) for name in gallery.paths.tolist()]
-        condemned = np.zeros(len(names), bool)
+        removed = np.zeros(len(names), bool)
         for image in images:
             pattern = os.path.abspath(image)
-            fits = [
+            matching = [
                 name == pattern
                 or name.startswith(f"{pattern}/")
                 or fnmatch.fnmatchcase(name, pattern)
                 for name in names
             ]
-            if not any(fits):
-                raise GalleryError(f"{image} fits no image of {path}: nothing was removed")
-            condemned |= fits
+            if not any(matching):
+                raise GalleryError(f"{image} matches no image of {path}: nothing was removed")
+            removed |= np.array(matching)
         for vehicle in vehicles:
-            fits = gallery.vehicles == vehicle
-            if not fits.any():
+            own = gallery.vehicles == vehicle
+            if not own.any():
                 raise GalleryError(f"{path} has no vehicle {vehicle!r}: nothing was removed")
-            condemned |= fits
-        draft.remove(condemned)
-        draft.commit()
-    return int(condemned.sum())
+            removed |= own
+        transaction.remove(removed)
+        transaction.commit()
+    return int(removed.sum())
 
 
 def _time(image: Annotation) -> Time:
@@ -147,15 +152,15 @@ def _time(image: Annotation) -> Time:
         raise GalleryError(f"{image.path}: {error}") from None
 
 
-def _write(
-    draft: Draft,
+def _write_shard(
+    transaction: Transaction,
     kind: str,
     classes: tuple[str, ...],
     slots: int,
     rows: list[tuple[Annotation, Embedded]],
     times: dict[str, Time],
 ) -> None:
-    """Write images as a shard."""
+    """Write images of one kind of time and of one detector as a shard."""
     images, found = zip(*rows)
     parts = weights = None
     if slots:
@@ -179,4 +184,4 @@ def _write(
         parts,
         weights,
     )
-    draft.write(columns, kind, classes)
+    transaction.write(columns, kind, classes)

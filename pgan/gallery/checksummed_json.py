@@ -1,4 +1,4 @@
-"""A gallery's JSON files: each holds its own checksum, so that no changed number is believed."""
+"""JSON files of a gallery, each with its own checksum, so that a changed number is noticed."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from detector.common.files import write_json
 from detector.common.schema import fits, seal, unseal
 
 
-def write_sealed(path: str | os.PathLike[str], value: dict[str, Any]) -> Path:
-    """Write plain values with their checksum, in one step."""
+def write_checksummed_json(path: str | os.PathLike[str], value: dict[str, Any]) -> Path:
+    """Write JSON values with their checksum, atomically."""
     return write_json(path, seal(value))
 
 
-def read_sealed(path: str | os.PathLike[str], shape: dict[Any, Any]) -> dict[str, Any]:
-    """Read what `write_sealed` wrote, or an older file, which has no checksum.
+def read_checksummed_json(path: str | os.PathLike[str], shape: dict[Any, Any]) -> dict[str, Any]:
+    """Read a file of `write_checksummed_json`, or an older one without a checksum.
 
     Args:
         path: The file.
-        shape: What it has to hold, see `detector.common.schema.fits`.
+        shape: Required keys and the shapes of their values, see `detector.common.schema.fits`.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is no JSON, holds something else, or has changed since it was written.
+        OSError: The file cannot be read.
+        ValueError: It is not JSON, has another shape, or has changed since it was written.
     """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except RecursionError as error:
         raise ValueError(str(error)) from None
     if not isinstance(value, dict):
-        raise ValueError("holds no names")
+        raise ValueError("is not a JSON object")
     value = unseal(value)
     if wrong := [key for key in shape if not (key in value and fits(value[key], shape[key]))]:
-        raise ValueError(f"its {wrong[0]!r} is missing or makes no sense")
+        raise ValueError(f"its {wrong[0]!r} is missing or invalid")
     return value

@@ -1,5 +1,5 @@
-"""What a gallery refuses."""
+"""The error that galleries raise."""
 
 
 class GalleryError(ValueError):
-    """A gallery, an image or a word of a search that cannot be used; the message says how to mend it."""
+    """A gallery, an image or a search argument cannot be used; the message says what to do."""

@@ -1,4 +1,4 @@
-"""What may be added to a gallery: image files, folders of them, and data sets with their labels."""
+"""Sources of a gallery: image files, folders, and data sets with their labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from torch.utils.data import Dataset
+from mmengine.dataset import BaseDataset
 
 from pgan.apis import load_reid_config
 from pgan.datasets import ReIDDataset
@@ -25,23 +25,25 @@ def labelled_images(
     prefix: str = "",
     options: dict[str, Any] | None = None,
 ) -> tuple[list[Annotation], list[Config]]:
-    """Images with what is known of them, paths absolute.
+    """List images with their labels, under absolute paths.
 
     Args:
-        sources: Image files, folders, and re-identification configs, ``*.py``, whose data sets are meant.
-        vehicle: On all image files and folders, if known.
-        camera: Likewise.
-        roles: ``gallery``, ``query``, ``train``, of the data sets; images that the protocol itself divides
-            count as gallery.
-        prefix: Put before the data sets' vehicle and camera ids, so that several are kept apart.
-        options: Keys of the configs to override.
+        sources: Image files, folders, and re-identification configs, ``*.py``, for their data sets.
+        vehicle: Vehicle id of all image files and folders, if known.
+        camera: Camera id of all image files and folders, if known.
+        roles: Roles of the data sets' images: ``gallery``, ``query``, ``train``. Images that the protocol
+            itself divides count as gallery.
+        prefix: Put before the data sets' vehicle and camera ids, which keeps several data sets apart.
+        options: Config keys to override.
 
     Returns:
         The images and the configs.
 
     Raises:
-        ConfigError, DatasetError, DetectorError: See there.
-        GalleryError: A source is not there, or a data set has no image of these roles.
+        ConfigError: A config cannot be used.
+        DatasetError: A data set is missing or damaged.
+        DetectorError: A folder has no image.
+        GalleryError: A source does not exist, or a data set has no image of these roles.
     """
     configs, images = [], []
     for source in sources:
@@ -51,15 +53,17 @@ def labelled_images(
         else:
             images += [Annotation(file, vehicle, camera) for file in image_files([source])]
     if configs and len(configs) == len(sources) and (vehicle or camera):
-        raise GalleryError("--vehicle and --camera are of image files: a data set has its own")
+        raise GalleryError(
+            "--vehicle and --camera label image files and folders: a data set has its own labels"
+        )
     return images, configs
 
 
-def without_parts(settings: ConfigDict) -> Dataset:
-    """The data set of a config for its lists alone: no parts, no pipeline.
+def without_parts(settings: ConfigDict) -> BaseDataset:
+    """Build the data set of a config for its lists only: no parts, no pipeline.
 
     Raises:
-        DatasetError: See :class:`ReIDDataset`.
+        DatasetError: The data set is missing or damaged.
     """
     return DATASETS.build(ConfigDict(settings, part_cache=None, num_parts=0, pipeline=[]))
 
@@ -81,7 +85,9 @@ def _dataset_images(
 def _of_roles(name: str, settings: ConfigDict, roles: Sequence[str]) -> Iterator[Annotation]:
     dataset = without_parts(settings)
     if not isinstance(dataset, ReIDDataset):
-        raise GalleryError(f"{name}: its training images are a union: add its members one by one")
+        raise GalleryError(
+            f"{name}: its training images are a union of data sets: add its members one by one"
+        )
     for role in dataset.roles():
         if role in roles or (role == "pool" and "gallery" in roles):
             for image in dataset.annotations(role):

@@ -1,4 +1,4 @@
-"""How an index that is not exact is made, and what is chosen by rule."""
+"""Settings of an approximate index, and the rule that fills them in."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ TARGET_RECALL = 0.99
 
 
 class SearchIndexError(GalleryError):
-    """Features that cannot be indexed, or an index file that is not whole or not of these features."""
+    """The features cannot be indexed, or an index file is damaged or belongs to other features."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How an index that is not exact is made; 0 is a choice by rule, from the number of images.
+    """Settings of an approximate index; 0 chooses by rule from the number of images.
 
     Attributes:
-        dims: Principal components kept in the index, at most the features' own.
-        code_bytes: Of each image's code (``'ivfpq'``).
-        lists: The images are divided into (``'ivfpq'``); by rule a power of two near 4 sqrt(N).
-        links: Of each image in the graph (``'hnsw'``).
-        effort: Lists looked through (``'ivfpq'``) or images kept in view (``'hnsw'``) for each query; by
-            rule raised until :data:`TARGET_RECALL` is reached at 1.
-        candidates: Images compared exactly for each one asked for, and no fewer than for ten.
+        dims: Principal components kept in the index, at most C of the features.
+        code_bytes: Bytes of each image's code (``'ivfpq'``).
+        lists: Number of inverted lists (``'ivfpq'``); by rule a power of two near 4 sqrt(N).
+        links: Links of each image in the graph (``'hnsw'``).
+        effort: Lists (``'ivfpq'``) or candidate images (``'hnsw'``) visited for each query; by rule raised
+            until recall@1 reaches ``TARGET_RECALL``.
+        candidates: Images compared exactly per requested image; at least ten images count as requested.
     """
 
     dims: int = 128
@@ -44,10 +44,10 @@ class Settings:
 
 
 def read_settings(given: Settings | Mapping[str, int] | None) -> Settings:
-    """Settings from some of their attributes.
+    """Complete settings from some of their attributes.
 
     Raises:
-        SearchIndexError: No setting of that name.
+        SearchIndexError: There is no setting of that name.
     """
     if isinstance(given, Settings):
         return given
@@ -59,16 +59,16 @@ def read_settings(given: Settings | Mapping[str, int] | None) -> Settings:
 
 
 def lists_by_rule(images: int) -> int:
-    """The power of two that is nearest to 4 sqrt(N), by ratio."""
+    """Return the power of two whose ratio to 4 sqrt(N) is nearest to 1."""
     return 2 ** round(math.log2(4 * math.sqrt(images)))
 
 
 def settings_by_rule(settings: Settings, kind: str, images: int, dims: int) -> Settings:
-    """The settings with the zeros but the effort's filled in, fit for so many images and dimensions."""
+    """Fill in the settings that are 0, except the effort, for N images and C dimensions."""
     dims = min(settings.dims, dims)
     if kind == "hnsw":
         return replace(settings, dims=dims)
     code_bytes = min(settings.code_bytes, max(dims // 2, 1))
     lists = settings.lists or lists_by_rule(images)
-    dims -= dims % (2 * code_bytes)  # a piece of the code has whole dimensions
+    dims -= dims % (2 * code_bytes)  # a sub-vector of the code has whole dimensions
     return replace(settings, dims=dims, code_bytes=code_bytes, lists=min(lists, images))

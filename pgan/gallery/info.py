@@ -1,4 +1,4 @@
-"""What is in a gallery, in words."""
+"""Describe the content of a gallery."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pgan.gallery.times import Time
 
 
 def describe(gallery: Gallery) -> str:
-    """All that a gallery knows of itself, a line for each; unknown vehicles, cameras and times are told."""
+    """Describe images, model, parts, index and threshold of a gallery, one line each."""
     count, model = len(gallery), gallery.model
     size = sum(sum(shard.sizes) for shard in gallery.shards)
     cameras = sorted({*gallery.cameras.tolist()} - {""})
@@ -24,17 +24,17 @@ def describe(gallery: Gallery) -> str:
         f"  config {short_path(model['config'])}, fingerprint {model['fingerprint'][:16]}",
         f"features: {gallery.dimensions} dimensions; {size / max(count, 1):,.0f} bytes an image on disk",
         *(
-            f"parts: from {short_path(cache)}, of images below {short_path(root)}"
+            f"parts: from {short_path(cache)}, for images below {short_path(root)}"
             for root, cache in gallery.sources
         ),
     ]
     if gallery.detector:
-        lines.append(f"parts: in no cache, found by {short_path(gallery.detector[1])}")
+        lines.append(f"parts: if in no cache, found by {short_path(gallery.detector[1])}")
     return "\n".join([*lines, f"index: {describe_index(gallery)}", describe_threshold(gallery)])
 
 
 def describe_index(gallery: Gallery) -> str:
-    """Kind and recall of its index, and whether it is used."""
+    """Describe kind and recall of the index, and whether it is used."""
     about = about_index(gallery)
     if about is None:
         return "none, searched exactly"
@@ -44,14 +44,12 @@ def describe_index(gallery: Gallery) -> str:
     recall = ", ".join(f"{name} {value:.4f}" for name, value in about["recall"].items())
     words = f"{about['kind']}, {recall}"
     if about["kind"] != "exact" and covered < len(gallery):
-        words += (
-            f"; of {covered:,} images, {len(gallery) - covered:,} newer ones are searched exactly"
-        )
+        words += f"; covers {covered:,} images, {len(gallery) - covered:,} newer ones are searched exactly"
     return words
 
 
 def describe_threshold(gallery: Gallery) -> str:
-    """From which distance on an image is of another vehicle, and how that came about."""
+    """Describe the greatest distance of the same vehicle, and its calibration."""
     threshold = threshold_of(gallery)
     return (
         threshold.describe()
@@ -61,17 +59,17 @@ def describe_threshold(gallery: Gallery) -> str:
 
 
 def threshold_of(gallery: Gallery) -> Threshold | None:
-    """What was calibrated; None if nothing was.
+    """Load the calibrated threshold; None if there is none.
 
     Raises:
-        ThresholdError: Its file is damaged.
+        ThresholdError: The file is damaged.
     """
     file = gallery.path / THRESHOLD
     return Threshold.load(file) if file.is_file() else None
 
 
 def short_path(path: str) -> str:
-    """A path relative to the working directory, if it is below it."""
+    """Return a path relative to the working directory if it is below it."""
     short = os.path.relpath(path)
     return path if short.startswith("..") else short
 

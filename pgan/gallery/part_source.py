@@ -1,4 +1,4 @@
-"""The part caches that the parts of image files are looked up in."""
+"""Look up the parts of image files in part caches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PartSource:
     """Part caches of image files.
 
     Attributes:
-        caches: Folder of images and part cache of what is below it, the first that has an image is taken.
+        caches: Pairs of a folder of images and its part cache; the first cache that has an image is used.
     """
 
     caches: Sequence[tuple[str, PartCache]] = ()
@@ -29,7 +29,7 @@ class PartSource:
         """Open part caches, each once.
 
         Args:
-            caches: Folder of images, and folder of their part cache.
+            caches: Pairs of a folder of images and the folder of its part cache.
 
         Raises:
             CacheError: One of the caches is missing, unfinished or damaged.
@@ -40,10 +40,14 @@ class PartSource:
     def divide(
         self, files: Sequence[str]
     ) -> tuple[list[tuple[str, list[str], PartCache]], list[str]]:
-        """Divide files, absolute paths, by the cache that has them.
+        """Group files by the part cache that has them.
+
+        Args:
+            files: Absolute paths.
 
         Returns:
-            For each cache its folder and the paths below that, and the files that are in none.
+            For each cache that has files: its folder, their paths relative to it, and the cache. Then the
+            files that are in no cache.
         """
         left, found = list(files), []
         for root, cache in self.caches:
@@ -54,11 +58,11 @@ class PartSource:
         return found, left
 
     def check(self, files: Sequence[str], num_parts: int) -> None:
-        """Compare the caches that have some of the files with their checksums.
+        """Verify the checksums of the caches that have some of the files.
 
         Args:
             files: Absolute paths.
-            num_parts: D that will be read.
+            num_parts: D, parts read of each image.
 
         Raises:
             CacheError: A cache has changed since it was written, or holds fewer parts.
@@ -67,11 +71,11 @@ class PartSource:
             cache.check([name for name in names if name not in cache.failed], num_parts)
 
     def __str__(self) -> str:
-        return "; ".join(f"{cache.path}, of what is below {root}" for root, cache in self.caches)
+        return "; ".join(f"{cache.path}, for images below {root}" for root, cache in self.caches)
 
 
 def caches_of_configs(configs: Iterable[Config]) -> list[tuple[str, str]]:
-    """Data root and part cache of re-identification configs' test sets, where there is such a cache."""
+    """Return data root and part cache of each config's test set, if the cache exists."""
     named = [
         (dataset.get("data_root"), dataset.get("part_cache"))
         for dataset in (config.test_dataloader.dataset for config in configs)
@@ -80,5 +84,5 @@ def caches_of_configs(configs: Iterable[Config]) -> list[tuple[str, str]]:
 
 
 def below(root: str, file: str) -> str:
-    """The path of a file below a folder, as part caches have it."""
+    """Return the path of a file relative to a folder, as part caches store it."""
     return Path(os.path.relpath(file, root)).as_posix()

@@ -1,4 +1,4 @@
-"""What a search found, as panels of images and an HTML page."""
+"""Search results as panels of images and an HTML page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.common.files import write_atomically
+from detector.common.files import write_bytes
 from detector.common.images import ImageError, read_image
 from pgan.gallery.info import short_path
 from pgan.gallery.results import QueryResult
@@ -48,22 +48,20 @@ def write_result_page(
     """Write a panel of each query, ``query_1.png`` and so on, and an HTML page of them.
 
     Args:
-        out: Folder for the files.
+        out: Folder for the files; created if it does not exist.
         results: One for each query.
-        made: How the page was created, name -> value, for its foot.
-        summary: What was searched, and how.
+        made: How the page was created, name -> value; shown at its foot.
+        summary: One sentence on the search.
 
     Returns:
-        The page.
+        Path of the page.
     """
     sections = []
     for number, result in enumerate(results, 1):
         panel = draw_panel(result)
-        write_atomically(
-            Path(out) / f"query_{number}.png", lambda file, panel=panel: file.write(panel)
-        )
+        write_bytes(Path(out) / f"query_{number}.png", panel)
         path = short_path(result.query.known.path)
-        caption = f"Blue: the query, {path}. Rank and distance stand above each result."
+        caption = f"Blue: the query, {path}. Rank and distance are above each result."
         figure = Figure(panel, caption, f"Images found for {path}", wide=True)
         sections.append(
             Section(f"Query {number}", blocks=[figure, Table("Results", *result.table())])
@@ -71,7 +69,7 @@ def write_result_page(
     reading = [summary, _DISTANCES]
     if results and results[0].limit is not None:
         reading.append(
-            "Green with a tick: taken for the same vehicle, since the distance is at most "
+            "Green with a tick: the same vehicle, since the distance is at most "
             f"{results[0].limit:.4g}; red with a cross: another vehicle."
         )
     if any(entry.parts is not None for result in results for entry in result.entries):

@@ -1,4 +1,4 @@
-"""What a search found, as a table and as JSON; `pgan.gallery.result_page` draws it."""
+"""Search results as tables and as JSON; `pgan.gallery.result_page` draws them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class QueryResult:
         query: The query.
         found: The search result of this query alone, without empty slots.
         entries: What the gallery knows of each image.
-        limit: Distance up to which an image is taken for the query's vehicle; None if not calibrated.
+        limit: Greatest distance of the same vehicle; None if not calibrated.
     """
 
     query: Query
@@ -42,11 +42,11 @@ class QueryResult:
         return [None if value != value else value for value in self.found.reranked[0].tolist()]
 
     def same_vehicle(self) -> list[bool | None]:
-        """Return whether each image is taken for the query's vehicle; None without a limit."""
+        """Return whether each image shows the query's vehicle; None without a limit."""
         return [None if self.limit is None else d <= self.limit for d in self.distances]
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return column names and rows of text; empty columns are left out."""
+        """Return column names and rows of text; empty columns are omitted."""
         reranked = self.reranked if any(r is not None for r in self.reranked) else []
         columns = {
             "rank": [str(rank) for rank in range(1, len(self.entries) + 1)],
@@ -81,13 +81,13 @@ class QueryResult:
 def query_results(
     gallery: Gallery, queries: Sequence[Query], found: RetrievalResult, limit: float | None = None
 ) -> list[QueryResult]:
-    """Look up what the gallery knows of the images that were found; each shard is read once.
+    """Look up the entries of the images that were found; each shard is read once.
 
     Args:
         gallery: The gallery that was searched.
         queries: The queries.
         found: What `pgan.gallery.search.Searcher.search` returned for them.
-        limit: Distance up to which an image is taken for the query's vehicle; None if not calibrated.
+        limit: Greatest distance of the same vehicle; None if not calibrated.
     """
     entries = iter(gallery.entries(found.indices[found.filled].tolist()))
     results = []
@@ -122,13 +122,13 @@ def as_json(
 
 
 def _known(entry: Entry) -> dict[str, Any]:
-    known = {
+    known: dict[str, Any] = {
         "path": entry.path,
         "vehicle": entry.vehicle or None,
         "camera": entry.camera or None,
         "time": str(entry.time) or None,
     }
-    if entry.parts is None:
+    if entry.parts is None or entry.weights is None:
         return known
     parts = zip(entry.labels, entry.parts.scores, entry.weights, entry.parts.boxes)
     known["parts"] = [

@@ -1,4 +1,4 @@
-"""Searching a gallery: filters, the index or exact comparison, re-ranking of the first."""
+"""Search a gallery: filters, approximate or exact search, re-ranking of the first images."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from typing import Any
 import numpy as np
 
 from pgan.evaluation.retrieval import RetrievalResult
-from pgan.gallery.checksummed_json import write_sealed
+from pgan.gallery.checksummed_json import write_checksummed_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.index import Index, SearchIndexError, build_index, load_index
 from pgan.gallery.store import INDEX, Entry, Gallery, read_json
 from pgan.gallery.times import Time
 
-BUILT = "built.json"  # what the index is of
+BUILT = "built.json"  # describes the index
 _SHAPE = {"kind": str, "recall": {str: float}, "shards": [str]}
 _BATCH = 64  # queries compared together
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which images of a gallery may be found.
+    """Conditions on the images that a search may find.
 
     Attributes:
-        cameras: By one of these; empty for any.
-        cameras_not: By none of these.
-        other_cameras: Not by the query's own, where that is known; images of unknown cameras stay, as
-            they are no junk in the metrics.
-        after: At that time or later; images without a time of that kind are not found. None for any.
-        before: Earlier than that, likewise.
+        cameras: Only images by these cameras; empty for all.
+        cameras_not: No images by these cameras.
+        other_cameras: No images by the query's own camera. Images of unknown cameras stay, as in the
+            metrics, where they are not junk.
+        after: Only images of this time or later; None for all. Images without a time of that kind are not
+            found.
+        before: Only images earlier than this time; None for all. Images without a time of that kind are not
+            found.
     """
 
     cameras: Sequence[str] = ()
@@ -42,7 +44,7 @@ class Filters:
     before: Time | None = None
 
     def among(self, gallery: Gallery, camera: str = "") -> np.ndarray | None:
-        """(N,) bool, the images that may be found for a query by this camera; None for all.
+        """Return which images may be found for a query by this camera, (N,) bool; None for all.
 
         Raises:
             GalleryError: No image of the gallery has such a camera, or a time of that kind.
@@ -51,7 +53,7 @@ class Filters:
         known = set(gallery.cameras.tolist()) if self.cameras or self.cameras_not else set()
         for name in (*self.cameras, *self.cameras_not):
             if name not in known:
-                named = ", ".join(sorted(known - {""})) or "none that is known"
+                named = ", ".join(sorted(known - {""})) or "no known camera"
                 raise GalleryError(
                     f"no image of {gallery.path} is by camera {name!r}: it has {named}"
                 )
@@ -69,12 +71,12 @@ class Filters:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is searched for.
+    """A query of a gallery.
 
     Attributes:
         feature: (C,) float32.
-        known: The image, with vehicle and camera where they are known.
-        row: Of the gallery, if the image is in it: it is not found itself.
+        known: The image, with vehicle and camera if they are known.
+        row: Row of the image if it is in the gallery; it is removed from its own results.
     """
 
     feature: np.ndarray
@@ -83,16 +85,16 @@ class Query:
 
 
 class Searcher:
-    """Searches a gallery through its index, or exactly where there is none.
+    """Search a gallery with its index, or exactly if it has none.
 
-    An index is of the gallery as it was when it was built. Images that were added since are compared
-    exactly, and what is found among them is merged. After a removal it is not used until it is built again.
+    Images that were added after the index was built are compared exactly, and the results are merged. After
+    images were removed, the index is not used until it is built again.
 
     Args:
-        gallery: Not empty.
+        gallery: A gallery with images.
 
     Attributes:
-        stale (str): Why the index that there is was not used; empty if it was, or there is none.
+        stale (str): Why the gallery's index is not used; empty if it is used, or there is none.
 
     Raises:
         GalleryError: The gallery is empty.
@@ -109,19 +111,19 @@ class Searcher:
         if not covered:
             return None
         try:
-            return load_index(self.gallery.path / INDEX, _Lazy(self.gallery, covered))
+            return load_index(self.gallery.path / INDEX, _LazyFeatures(self.gallery, covered))
         except SearchIndexError as error:
             self.stale = str(error)
             return None
 
     @property
     def covered(self) -> int:
-        """Images that the index serves; the others are compared exactly."""
+        """Number of images in the index; the images after them are compared exactly."""
         return 0 if self._index is None else len(self._index)
 
     @cached_property
     def _exact(self) -> Index:
-        """Of the images that the index does not serve; all are read, so all are compared with checksums."""
+        """An exact index of the images that are not covered; they are all read, so they are verified."""
         self.gallery.verify(self.covered)
         return build_index(
             self.gallery.features(np.arange(self.covered, len(self.gallery))), "exact"
@@ -130,37 +132,36 @@ class Searcher:
     def nearest(
         self, queries: np.ndarray, k: int, among: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest of the images that may be found; of images at one distance, the lower row first.
+        """Find the k nearest images; images at equal distances are ordered by row.
 
         Args:
             queries: (Q, C) float32.
             k: At least 1.
-            among: (N,) bool; None for all.
+            among: (N,) bool, the images that may be found; None for all.
 
         Returns:
-            (Q, k) float32 squared Euclidean distances and (Q, k) int64 rows; infinite and -1 where there is
-            none.
+            (Q, k) float32 squared Euclidean distances and (Q, k) int64 rows; infinity and -1 in empty slots.
 
         Raises:
-            SearchIndexError: k below 1, or queries of another dimension.
+            SearchIndexError: k is below 1, or the queries have other dimensions than the gallery.
         """
-        some, found = self.covered, []
+        covered, found = self.covered, []
         if self._index is not None:
-            inside = None if among is None else among[:some]
+            inside = None if among is None else among[:covered]
             distances, rows = self._index.search(queries, k, inside)
-            # What passes a filter may lie where an index does not look.
-            there = some if inside is None else int(inside.sum())
-            short = (rows >= 0).sum(1) < min(k, there)
+            # Images that pass a filter may be in lists that the index does not visit.
+            possible = covered if inside is None else int(inside.sum())
+            short = (rows >= 0).sum(1) < min(k, possible)
             if short.any():
-                allowed = np.arange(some) if inside is None else np.flatnonzero(inside)
+                allowed = np.arange(covered) if inside is None else np.flatnonzero(inside)
                 subset = build_index(self.gallery.features(allowed), "exact")
                 distances[short], places = subset.search(queries[short], k)
                 rows[short] = np.where(places >= 0, allowed[places], -1)
             found.append((distances, rows))
-        if some < len(self.gallery):
-            inside = None if among is None else among[some:]
+        if covered < len(self.gallery):
+            inside = None if among is None else among[covered:]
             distances, rows = self._exact.search(queries, k, inside)
-            found.append((distances, np.where(rows >= 0, rows + some, -1)))
+            found.append((distances, np.where(rows >= 0, rows + covered, -1)))
         distances, rows = (np.concatenate(side, axis=1) for side in zip(*found))
         order = np.lexsort((rows, distances))[:, :k]
         return np.take_along_axis(distances, order, 1), np.take_along_axis(rows, order, 1)
@@ -175,9 +176,9 @@ class Searcher:
         """Return the first k images for each query, without the query itself.
 
         Args:
-            queries: At least one.
+            queries: At least one query.
             k: At least 1.
-            filters: Which images may be found.
+            filters: Conditions on the images that may be found.
             rerank: How many of the nearest images are re-ranked by k-reciprocal encoding, each query with its
                 own nearest images; 0 for none.
 
@@ -203,7 +204,7 @@ class Searcher:
                 for (number, query), near, places in zip(batch, distances, rows):
                     kept = (places >= 0) & (places != (-1 if query.row is None else query.row))
                     ranked = self._rerank(query, places[kept], near[kept], rerank)
-                    lists[number] = tuple(column[:k] for column in ranked)
+                    lists[number] = (ranked[0][:k], ranked[1][:k], ranked[2][:k])
         rows, distances, reranked = zip(*(lists[number] for number in range(len(queries))))
         return RetrievalResult.from_rows(
             rows, distances, reranked=reranked if rerank else None, dtype=np.float64
@@ -221,7 +222,7 @@ class Searcher:
         count = min(count, len(rows))
         if count < 2:
             return rows, distances, reranked
-        from pgan.evaluation import KReciprocal, Refinement  # needs torch
+        from pgan.evaluation import KReciprocal, Refinement  # imports torch
 
         setting = Refinement(rerank=True)
         encoded = KReciprocal(
@@ -238,8 +239,8 @@ class Searcher:
         return rows[order], distances[order], reranked
 
 
-class _Lazy:
-    """Features of a gallery's first rows, read where they are looked at: what an index needs of an array."""
+class _LazyFeatures:
+    """Features of a gallery's first rows, read when they are indexed."""
 
     dtype = np.dtype(np.float32)
     ndim = 2
@@ -258,16 +259,16 @@ class _Lazy:
 
 
 def build(gallery: Gallery, kind: str = "auto", seed: int = 0, progress: bool = False) -> Index:
-    """Build the index of a gallery, measure its recall and keep it in the gallery's folder.
+    """Build the index of a gallery, measure its recall and store it in the gallery.
 
     Args:
-        gallery: Not empty.
-        kind: See `pgan.gallery.index.build_index`.
-        seed: Likewise.
-        progress: Show a bar.
+        gallery: A gallery with images.
+        kind: Kind of the index, see `pgan.gallery.index.build_index`.
+        seed: Seed of the training, see `pgan.gallery.index.build_index`.
+        progress: Show a progress bar.
 
     Raises:
-        GalleryError: The gallery is empty; no such kind, or too few images for it.
+        GalleryError: The gallery is empty, there is no such kind of index, or the images are too few for it.
     """
     gallery.refuse_empty()
     gallery.verify()
@@ -280,18 +281,18 @@ def build(gallery: Gallery, kind: str = "auto", seed: int = 0, progress: bool = 
         "bytes_per_image": index.bytes_per_image,
         "shards": [shard.name for shard in gallery.shards],
     }
-    write_sealed(gallery.path / INDEX / BUILT, about)
+    write_checksummed_json(gallery.path / INDEX / BUILT, about)
     return index
 
 
 def about_index(gallery: Gallery) -> dict[str, Any] | None:
-    """What is known of the gallery's index; None if none was built."""
+    """Read the description of the gallery's index; None if there is none."""
     file = gallery.path / INDEX / BUILT
     return read_json(file, _SHAPE) if file.is_file() else None
 
 
 def covered_rows(gallery: Gallery) -> tuple[int, str]:
-    """How many of the gallery's first rows its index is of, and why none, if there is an index."""
+    """Return how many of the gallery's first rows its index covers, and why it is unusable, if it is."""
     about = about_index(gallery)
     if about is None or about["kind"] == "exact":
         return 0, ""
@@ -305,7 +306,7 @@ def _times(gallery: Gallery, time: Time) -> np.ndarray:
     times = gallery.times(time.kind)
     if not np.isfinite(times).any():
         raise GalleryError(
-            f"no image of {gallery.path} has a {time.kind} for its time, to compare with {time}: leave out "
+            f"no image of {gallery.path} has a {time.kind} as its time, to compare with {time}: omit "
             "--after and --before, or see `info`"
         )
     return times
@@ -314,7 +315,7 @@ def _times(gallery: Gallery, time: Time) -> np.ndarray:
 def _camera_of(query: Query) -> str:
     if not query.known.camera:
         raise GalleryError(
-            f"{query.known.path}: its camera is not known, since it is not in the gallery with one: say "
-            "--camera-not ID in place of --other-cameras"
+            f"{query.known.path}: its camera is unknown, since the gallery has none for it: give "
+            "--camera-not ID instead of --other-cameras"
         )
     return query.known.camera

@@ -1,17 +1,17 @@
-"""A gallery on disk: features of images, with all that is known of each; NumPy only.
+"""A gallery on disk: features of images with their labels and parts.
 
-::
+NumPy is the only third-party dependency.
 
     GALLERY/
     ├── gallery.json          schema, the model and its fingerprint, the shards; written last
     ├── model.json            the model's whole config
     ├── shard-1a2b….npy       (n, C) float32 features, memory-mapped
-    ├── shard-1a2b….npz       the same rows' paths, vehicles, cameras, times, part boxes, part weights
-    ├── threshold.json        the distance up to which two images are taken for one vehicle, if calibrated
+    ├── shard-1a2b….npz       paths, vehicles, cameras, times, part boxes and part weights of the same rows
+    ├── threshold.json        the greatest distance of the same vehicle, if calibrated
     └── index/                a faiss index of the first shards, if built
 
-A shard is never changed, and its name is the digest of its content. Until ``gallery.json`` names it, it has
-a ``.json`` beside it and is no part of the gallery. `pgan.gallery.transaction` writes.
+A shard never changes, and its name is the digest of its content. Until ``gallery.json`` lists it, it has a
+``.json`` beside it and does not belong to the gallery. `pgan.gallery.transaction` writes galleries.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ import numpy as np
 from detector.cache import Parts
 from detector.cache.layout import decode_name, encode_name
 from detector.common.schema import COUNT
-from pgan.gallery.checksummed_json import read_sealed
+from pgan.gallery.checksummed_json import read_checksummed_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.times import Time
 
 SCHEMA = 1
 MANIFEST, MODEL, THRESHOLD, INDEX = "gallery.json", "model.json", "threshold.json", "index"
 COMMAND = "python tools/gallery.py"
-_BLOCK = 1 << 15  # rows looked at together
+_BLOCK = 1 << 15  # rows read together
 SHARD_SHAPE = {
     **{"name": re.compile("shard-[0-9a-f]{16}"), "rows": COUNT, "time": str},
     **{"classes": [str], "sizes": [COUNT, COUNT]},
@@ -58,16 +58,16 @@ _SHAPE = {
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Images of a gallery.
+    """Columns of a gallery's images.
 
     Attributes:
         features: (n, C) float32.
-        paths: (n,) bytes, absolute paths as `detector.cache.reader.encode_name` writes them.
-        vehicles: (n,) str, empty where unknown.
-        cameras: (n,) str, empty where unknown.
-        times: (n,) float64, see `pgan.gallery.times`; NaN where unknown.
-        parts: (n,) records of `detector.cache.reader.record_dtype`; None for a model that looks at no boxes.
-        weights: (n, D) float32 attention weight of each part; None likewise.
+        paths: (n,) bytes, absolute paths encoded by `detector.cache.layout.encode_name`.
+        vehicles: (n,) str, empty if unknown.
+        cameras: (n,) str, empty if unknown.
+        times: (n,) float64, see `pgan.gallery.times`; NaN if unknown.
+        parts: (n,) records of `detector.cache.layout.record_dtype`; None for a model without part boxes.
+        weights: (n, D) float32 attention weight of each part; None for a model without part boxes.
     """
 
     features: np.ndarray
@@ -82,27 +82,27 @@ class Rows:
         return len(self.features)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The attributes that there are, by name."""
+        """Return the attributes that are not None, by name."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
     def take(self, rows: np.ndarray) -> Rows:
-        """Some of the rows, by index or as a mask."""
+        """Select rows by index or by mask."""
         return Rows(**{name: array[rows] for name, array in self.arrays().items()})
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """All that is known of one image of a gallery but its feature.
+    """An image of a gallery: all that is known of it except its feature.
 
     Attributes:
-        path: Absolute.
-        vehicle: Its id as the data set writes it, empty where unknown.
-        camera: Likewise.
-        time: When it was taken.
-        parts: What the model looked at; None for a model without boxes.
-        weights: (n,) float32 attention weight of each part; None likewise.
-        labels: n names of the parts.
+        path: Absolute path.
+        vehicle: Vehicle id as the data set writes it, empty if unknown.
+        camera: Camera id as the data set writes it, empty if unknown.
+        time: When the image was taken.
+        parts: Parts that the model used; None for a model without part boxes.
+        weights: (n,) float32 attention weight of each part; None for a model without part boxes.
+        labels: Names of the n parts.
     """
 
     path: str
@@ -116,15 +116,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of rows.
+    """A pair of files with some rows of a gallery.
 
     Attributes:
-        folder: Of the gallery.
-        name: Without suffix.
-        rows: How many.
-        time: Kind of its times, see `pgan.gallery.times.Time`.
-        classes: Names of its parts' labels.
-        sizes: Bytes of its ``.npy`` and its ``.npz``.
+        folder: Folder of the gallery.
+        name: File name without suffix.
+        rows: Number of rows.
+        time: Kind of the times, see `pgan.gallery.times.Time`.
+        classes: Names of the parts' labels.
+        sizes: Sizes of the ``.npy`` and the ``.npz`` file in bytes.
     """
 
     folder: Path
@@ -136,28 +136,28 @@ class Shard:
 
     @classmethod
     def from_json(cls, folder: Path, entry: dict[str, Any]) -> Shard:
-        """Read what `to_json` gave."""
+        """Create a shard from an entry of the manifest."""
         listed = {key: tuple(entry[key]) for key in ("classes", "sizes")}
         return cls(folder, **{**entry, **listed})
 
     def to_json(self) -> dict[str, Any]:
-        """As the manifest has it."""
+        """Return the shard's entry of the manifest."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "folder"}
 
     @property
     def files(self) -> tuple[Path, Path]:
-        """Its features and its columns."""
+        """The file of the features and the file of the other columns."""
         return self.folder / f"{self.name}.npy", self.folder / f"{self.name}.npz"
 
     def is_whole(self) -> bool:
-        """Whether both files are there, of the right size."""
+        """Return whether both files exist and have the right size."""
         return all(f.is_file() and f.stat().st_size == n for f, n in zip(self.files, self.sizes))
 
     def verify(self) -> None:
-        """Compare both files with the digest that is their name.
+        """Compare both files with the digest in their name.
 
         Raises:
-            GalleryError: They have changed since they were written.
+            GalleryError: A file has changed since it was written.
         """
         digest = hashlib.sha256()
         with self._refusing_damage():
@@ -169,16 +169,16 @@ class Shard:
                 raise ValueError("has changed since it was written")
 
     def features(self) -> np.ndarray:
-        """(rows, C) float32, memory-mapped."""
+        """Return the features, (rows, C) float32, memory-mapped."""
         with self._refusing_damage():
             return self._checked(np.load(self.files[0], mmap_mode="r", allow_pickle=False))
 
     def column(self, name: str) -> np.ndarray:
-        """One of the columns of `Rows` that every shard has."""
+        """Read a column of `Rows` that every shard has."""
         return self._columns([name])[name]
 
     def read(self) -> Rows:
-        """All of it."""
+        """Read all columns."""
         return Rows(np.array(self.features()), **self._columns())
 
     def _columns(self, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -187,7 +187,7 @@ class Shard:
 
     def _checked(self, rows: np.ndarray) -> np.ndarray:
         if len(rows) != self.rows:
-            raise ValueError(f"{len(rows)} rows in place of {self.rows}")
+            raise ValueError(f"{len(rows)} rows instead of {self.rows}")
         return rows
 
     @contextmanager
@@ -196,14 +196,15 @@ class Shard:
             yield
         except FileNotFoundError:
             raise GalleryError(
-                f"{self.folder / self.name} is gone: images were removed meanwhile: open the gallery again"
+                f"{self.folder / self.name} no longer exists: images were removed meanwhile: open the "
+                "gallery again"
             ) from None
-        except Exception as error:  # numpy and zipfile raise many kinds for a broken file
+        except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
             raise GalleryError(_damaged(self.folder, f"{self.name}: {error}")) from None
 
 
 def shard_name(digest: Any) -> str:
-    """Name of a shard from the SHA-256 of its features' and its columns' files, one after the other."""
+    """Return the name of a shard, from the SHA-256 of its ``.npy`` followed by its ``.npz`` file."""
     return f"shard-{digest.hexdigest()[:16]}"
 
 
@@ -212,11 +213,27 @@ class Gallery:
 
     Attributes:
         path (Path): The folder.
-        model (dict): ``fingerprint``, ``facts`` (what the fingerprint is of), ``type``, ``config``,
-            ``checkpoint``.
-        sources (list): Folder and part cache of each addition with a cache, newest last.
+        model (dict): ``fingerprint``, ``facts`` (what the fingerprint is computed from), ``type``,
+            ``config``, ``checkpoint``.
+        sources (list): Folder of images and part cache of each addition with a part cache, newest last.
         detector (list[str] | None): Config and checkpoint of the newest addition's part detector.
-        shards (list[Shard]): In the order of the rows.
+        shards (list[Shard]): The shards in the order of the rows.
+
+    Example:
+        >>> import tempfile
+        >>> from pgan.gallery.transaction import open_transaction
+        >>> model = {"type": "PGAN", "config": "pgan.py", "checkpoint": "pgan.pth", "fingerprint": "f",
+        ...          "facts": {"its weights": "w"}}
+        >>> rows = Rows(np.eye(2, 4, dtype=np.float32), np.array([b"/a.jpg", b"/b.jpg"]),
+        ...             np.array(["red van", ""]), np.array(["cam1", "cam2"]), np.full(2, np.nan))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with open_transaction(f"{folder}/gallery", model) as transaction:
+        ...         transaction.write(rows)
+        ...         gallery = transaction.commit()
+        ...     print(len(gallery), gallery.find("/b.jpg"), gallery.features([1]).shape)
+        ...     print(gallery.entries([0])[0].vehicle)
+        2 1 (1, 4)
+        red van
     """
 
     def __init__(self, path: str | os.PathLike[str], manifest: dict[str, Any]) -> None:
@@ -231,7 +248,7 @@ class Gallery:
         """Open a gallery.
 
         Raises:
-            GalleryError: There is none at `path`, or it is unfinished, damaged or of another schema.
+            GalleryError: There is no gallery at ``path``, or it is unfinished, damaged or of another schema.
         """
         folder = Path(path)
         if not (folder / MANIFEST).is_file():
@@ -251,7 +268,7 @@ class Gallery:
         return sum(shard.rows for shard in self.shards)
 
     def verify(self, start: int = 0) -> None:
-        """Compare the shards from a row on with their checksums; all of their bytes are read.
+        """Verify the checksums of the shards from a row on, which reads all of their bytes.
 
         Raises:
             GalleryError: A file has changed since it was written.
@@ -261,16 +278,16 @@ class Gallery:
                 shard.verify()
 
     def _numbered(self) -> Iterator[tuple[int, Shard]]:
-        """The shards, each with the number of its first row."""
+        """Yield each shard with the number of its first row."""
         yield from zip(accumulate((shard.rows for shard in self.shards), initial=0), self.shards)
 
     @property
     def dimensions(self) -> int:
-        """C; 0 while there is no image."""
+        """C; 0 without images."""
         return int(self.shards[0].features().shape[1]) if self.shards else 0
 
     def refuse_empty(self) -> None:
-        """Raise GalleryError if there is no image."""
+        """Raise a GalleryError if the gallery has no image."""
         if not len(self):
             raise GalleryError(
                 f"{self.path} is empty: add images, `{COMMAND} add {self.path} IMAGES`"
@@ -278,21 +295,21 @@ class Gallery:
 
     @cached_property
     def paths(self) -> np.ndarray:
-        """(N,) bytes, see `Rows`."""
+        """(N,) bytes, encoded paths, see `Rows`."""
         return self._column("paths", "S1")
 
     @cached_property
     def vehicles(self) -> np.ndarray:
-        """(N,) str."""
+        """(N,) str, vehicle ids."""
         return self._column("vehicles", "U1")
 
     @cached_property
     def cameras(self) -> np.ndarray:
-        """(N,) str."""
+        """(N,) str, camera ids."""
         return self._column("cameras", "U1")
 
     def times(self, kind: str) -> np.ndarray:
-        """(N,) float64, NaN where the image has no time of that kind."""
+        """Return the times of a kind, (N,) float64, NaN for images without such a time."""
         columns = [
             s.column("times") if s.time == kind else np.full(s.rows, np.nan) for s in self.shards
         ]
@@ -306,11 +323,11 @@ class Gallery:
         return {path: row for row, path in enumerate(self.paths.tolist())}
 
     def find(self, path: str) -> int | None:
-        """Row of an image, by its absolute path; None if it is not there."""
+        """Return the row of an image by its absolute path; None if it is not in the gallery."""
         return self._rows_by_path.get(encode_name(path))
 
     def blocks(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """All features from a row on, some thousands at a time: number of the first row, (n, C) float32."""
+        """Yield the features from a row on in blocks: number of the first row, (n, C) float32."""
         first, begin, gathered = 0, start, []
         for shard in self.shards:
             if first + shard.rows > start:
@@ -321,7 +338,7 @@ class Gallery:
                 begin, gathered = first, []
 
     def features(self, rows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
-        """(n, C) float32 features of some rows, or of all."""
+        """Return the features of some rows, or of all, as (n, C) float32."""
         if rows is None:
             blocks = [block for _, block in self.blocks()]
             return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
@@ -336,16 +353,16 @@ class Gallery:
         return found
 
     def entries(self, rows: Sequence[int]) -> list[Entry]:
-        """What is known of some images, each shard read once."""
+        """Return the entries of some rows; each shard is read once."""
         found: dict[int, Entry] = {}
         first = 0
         for shard in self.shards:
             inside = [row for row in dict.fromkeys(rows) if first <= row < first + shard.rows]
             if inside:
-                some = shard.read().take(np.array(inside) - first)
-                paths = map(decode_name, some.paths.tolist())
+                selected = shard.read().take(np.array(inside) - first)
+                paths = map(decode_name, selected.paths.tolist())
                 found |= {
-                    row: _entry(shard, some, i, p)
+                    row: _entry(shard, selected, i, p)
                     for i, (row, p) in enumerate(zip(inside, list(paths)))
                 }
             first += shard.rows
@@ -353,13 +370,13 @@ class Gallery:
 
 
 def read_json(path: Path, shape: dict[Any, Any]) -> dict[str, Any]:
-    """Read one of a gallery's JSON files, which has to be of a shape, see `detector.common.schema.fits`.
+    """Read a JSON file of a gallery and check its shape, see `detector.common.schema.fits`.
 
     Raises:
-        GalleryError: It is damaged.
+        GalleryError: The file is damaged.
     """
     try:
-        return read_sealed(path, shape)
+        return read_checksummed_json(path, shape)
     except ValueError as error:
         raise GalleryError(_damaged(path.parent, f"{path.name}: {error}")) from None
 
@@ -371,7 +388,7 @@ def _entry(shard: Shard, rows: Rows, i: int, path: str) -> Entry:
         str(rows.cameras[i]),
         Time(shard.time, float(rows.times[i])) if np.isfinite(rows.times[i]) else Time(),
     )
-    if rows.parts is None:
+    if rows.parts is None or rows.weights is None:
         return Entry(*known)
     record = rows.parts[i]
     count = int(record["count"])
@@ -392,8 +409,6 @@ def _damaged(folder: Path, what: str) -> str:
 
 def _why_none(folder: Path) -> str:
     if any(folder.glob("shard-*.json")):
-        return f"the first addition to {folder} has not finished: run the same command again, it goes on"
+        return f"the first addition to {folder} has not finished: run the same command again to resume it"
     state = "is not a gallery" if folder.exists() else "does not exist"
-    return (
-        f"{folder} {state}: make one with `{COMMAND} add {folder} IMAGES --model CONFIG CHECKPOINT`"
-    )
+    return f"{folder} {state}: create one with `{COMMAND} add {folder} IMAGES --model CONFIG CHECKPOINT`"

@@ -1,4 +1,4 @@
-"""The distance up to which two images are taken for one vehicle, as `pgan.gallery.calibration` finds it."""
+"""The distance up to which two images count as the same vehicle; `pgan.gallery.calibration` finds it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.common.schema import COUNT
-from pgan.gallery.checksummed_json import read_sealed, write_sealed
+from pgan.gallery.checksummed_json import read_checksummed_json, write_checksummed_json
 from pgan.gallery.errors import GalleryError
 
 _RATES = ("false_match_rate", "measured_false_match_rate", "true_match_rate")
@@ -21,7 +21,7 @@ _SHAPE = {
 
 
 class ThresholdError(GalleryError):
-    """A rate that the pairs cannot tell, or a threshold's file that cannot be read."""
+    """The pairs are too few to measure the rate, or the threshold file cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Curve:
     Attributes:
         distance: Squared Euclidean, ascending.
         false_match_rate: Matching pairs of different vehicles / all such pairs.
-        true_match_rate: Matching pairs of one vehicle / all such pairs, junk left out.
+        true_match_rate: Matching pairs of the same vehicle / all such pairs, without junk images.
     """
 
     distance: list[float]
@@ -41,18 +41,18 @@ class Curve:
 
 @dataclass(frozen=True)
 class Threshold:
-    """'The same vehicle' means: at most this far apart.
+    """The greatest distance between two images of the same vehicle, and how it was calibrated.
 
     Attributes:
         distance: Squared Euclidean distance between features, inclusive.
-        false_match_rate: Asked for: the share of pairs of different vehicles that may match.
-        measured_false_match_rate: Theirs that do, at most what was asked for.
-        true_match_rate: The share of pairs of one vehicle that match.
-        same_pairs: Pairs of one vehicle, counted.
-        different_pairs: Pairs of different vehicles.
-        protocol: Which pairs those are: queries, gallery, junk.
-        dataset: Title of the data set; empty where unknown.
-        curve: Of all distances.
+        false_match_rate: Requested fraction of pairs of different vehicles that may match.
+        measured_false_match_rate: Fraction of these pairs that match, at most the requested one.
+        true_match_rate: Fraction of pairs of the same vehicle that match.
+        same_pairs: Number of pairs of the same vehicle.
+        different_pairs: Number of pairs of different vehicles.
+        protocol: The protocol that defines the pairs: queries, gallery and junk images.
+        dataset: Title of the data set; empty if unknown.
+        curve: Both rates at all distances.
     """
 
     distance: float
@@ -66,18 +66,18 @@ class Threshold:
     curve: Curve
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write it as JSON, in one step."""
-        return write_sealed(path, asdict(self))
+        """Write the threshold as JSON, atomically."""
+        return write_checksummed_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Threshold:
-        """Read what :meth:`save` wrote.
+        """Read a file of `save`.
 
         Raises:
-            ThresholdError: Missing, damaged, or no threshold.
+            ThresholdError: The file is missing, damaged or not a threshold.
         """
         try:
-            values = read_sealed(path, _SHAPE)
+            values = read_checksummed_json(path, _SHAPE)
             return cls(**{**values, "curve": Curve(**values["curve"])})
         except FileNotFoundError as error:
             raise ThresholdError(f"{path}: no such file: calibrate a threshold first") from error
@@ -85,7 +85,7 @@ class Threshold:
             raise ThresholdError(f"{path}: not a threshold, or damaged ({error})") from error
 
     def describe(self) -> str:
-        """How it came about, in one sentence."""
+        """Describe the threshold and its calibration in one sentence."""
         of = f" of {self.dataset}" if self.dataset else ""
         return (
             f"the same vehicle up to a distance of {self.distance:.4g}: "

@@ -1,4 +1,4 @@
-"""When an image was taken: a date, or a number such as a video's frame; the two do not compare."""
+"""The time of an image: a date, or a number such as a video frame; the two cannot be compared."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ class Time(NamedTuple):
     """A point in time.
 
     Attributes:
-        kind: ``'date'``, or ``'number'``, or ``''`` where it is unknown.
-        value: Seconds since 1970 of a date without a time zone or in UTC; the number; NaN where unknown.
+        kind: ``'date'``, ``'number'``, or ``''`` if the time is unknown.
+        value: Seconds since 1970-01-01 UTC of a date (one without a time zone counts as UTC), or the number;
+            NaN if the time is unknown.
     """
 
     kind: str = ""
@@ -22,10 +23,16 @@ class Time(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Time:
-        """Read a number, or a date as ISO 8601 has it; nothing is an unknown time.
+        """Parse a number or an ISO 8601 date; an empty text is an unknown time.
 
         Raises:
-            GalleryError: It is neither.
+            GalleryError: The text is neither.
+
+        Example:
+            >>> Time.parse("2018-03-11T09:12:01").kind, Time.parse("250").kind
+            ('date', 'number')
+            >>> Time.parse("1970-01-01T00:01:00+00:00")
+            Time(kind='date', value=60.0)
         """
         if not text:
             return cls()
@@ -37,14 +44,14 @@ class Time(NamedTuple):
             date = datetime.fromisoformat(text)
         except ValueError:
             raise GalleryError(
-                f"{text!r} is no time: write a date such as 2018-03-11T09:12:01, or a number"
+                f"{text!r} is not a time: write a date such as 2018-03-11T09:12:01, or a number"
             ) from None
         return cls("date", date.replace(tzinfo=date.tzinfo or timezone.utc).timestamp())
 
     @classmethod
     def _finite(cls, value: float) -> Time:
         if not math.isfinite(value):
-            raise GalleryError(f"{value} is no time: write a date, or a number")
+            raise GalleryError(f"{value} is not a time: write a date, or a number")
         return cls("number", value)
 
     def __str__(self) -> str:

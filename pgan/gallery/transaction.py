@@ -1,4 +1,4 @@
-"""Changing a gallery: one writer at a time, and all of a change or nothing of it."""
+"""Change a gallery: one writer at a time, and either all of a change or nothing of it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from detector.common.files import alone_in, write_atomically, write_json
-from pgan.gallery.checksummed_json import write_sealed
+from detector.common.files import alone_in, write_bytes, write_json
+from pgan.gallery.checksummed_json import write_checksummed_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.store import (
     MANIFEST,
@@ -28,21 +28,20 @@ from pgan.gallery.store import (
     shard_name,
 )
 
-SHARD_ROWS = 1024  # images lost at most when an addition is killed
+SHARD_ROWS = 1024  # images that are embedded again, at most, if an addition is killed
 
 
 @dataclass
-class Draft:
-    """A gallery as it will be.
+class Transaction:
+    """A change of a gallery, which takes effect when it is committed.
 
-    Until `commit` the gallery is as it was. Shards that an addition had finished when it was stopped are
-    taken over by the next one of the same images.
+    If an addition is stopped, the next addition of the same images takes over the shards it had finished.
 
     Attributes:
-        path: The gallery's folder.
-        manifest: What `commit` will write, but for the shards.
-        shards: Those of the gallery, and then those of this change.
-        config: The model's, where images are added.
+        path: Folder of the gallery.
+        manifest: Content of the manifest except the shards.
+        shards: Shards of the gallery, followed by those of this transaction.
+        config: Config of the model if images are added.
     """
 
     path: Path
@@ -54,16 +53,16 @@ class Draft:
         """Take over the finished shards of a stopped addition that hold wanted images only.
 
         Args:
-            wanted: Paths of the images to be added now.
+            wanted: Encoded paths of the images to add.
 
         Returns:
-            Paths that are done with that.
+            Encoded paths of the images in these shards.
         """
         done: set[bytes] = set()
         for file in sorted(self.path.glob("shard-*.json")):
             try:
                 shard = self._finished(file)
-            except GalleryError:  # damaged: its images are added anew
+            except GalleryError:  # damaged: its images are embedded again
                 continue
             if shard and (paths := set(shard.column("paths").tolist())) <= wanted - done:
                 self.shards.append(shard)
@@ -71,7 +70,7 @@ class Draft:
         return done
 
     def _finished(self, file: Path) -> Shard | None:
-        """The shard of a ``.json``, every byte of it as it was written; None if it is of another model."""
+        """Return the verified shard of a ``.json`` file; None if it was written with another model."""
         entry = read_json(file, {**SHARD_SHAPE, "fingerprint": str})
         ours = entry.pop("fingerprint") == self.manifest["model"]["fingerprint"]
         shard = Shard.from_json(self.path, entry)
@@ -79,35 +78,37 @@ class Draft:
         return shard if ours else None
 
     def write(self, rows: Rows, time: str = "", classes: Sequence[str] = ()) -> None:
-        """Write a shard, to be part of the gallery once it is committed.
+        """Write a shard, which belongs to the gallery once the transaction is committed.
 
         Args:
-            rows: At least one.
-            time: Kind of their times.
-            classes: Names of their parts' labels.
+            rows: At least one row.
+            time: Kind of the times, see `pgan.gallery.times.Time`.
+            classes: Names of the parts' labels.
         """
-        arrays = rows.arrays()
+        arrays: dict[str, Any] = rows.arrays()
         features = _bytes(lambda file: np.save(file, arrays.pop("features"), allow_pickle=False))
         columns = _bytes(lambda file: np.savez(file, **arrays))
         name = shard_name(hashlib.sha256(features + columns))
         sizes = len(features), len(columns)
         shard = Shard(self.path, name, len(rows), time, tuple(classes), sizes)
         for path, data in zip(shard.files, (features, columns)):
-            write_atomically(path, lambda file, data=data: file.write(data))
+            write_bytes(path, data)
         fingerprint = self.manifest["model"]["fingerprint"]
-        write_sealed(self.path / f"{name}.json", {**shard.to_json(), "fingerprint": fingerprint})
+        write_checksummed_json(
+            self.path / f"{name}.json", {**shard.to_json(), "fingerprint": fingerprint}
+        )
         self.shards.append(shard)
 
-    def remove(self, condemned: np.ndarray) -> None:
-        """Take rows out.
+    def remove(self, removed: np.ndarray) -> None:
+        """Remove rows; shards without such rows stay as they are.
 
         Args:
-            condemned: (N,) bool over the gallery's rows.
+            removed: (N,) bool, a mask over the gallery's rows.
         """
         first, before = 0, self.shards
         self.shards = []
         for shard in before:
-            kept = ~condemned[first : first + shard.rows]
+            kept = ~removed[first : first + shard.rows]
             first += shard.rows
             if kept.all():
                 self.shards.append(shard)
@@ -115,7 +116,7 @@ class Draft:
                 self.write(shard.read().take(kept), shard.time, shard.classes)
 
     def commit(self) -> Gallery:
-        """Make it the gallery, in one step; then tidy up."""
+        """Replace the gallery atomically, then delete files that it no longer uses."""
         manifest = {
             "schema": SCHEMA,
             **self.manifest,
@@ -123,53 +124,59 @@ class Draft:
         }
         if self.config is not None:
             write_json(self.path / MODEL, self.config)
-        write_sealed(self.path / MANIFEST, manifest)
+        write_checksummed_json(self.path / MANIFEST, manifest)
         named = {file for shard in self.shards for file in shard.files}
         for file in self.path.iterdir():
-            # A leading dot has what was being written when a process was killed.
+            # The name of a temporary file that a killed process left has a leading dot.
             if file.name.lstrip(".").startswith("shard-") and file not in named:
                 file.unlink()
         return Gallery.open(self.path)
 
 
 @contextmanager
-def changing(
+def open_transaction(
     path: str | os.PathLike[str],
     model: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
-) -> Iterator[Draft]:
-    """Open a gallery to change it, alone.
+) -> Iterator[Transaction]:
+    """Lock a gallery and open a transaction.
 
     Args:
-        path: Its folder; with a model, made if it does not exist.
-        model: Description of the model that images are added by, see `Gallery.model`.
-        config: Its whole config, as JSON values.
+        path: Folder of the gallery; with a model, it is created if it does not exist.
+        model: Description of the model that embeds the added images, see `Gallery.model`.
+        config: Full config of the model, as JSON values.
 
     Raises:
-        GalleryError: Another process writes there; it is something else, damaged, or of another model.
+        GalleryError: Another process is writing, or the folder is not a gallery, is damaged, or was built
+            with another model.
     """
     folder = Path(path)
     if model is None:
-        Gallery.open(folder)  # before a lock is left in what is no gallery
+        Gallery.open(
+            folder
+        )  # raises before a lock file is created in a folder that is not a gallery
     else:
         _refuse_foreign(folder)
     with alone_in(folder, GalleryError):
         gallery = Gallery.open(folder) if (folder / MANIFEST).is_file() else None
-        if gallery is not None and model is not None:
-            refuse_other_model(gallery, model)
-        manifest = {
-            "model": model or gallery.model,
-            "sources": gallery.sources if gallery else [],
-            "detector": gallery.detector if gallery else None,
-        }
-        yield Draft(folder, manifest, list(gallery.shards) if gallery else [], config)
+        if gallery is None:
+            manifest: dict[str, Any] = {"model": model, "sources": [], "detector": None}
+        else:
+            if model is not None:
+                refuse_other_model(gallery, model)
+            manifest = {
+                "model": model or gallery.model,
+                "sources": gallery.sources,
+                "detector": gallery.detector,
+            }
+        yield Transaction(folder, manifest, list(gallery.shards) if gallery else [], config)
 
 
 def refuse_other_model(gallery: Gallery, model: dict[str, Any]) -> None:
-    """Refuse a model that the gallery was not built with.
+    """Check that a model is the one that the gallery was built with.
 
     Raises:
-        GalleryError: Says in what they differ.
+        GalleryError: It is another model; the message names the differences.
     """
     if model["fingerprint"] == gallery.model["fingerprint"]:
         return
@@ -178,12 +185,12 @@ def refuse_other_model(gallery: Gallery, model: dict[str, Any]) -> None:
     built = f"{gallery.model['type']} of {gallery.model['checkpoint']}"
     raise GalleryError(
         f"{gallery.path} was built with another model, {built}: {' and '.join(other)} differ from those of "
-        f"{model['checkpoint']}; use that model, or make a new gallery"
+        f"{model['checkpoint']}; use that model, or create a new gallery"
     )
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """A new gallery wants a new folder, or one that a stopped addition has left."""
+    """Raise unless the folder is new, a gallery, or left by a stopped first addition."""
     if not folder.exists() or (folder / MANIFEST).is_file():
         return
     ours = (".", "shard-", MODEL)

@@ -1,4 +1,4 @@
-"""Features of the images that a model was trained on, as it sees images at test."""
+"""Features of the images that a model was trained on, prepared by the test pipeline."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
 from torch.utils.data import Subset
 
-from pgan.apis import ConfigError, build_tester
+from pgan.apis import build_tester
+from pgan.errors import ConfigError
 from pgan.evaluation import FeatureSet, load_features
 from pgan.registry import DATASETS
 
 
 @DATASETS.register_module()
 class RandomSubset(Subset):
-    """Some images of a data set, drawn without replacement, in its order.
+    """A random subset of a data set, drawn without replacement, in the order of the data set.
 
     Args:
-        dataset: Its config.
-        images: How many at most; None for all.
-        seed: Of the draw.
+        dataset: Config of the data set.
+        images: Number of images to draw at most; None for all.
+        seed: Seed of the draw.
     """
+
+    dataset: BaseDataset
 
     def __init__(self, dataset: dict, images: int | None = None, seed: int = 0) -> None:
         whole = DATASETS.build(dataset)
@@ -31,28 +35,30 @@ class RandomSubset(Subset):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """Of the whole."""
+        """The metainfo of the full data set."""
         return self.dataset.metainfo
 
 
 def training_features(
     cfg: Config, checkpoint: str, work_dir: str, images: int | None = None, seed: int = 0
 ) -> FeatureSet:
-    """Run a model on its training images, with the transforms of the test.
+    """Compute the features of a model's training images with the test pipeline.
 
     Args:
-        cfg: Of :func:`pgan.apis.load_reid_config`; it is changed.
+        cfg: Config loaded by `pgan.apis.load_reid_config`; it is changed.
         checkpoint: Weights of the model.
-        work_dir: Where its log and the features, ``features.npz``, go.
-        images: How many to draw at most; None for all.
-        seed: Of the draw.
+        work_dir: Folder for the log and the features, ``features.npz``.
+        images: Number of images to draw at most; None for all.
+        seed: Seed of the draw.
 
     Raises:
-        ConfigError: The config trains on nothing.
-        CheckpointError, DatasetError, CacheError: See there.
+        ConfigError: The config has no training images.
+        CheckpointError: The weights cannot be read, or are those of another model.
+        DatasetError: The data set is missing or damaged.
+        CacheError: The part cache is missing or damaged.
     """
     if not cfg.get("train_dataloader"):
-        raise ConfigError(f"{cfg.filename}: has no train_dataloader, so no training images")
+        raise ConfigError(f"{cfg.filename}: it has no train_dataloader, and so no training images")
     pipeline = cfg.test_dataloader.dataset.pipeline
     training = ConfigDict({**cfg.train_dataloader.dataset, "pipeline": pipeline})
     cfg.test_dataloader.dataset = {

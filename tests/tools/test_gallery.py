@@ -17,7 +17,7 @@ import pytest
 from detector.cache import Parts
 from detector.cache.writer import PartCacheWriter
 from pgan.evaluation import FeatureSet, save_features
-from pgan.gallery.checksummed_json import read_sealed, write_sealed
+from pgan.gallery.checksummed_json import read_checksummed_json, write_checksummed_json
 from pgan.gallery.store import Gallery
 from pgan.gallery.threshold import Threshold
 from pgan.tools import gallery as tool
@@ -94,7 +94,7 @@ def cells(out: str) -> Iterator[list[str]]:
             yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_a_data_set_is_added_once_with_its_labels(place, gallery, call) -> None:
+def test_add_data_set_once_with_labels(place, gallery, call) -> None:
     status, out, _ = call("add", gallery, place.pgan.config)
     assert (status, out) == (0, f"{gallery}: 0 images added, 32 were there already\n")
     status, out, _ = call("add", gallery, place.pgan.config, "--roles", "query", "train")
@@ -108,12 +108,12 @@ def test_a_data_set_is_added_once_with_its_labels(place, gallery, call) -> None:
     assert "times: of 41 images, 1 to 804" in out
     assert "model: PGAN, " in out
     assert "features: 16 dimensions" in out
-    assert f"parts: from {place.folder / 'parts'}, of images below {place.root}" in out
+    assert f"parts: from {place.folder / 'parts'}, for images below {place.root}" in out
     assert "index: none, searched exactly" in out
     assert "not calibrated" in out
 
 
-def test_the_same_image_is_found_at_no_distance(place, gallery, call, tmp_path) -> None:
+def test_search_finds_same_image_at_distance_zero(place, gallery, call, tmp_path) -> None:
     """The query's file lies in another folder than the gallery's, with the same pixels."""
     query = image(place, 2, "query")
     query.write_bytes(image(place, 2 * IMAGES).read_bytes())
@@ -142,7 +142,7 @@ def test_the_same_image_is_found_at_no_distance(place, gallery, call, tmp_path) 
     assert "tools/gallery.py search" in page
 
 
-def test_search_says_the_same_as_its_gallery_in_numbers(place, gallery, call) -> None:
+def test_search_json_equals_gallery_features(place, gallery, call) -> None:
     opened = Gallery.open(gallery)
     features, query = opened.features(), 5
     distances = ((features - features[query]) ** 2).sum(1)
@@ -164,7 +164,7 @@ def test_search_says_the_same_as_its_gallery_in_numbers(place, gallery, call) ->
         assert [row[-1] for row in cells(out)] == paths[order].tolist()
 
 
-def test_re_ranking_is_a_column_of_its_own(place, gallery, call) -> None:
+def test_search_rerank_adds_a_column(place, gallery, call) -> None:
     status, out, _ = call("search", gallery, image(place, 0), "--rerank", 10, "--top", 12)
     assert status == 0
     assert "re-ranked" in out
@@ -173,7 +173,7 @@ def test_re_ranking_is_a_column_of_its_own(place, gallery, call) -> None:
     assert again[10:] == ["", ""]
 
 
-def test_another_model_is_refused_in_a_sentence(place, gallery, call) -> None:
+def test_add_and_search_refuse_another_model(place, gallery, call) -> None:
     for words in (
         ["search", gallery, image(place, 0)],  # even though its feature is in the gallery
         ["search", gallery, place.folder / "mine/a.png"],
@@ -189,7 +189,7 @@ def test_another_model_is_refused_in_a_sentence(place, gallery, call) -> None:
     assert len(Gallery.open(gallery)) == 32
 
 
-def test_images_in_no_cache_need_a_detector(place, gallery, call, tmp_path) -> None:
+def test_add_images_in_no_cache_needs_detector(place, gallery, call, tmp_path) -> None:
     mine = place.folder / "mine"
     status, _, errors = call("search", gallery, mine / "a.png")
     assert status == 1
@@ -198,7 +198,7 @@ def test_images_in_no_cache_need_a_detector(place, gallery, call, tmp_path) -> N
     status, out, errors = call("search", gallery, mine, "--detector", *place.detector, "--top", 3)
     assert (status, len(list(cells(out)))) == (1, 2 * 3)
     assert errors[-2].startswith(f"{mine / 'broken.jpg'}: ")
-    assert errors[-1] == "error: 1 images could not be read and were left out"
+    assert errors[-1] == "error: 1 images could not be read and were skipped"
     words = ["--detector", *place.detector, "--vehicle", "mine", "--camera", "gate"]
     status, out, errors = call("add", gallery, mine, *words)
     assert status == 1
@@ -213,7 +213,7 @@ def test_images_in_no_cache_need_a_detector(place, gallery, call, tmp_path) -> N
     assert found.count(["mine", "gate", "", str(mine / "b.png")]) == 2
 
 
-def test_a_model_without_parts_needs_neither(place, call, tmp_path) -> None:
+def test_add_with_model_without_parts_needs_no_detector(place, call, tmp_path) -> None:
     mine = place.folder / "mine"
     words = [mine / "a.png", mine / "b.png", "--model", *place.baseline]
     assert call("add", tmp_path / "g", *words)[:2] == (
@@ -226,7 +226,7 @@ def test_a_model_without_parts_needs_neither(place, call, tmp_path) -> None:
     assert "attention weight" not in (tmp_path / "page" / "index.html").read_text()
 
 
-def test_a_calibrated_gallery_says_which_is_the_same_vehicle(place, gallery, call) -> None:
+def test_search_marks_same_vehicle_after_calibration(place, gallery, call) -> None:
     status, out, _ = call("calibrate", gallery, place.pgan.config, "--false-match-rate", 0.1)
     assert status == 0
     threshold = Threshold.load(gallery / "threshold.json")
@@ -243,7 +243,7 @@ def test_a_calibrated_gallery_says_which_is_the_same_vehicle(place, gallery, cal
         assert (same == "yes") == (float(distance) <= threshold.distance)
 
 
-def test_features_of_another_dimension_do_not_calibrate(place, gallery, call, tmp_path) -> None:
+def test_calibrate_refuses_features_of_other_dimensions(place, gallery, call, tmp_path) -> None:
     ids = np.arange(6) // 2
     roles = np.array(["query", "gallery"] * 3)
     features = np.eye(6, dtype=np.float32)
@@ -261,7 +261,7 @@ def test_features_of_another_dimension_do_not_calibrate(place, gallery, call, tm
     assert not (gallery / "threshold.json").exists()
 
 
-def test_an_index_tells_its_recall_and_when_it_is_stale(gallery, call, place) -> None:
+def test_index_reports_recall_and_when_it_is_not_used(gallery, call, place) -> None:
     status, out, _ = call("index", gallery)
     assert status == 0
     assert "exact, recall@1 1.0000" in out
@@ -279,20 +279,22 @@ def test_an_index_tells_its_recall_and_when_it_is_stale(gallery, call, place) ->
         (["search", "{g}", "{tmp}/empty"], "has no image"),
         (["add", "{g}", "{tmp}/empty"], "has no image"),
         (["add", "{g}", "{root}/name_test.txt"], "name_test.txt: this model needs its parts"),
-        (["add", "{tmp}/h", "{root}/image_test"], "make one with `python tools/gallery.py add"),
+        (["add", "{tmp}/h", "{root}/image_test"], "create one with `python tools/gallery.py add"),
         (["add", "{root}", "{root}/image_test", "--model", "{c}", "{k}"], "is not a gallery: give"),
         (["add", "{g}", "{c}", "--vehicle", "x"], "a data set has its own"),
         (["add", "{g}", "none.py"], "none.py: no such config file"),
-        (["search", "{tmp}/empty", "{root}/image_test"], "is not a gallery: make one with"),
+        (["search", "{tmp}/empty", "{root}/image_test"], "is not a gallery: create one with"),
         (["search", "{g}", "{root}/image_query", "--camera", "9"], "it has 1, 2, 3, 4"),
-        (["search", "{g}", "{root}/image_test", "--after", "2018-03-11"], "has a date for its"),
+        (["search", "{g}", "{root}/image_test", "--after", "2018-03-11"], "has a date as its"),
         (["remove", "{g}"], "name images to remove, or --vehicle ID"),
         (["index", "{g}", "--kind", "tree"], "choose auto, exact, hnsw, ivfpq"),
         (["calibrate", "{g}", "{c}", "--false-match-rate", "2"], "above 0 and below 1"),
-        (["info", "{tmp}/none"], "does not exist: make one with"),
+        (["info", "{tmp}/none"], "does not exist: create one with"),
     ],
 )
-def test_bad_input_ends_in_one_sentence(place, gallery, call, tmp_path, words, message) -> None:
+def test_invalid_input_is_reported_in_one_sentence(
+    place, gallery, call, tmp_path, words, message
+) -> None:
     (tmp_path / "empty").mkdir()
     names = {"g": gallery, "tmp": tmp_path, "root": place.root}
     names |= {"c": place.pgan.config, "k": place.pgan.checkpoint}
@@ -305,16 +307,16 @@ def test_bad_input_ends_in_one_sentence(place, gallery, call, tmp_path, words, m
 
 
 @pytest.mark.parametrize("words", [["--top", "0"], ["--after", "noon"], ["--rerank", "-1"]])
-def test_words_that_are_none_are_refused(place, gallery, call, words, capsys) -> None:
+def test_invalid_arguments_are_refused(place, gallery, call, words, capsys) -> None:
     with pytest.raises(SystemExit):
         call("search", gallery, image(place, 0), *words)
     assert "error: argument" in capsys.readouterr().err
 
 
-def test_a_model_that_is_gone_is_asked_for(place, gallery, call, tmp_path) -> None:
-    manifest = read_sealed(gallery / "gallery.json", {})
+def test_search_asks_for_missing_model(place, gallery, call, tmp_path) -> None:
+    manifest = read_checksummed_json(gallery / "gallery.json", {})
     manifest["model"]["checkpoint"] = str(tmp_path / "gone.pth")
-    write_sealed(gallery / "gallery.json", manifest)
+    write_checksummed_json(gallery / "gallery.json", manifest)
     query = image(place, 1, "query")
     assert call("search", gallery, image(place, 0))[0] == 0  # it is in the gallery
     status, _, errors = call("search", gallery, query)
@@ -358,7 +360,7 @@ def test_search_passes_through_few_files_and_loads_what_it_uses(
     assert not any(file.startswith("pgan/datasets/reid_dataset") for file in entered)
 
 
-def test_saying_what_is_there_and_removing_load_no_network(place, gallery) -> None:
+def test_info_verify_and_remove_do_not_load_torch(place, gallery) -> None:
     code = "import sys; from pgan.tools.gallery import main; main(); print('torch' in sys.modules)"
     for words in (["info", gallery], ["verify", gallery], ["remove", gallery, image(place, 0)]):
         command = [sys.executable, "-c", code, *map(str, words)]

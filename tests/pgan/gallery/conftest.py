@@ -22,7 +22,7 @@ DIMS, PARTS = 16, 3
 CLASSES = ("wheel", "plate")
 
 
-class NameReader:
+class FakeEmbedder:
     """Stands in for a model: an image's feature and parts depend on its path, and on the model's name.
 
     Args:
@@ -95,7 +95,7 @@ def annotations(vehicles: int = 6, images: int = 4, folder: str = "/data") -> li
 @pytest.fixture
 def gallery(tmp_path: Path) -> Gallery:
     """Twenty-four images of six vehicles by two cameras."""
-    add(tmp_path / "gallery", NameReader(), annotations(), PartSource())
+    add(tmp_path / "gallery", FakeEmbedder(), annotations(), PartSource())
     return Gallery.open(tmp_path / "gallery")
 
 

@@ -1,4 +1,4 @@
-"""Adding to a gallery and removing from it, in whole steps."""
+"""Adding images to a gallery and removing them, in transactions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from detector.common.files import alone_in, write_json
 from pgan.datasets.records import Annotation
 from pgan.gallery import transaction as draft
 from pgan.gallery.adding import Addition, add, remove
-from pgan.gallery.checksummed_json import read_sealed, write_sealed
+from pgan.gallery.checksummed_json import read_checksummed_json, write_checksummed_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.part_source import PartSource
 from pgan.gallery.search import Searcher
 from pgan.gallery.store import Gallery
-from tests.pgan.gallery.conftest import CLASSES, DIMS, NameReader, annotations, embedded
+from tests.pgan.gallery.conftest import CLASSES, DIMS, FakeEmbedder, annotations, embedded
 
 NOWHERE = PartSource()
 
@@ -32,10 +32,10 @@ def state_of(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
 
 
-def test_all_that_is_known_of_an_image_is_kept(tmp_path: Path) -> None:
+def test_add_keeps_feature_labels_and_parts(tmp_path: Path) -> None:
     images = annotations()
     images[3] = Annotation("/data/3-un known.png", "", "", "")
-    done = add(tmp_path / "g", NameReader(), images, NOWHERE)
+    done = add(tmp_path / "g", FakeEmbedder(), images, NOWHERE)
     assert done == Addition(added=24)
     gallery = Gallery.open(tmp_path / "g")
     assert len(gallery) == 24
@@ -53,44 +53,44 @@ def test_all_that_is_known_of_an_image_is_kept(tmp_path: Path) -> None:
     assert gallery.find("/data/none.png") is None
 
 
-def test_only_new_images_are_looked_at(tmp_path: Path) -> None:
+def test_add_embeds_only_new_images(tmp_path: Path) -> None:
     images = annotations()
-    assert add(tmp_path / "g", NameReader(), images[:10], NOWHERE).added == 10
-    model = NameReader()
+    assert add(tmp_path / "g", FakeEmbedder(), images[:10], NOWHERE).added == 10
+    model = FakeEmbedder()
     assert add(tmp_path / "g", model, images, NOWHERE) == Addition(added=14, skipped=10)
     assert model.seen == [image.path for image in images[10:]]
-    again = NameReader()
+    again = FakeEmbedder()
     assert add(tmp_path / "g", again, images, NOWHERE) == Addition(skipped=24)
     assert again.seen == []
     assert sorted(paths_of(Gallery.open(tmp_path / "g"))) == [image.path for image in images]
 
 
 def stopped(folder: Path, images: list[Annotation], after: int, stop: str = "Ctrl-C") -> None:
-    """Begin an addition that does not come to its end."""
+    """Start an addition that is stopped after some images."""
     if stop == "Ctrl-C":
         with pytest.raises(KeyboardInterrupt):
-            add(folder, NameReader(stop_after=after), images, NOWHERE)
+            add(folder, FakeEmbedder(stop_after=after), images, NOWHERE)
         return
     child = os.fork()
     if not child:
-        add(folder, NameReader(stop_after=after, stop=stop), images, NOWHERE)
+        add(folder, FakeEmbedder(stop_after=after, stop=stop), images, NOWHERE)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize(("stop", "kept"), [("Ctrl-C", 13), ("kill -9", 10)])
-def test_a_stopped_addition_changes_nothing_and_is_gone_on_with(
+def test_stopped_addition_leaves_gallery_unchanged_and_is_resumed(
     tmp_path: Path, stop: str, kept: int
 ) -> None:
     folder, images = tmp_path / "g", annotations()
-    add(folder, NameReader(), images[:4], NOWHERE)
+    add(folder, FakeEmbedder(), images[:4], NOWHERE)
     before = state_of(folder)
     stopped(folder, images, 13, stop)
     assert paths_of(Gallery.open(folder)) == [image.path for image in images[:4]]
     assert before.items() <= state_of(folder).items()
-    model = NameReader()
-    # Killed outright, it had finished two shards of five; else the three images after them, too.
+    model = FakeEmbedder()
+    # If killed, it had finished two shards of five; after Ctrl-C, also the three images after them.
     assert add(folder, model, images, NOWHERE) == Addition(20, resumed=kept, skipped=4)
     assert model.seen == [image.path for image in images[4 + kept :]]
     gallery = Gallery.open(folder)
@@ -102,31 +102,31 @@ def test_a_stopped_addition_changes_nothing_and_is_gone_on_with(
 
 
 @pytest.mark.usefixtures("small_shards")
-def test_a_first_addition_that_was_stopped_is_no_gallery_yet(tmp_path: Path) -> None:
+def test_open_raises_after_stopped_first_addition(tmp_path: Path) -> None:
     stopped(tmp_path / "g", annotations(), 7)
     with pytest.raises(GalleryError, match="has not finished: run the same command again"):
         Gallery.open(tmp_path / "g")
-    assert add(tmp_path / "g", NameReader(), annotations(), NOWHERE) == Addition(24, resumed=7)
+    assert add(tmp_path / "g", FakeEmbedder(), annotations(), NOWHERE) == Addition(24, resumed=7)
 
 
 @pytest.mark.usefixtures("small_shards")
-def test_another_model_and_other_images_do_not_go_on_with_it(tmp_path: Path) -> None:
+def test_add_does_not_resume_with_another_model(tmp_path: Path) -> None:
     images = annotations()
     stopped(tmp_path / "g", images, 12)
-    add(tmp_path / "g", NameReader("other"), images[:3], NOWHERE)
+    add(tmp_path / "g", FakeEmbedder("other"), images[:3], NOWHERE)
     assert paths_of(Gallery.open(tmp_path / "g")) == [image.path for image in images[:3]]
     assert len(list((tmp_path / "g").glob("shard-*"))) == 2
 
 
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("name", ["gallery.json", "model.json", ".npy", ".npz"])
-def test_a_write_that_fails_leaves_the_gallery_as_it_was(
+def test_failed_write_leaves_gallery_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     folder = tmp_path / "g"
-    add(folder, NameReader(), annotations(2), NOWHERE)
+    add(folder, FakeEmbedder(), annotations(2), NOWHERE)
     before = paths_of(Gallery.open(folder))
-    for module in ("write_sealed", "write_json", "write_atomically"):
+    for module in ("write_checksummed_json", "write_json", "write_bytes"):
         real = getattr(draft, module)
 
         def full(path: Path, content: object, real=real) -> Path:
@@ -136,48 +136,48 @@ def test_a_write_that_fails_leaves_the_gallery_as_it_was(
 
         monkeypatch.setattr(draft, module, full)
     for change in (
-        lambda: add(folder, NameReader(), annotations(), NOWHERE),
+        lambda: add(folder, FakeEmbedder(), annotations(), NOWHERE),
         lambda: remove(folder, vehicles=["v0"]),
     ):
         if name == "model.json" and change.__code__.co_names[0] == "remove":
             continue  # a removal writes no config
         with pytest.raises(OSError, match="no space"):
             change()
-        gallery = Gallery.open(folder)  # every shard that the manifest names is there, and whole
+        gallery = Gallery.open(folder)  # every shard in the manifest exists and is complete
         assert paths_of(gallery) == before
         assert gallery.features().shape == (len(before), 16)
     monkeypatch.undo()
-    assert add(folder, NameReader(), annotations(), NOWHERE).added == 24 - len(before)
+    assert add(folder, FakeEmbedder(), annotations(), NOWHERE).added == 24 - len(before)
 
 
-def test_what_cannot_be_read_is_told_and_left_out(tmp_path: Path) -> None:
+def test_add_skips_and_reports_unreadable_images(tmp_path: Path) -> None:
     images = [*annotations(2), Annotation("/data/broken.png", "")]
-    done = add(tmp_path / "g", NameReader(), images, NOWHERE)
+    done = add(tmp_path / "g", FakeEmbedder(), images, NOWHERE)
     assert (done.added, done.failed) == (8, {"/data/broken.png": "broken"})
     with pytest.raises(
         GalleryError, match=r"none of 1 images could be read: /data/broken.png: bro"
     ):
-        add(tmp_path / "h", NameReader(), images[-1:], NOWHERE)
-    with pytest.raises(GalleryError, match="is not a gallery: make one"):
+        add(tmp_path / "h", FakeEmbedder(), images[-1:], NOWHERE)
+    with pytest.raises(GalleryError, match="is not a gallery: create one"):
         Gallery.open(tmp_path / "h")
 
 
-def test_a_time_that_is_none_names_its_image(tmp_path: Path) -> None:
-    with pytest.raises(GalleryError, match=r"^/a.png: 'noon' is no time: write a date"):
-        add(tmp_path / "g", NameReader(), [Annotation("/a.png", "v", "", "noon")], NOWHERE)
+def test_add_raises_for_invalid_time(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match=r"^/a.png: 'noon' is not a time: write a date"):
+        add(tmp_path / "g", FakeEmbedder(), [Annotation("/a.png", "v", "", "noon")], NOWHERE)
     assert not (tmp_path / "g").exists()
 
 
-def test_another_model_is_refused(gallery: Gallery) -> None:
+def test_add_raises_for_another_model(gallery: Gallery) -> None:
     message = "was built with another model, pgan of /pgan.pth: its weights differ from those of"
     with pytest.raises(GalleryError, match=message):
-        add(gallery.path, NameReader("other"), annotations(), NOWHERE)
+        add(gallery.path, FakeEmbedder("other"), annotations(), NOWHERE)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_add_and_remove_raise_for_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for attempt in (
-        lambda: add(tmp_path, NameReader(), annotations(), NOWHERE),
+        lambda: add(tmp_path, FakeEmbedder(), annotations(), NOWHERE),
         lambda: remove(tmp_path, ["a.png"]),
     ):
         with pytest.raises(GalleryError, match="is not a gallery"):
@@ -185,17 +185,17 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_two_do_not_write_at_once(gallery: Gallery) -> None:
+def test_add_raises_while_another_process_writes(gallery: Gallery) -> None:
     with alone_in(gallery.path, GalleryError):
         with pytest.raises(GalleryError, match="another process is at work"):
-            add(gallery.path, NameReader(), annotations(7), NOWHERE)
-        assert len(Gallery.open(gallery.path)) == 24  # reading is for everyone
+            add(gallery.path, FakeEmbedder(), annotations(7), NOWHERE)
+        assert len(Gallery.open(gallery.path)) == 24  # reading is possible
 
 
 @pytest.mark.usefixtures("small_shards")
-def test_removing_keeps_the_others_as_they_are(tmp_path: Path) -> None:
+def test_remove_keeps_other_images(tmp_path: Path) -> None:
     images = annotations()
-    add(tmp_path / "g", NameReader(), images, NOWHERE)
+    add(tmp_path / "g", FakeEmbedder(), images, NOWHERE)
     before = Gallery.open(tmp_path / "g")
     paths = paths_of(before)
     assert remove(tmp_path / "g", ["/data/0-1.png", "/data/5-*"], ["v2"]) == 9
@@ -204,32 +204,32 @@ def test_removing_keeps_the_others_as_they_are(tmp_path: Path) -> None:
     assert paths_of(after) == [path for path in paths if path not in gone]
     assert np.array_equal(after.features(), [embedded(path).feature for path in paths_of(after)])
     assert {file.stem for file in after.path.glob("shard-*")} == {s.name for s in after.shards}
-    # Shards without a condemned image are not written anew.
+    # Shards without a removed image are not written again.
     assert {s.name for s in after.shards} & {s.name for s in before.shards}
     with pytest.raises(GalleryError, match="removed meanwhile: open the gallery again"):
         before.features()
-    assert add(tmp_path / "g", NameReader(), images, NOWHERE) == Addition(9, skipped=15)
+    assert add(tmp_path / "g", FakeEmbedder(), images, NOWHERE) == Addition(9, skipped=15)
 
 
-def test_a_folder_is_removed_with_all_below_it(tmp_path: Path) -> None:
+def test_remove_folder_removes_all_images_below(tmp_path: Path) -> None:
     near, far = annotations(2, folder="/data/a"), annotations(2, folder="/data/ab")
-    add(tmp_path / "g", NameReader(), near + far, NOWHERE)
+    add(tmp_path / "g", FakeEmbedder(), near + far, NOWHERE)
     assert remove(tmp_path / "g", ["/data/a/"]) == 8
     assert all(path.startswith("/data/ab/") for path in paths_of(Gallery.open(tmp_path / "g")))
     assert remove(tmp_path / "g", ["/data"]) == 8
     empty = Gallery.open(tmp_path / "g")
     assert (len(empty), empty.dimensions) == (0, 0)
-    assert add(tmp_path / "g", NameReader(), near, NOWHERE).added == 8
+    assert add(tmp_path / "g", FakeEmbedder(), near, NOWHERE).added == 8
 
 
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ({"images": ["/data/0-0.png", "/data/9*"]}, r"/data/9\* fits no image"),
+        ({"images": ["/data/0-0.png", "/data/9*"]}, r"/data/9\* matches no image"),
         ({"vehicles": ["v1", "v9"]}, "has no vehicle 'v9'"),
     ],
 )
-def test_a_removal_of_what_is_not_there_removes_nothing(gallery, what, message) -> None:
+def test_remove_without_match_raises_and_removes_nothing(gallery, what, message) -> None:
     before = state_of(gallery.path)
     with pytest.raises(GalleryError, match=f"{message}.*: nothing was removed"):
         remove(gallery.path, **what)
@@ -240,12 +240,12 @@ def test_a_removal_of_what_is_not_there_removes_nothing(gallery, what, message) 
     ("manifest", "message"),
     [
         ("{", r"is damaged \(gallery.json: "),
-        ("[]", r"is damaged \(gallery.json: holds no names\)"),
+        ("[]", r"is damaged \(gallery.json: is not a JSON object\)"),
         ('{"schema": 1}', r"is damaged \(gallery.json: its 'model' is missing"),
         ('{"schema": 99}', "has schema 99, this version reads 1"),
     ],
 )
-def test_a_damaged_manifest_is_named(gallery: Gallery, manifest: str, message: str) -> None:
+def test_open_raises_for_damaged_manifest(gallery: Gallery, manifest: str, message: str) -> None:
     (gallery.path / "gallery.json").write_text(manifest)
     with pytest.raises(GalleryError, match=message):
         Gallery.open(gallery.path)
@@ -253,7 +253,7 @@ def test_a_damaged_manifest_is_named(gallery: Gallery, manifest: str, message: s
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 @pytest.mark.parametrize("damage", ["missing", "short", "garbled"])
-def test_a_damaged_shard_is_named(gallery: Gallery, suffix: str, damage: str) -> None:
+def test_damaged_shard_is_reported(gallery: Gallery, suffix: str, damage: str) -> None:
     (file,) = gallery.path.glob(f"shard-*{suffix}")
     content = file.read_bytes()
     if damage == "missing":
@@ -271,7 +271,7 @@ def test_a_damaged_shard_is_named(gallery: Gallery, suffix: str, damage: str) ->
         remove(gallery.path, ["/data/0-0.png"])
 
 
-def test_a_changed_number_is_noticed(gallery: Gallery) -> None:
+def test_changed_number_in_manifest_is_reported(gallery: Gallery) -> None:
     """In the manifest when it is opened; in the features when all are read, or on request."""
     shard = gallery.shards[0].files[0]
     features = bytearray(shard.read_bytes())
@@ -286,16 +286,16 @@ def test_a_changed_number_is_noticed(gallery: Gallery) -> None:
         Gallery.open(gallery.path)
 
 
-def test_a_gallery_of_an_older_version_has_no_checksum_in_its_manifest(gallery: Gallery) -> None:
+def test_open_reads_older_manifest_without_checksum(gallery: Gallery) -> None:
     file = gallery.path / "gallery.json"
-    write_json(file, read_sealed(file, {}))
+    write_json(file, read_checksummed_json(file, {}))
     assert len(Gallery.open(gallery.path)) == 24
 
 
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("suffix", [".json", ".npy", ".npz"])
-def test_what_a_stopped_addition_left_damaged_is_added_anew(tmp_path: Path, suffix: str) -> None:
-    folder, model = tmp_path / "g", NameReader(stop_after=11)
+def test_add_embeds_images_of_damaged_unfinished_shard_again(tmp_path: Path, suffix: str) -> None:
+    folder, model = tmp_path / "g", FakeEmbedder(stop_after=11)
     with pytest.raises(KeyboardInterrupt):
         add(folder, model, annotations(), NOWHERE)
     file = next(iter(folder.glob(f"shard-*{suffix}")))
@@ -303,15 +303,15 @@ def test_what_a_stopped_addition_left_damaged_is_added_anew(tmp_path: Path, suff
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
-    done = add(folder, NameReader(), annotations(), NOWHERE)
+    done = add(folder, FakeEmbedder(), annotations(), NOWHERE)
     assert (done.added, done.resumed) == (24, 11 - rows)
     Gallery.open(folder).verify()
 
 
-def test_a_shard_that_the_manifest_misstates_is_named(gallery: Gallery) -> None:
+def test_wrong_shard_description_in_manifest_is_reported(gallery: Gallery) -> None:
     file = gallery.path / "gallery.json"
-    manifest = read_sealed(file, {})
+    manifest = read_checksummed_json(file, {})
     manifest["shards"][0]["rows"] = 23
-    write_sealed(file, manifest)
-    with pytest.raises(GalleryError, match="24 rows in place of 23"):
+    write_checksummed_json(file, manifest)
+    with pytest.raises(GalleryError, match="24 rows instead of 23"):
         Gallery.open(gallery.path).paths  # noqa: B018

@@ -29,7 +29,7 @@ def features() -> FeatureSet:
     )
 
 
-def test_features_of_the_gallery_s_model_are_taken(gallery: Gallery, features, tmp_path) -> None:
+def test_features_of_file_accepts_own_model(gallery: Gallery, features, tmp_path) -> None:
     for model in ("pgan", ""):  # older files do not name it
         path = save_features(tmp_path / "f.npz", replace(features, model=model))
         assert np.array_equal(features_of_file(gallery, str(path)).features, features.features)
@@ -43,7 +43,7 @@ def test_features_of_the_gallery_s_model_are_taken(gallery: Gallery, features, t
         ({"projection": "PCA to 16 dimensions"}, "16 dimensions, projected by PCA .*own model"),
     ],
 )
-def test_other_features_are_refused(
+def test_features_of_file_raises_for_other_features(
     gallery: Gallery, features, tmp_path: Path, changes, message
 ) -> None:
     path = save_features(tmp_path / "f.npz", replace(features, **changes))

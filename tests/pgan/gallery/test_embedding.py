@@ -49,9 +49,7 @@ def files(place: Path, *rows: int) -> list[str]:
     return [str(place / NAMES[row]) for row in rows]
 
 
-def test_images_are_seen_with_the_parts_of_their_cache(
-    place: Path, pgan: Files, monkeypatch
-) -> None:
+def test_embed_uses_parts_of_the_cache(place: Path, pgan: Files, monkeypatch) -> None:
     monkeypatch.chdir(place)  # a cache may be named by a relative path
     source = PartSource.open([("a", "parts")])
     embedder = Embedder(*pgan)
@@ -71,17 +69,15 @@ def test_images_are_seen_with_the_parts_of_their_cache(
         assert not np.allclose(image.feature, seen[path].feature, atol=1e-3)
 
 
-def test_images_in_no_cache_are_refused_before_the_first_is_seen(place: Path, pgan: Files) -> None:
+def test_embed_raises_for_images_in_no_cache(place: Path, pgan: Files) -> None:
     source = PartSource.open([(str(place / "a"), str(place / "parts"))])
     found = Embedder(*pgan).embed(files(place, 0, 2, 3), source)
-    message = (
-        r"2.png: this model needs its parts.*\(2 of 3 images, looked up in .*parts, of what is"
-    )
+    message = r"2.png: this model needs its parts.*\(2 of 3 images, looked up in .*parts, for images below"
     with pytest.raises(GalleryError, match=message):
         next(found)
 
 
-def test_what_cannot_be_read_is_told_in_its_place(place: Path) -> None:
+def test_embed_reports_unreadable_images_in_place(place: Path) -> None:
     embedder = Embedder(*tiny_reid(place / "models", "baseline"))
     gone = str(place / "b/gone.png")
     seen = dict(embedder.embed([*files(place, 2, 4), gone, *files(place, 3)], PartSource()))
@@ -90,7 +86,7 @@ def test_what_cannot_be_read_is_told_in_its_place(place: Path) -> None:
     assert [isinstance(seen[path], Embedded) for path in files(place, 2, 3)] == [True] * 2
 
 
-def test_the_fingerprint_is_of_what_the_feature_depends_on(place: Path, pgan: Files) -> None:
+def test_fingerprint_depends_on_what_determines_the_feature(place: Path, pgan: Files) -> None:
     known = Embedder(*pgan).description["fingerprint"]
 
     def again(model: Files = pgan, **options: object) -> str:

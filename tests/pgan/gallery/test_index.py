@@ -50,7 +50,7 @@ def share_found(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean([np.isin(t, f).mean() for f, t in zip(found, truth)]))
 
 
-def test_the_exact_kind_is_brute_force(fleet, indices):
+def test_exact_index_equals_brute_force(fleet, indices):
     features, queries = fleet
     expected, rows = brute_force(features, queries, 15)
     distances, found = indices["exact"].search(queries, 15)
@@ -60,7 +60,7 @@ def test_the_exact_kind_is_brute_force(fleet, indices):
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
-def test_an_index_finds_what_brute_force_finds(kind, fleet, indices):
+def test_index_recall_against_brute_force(kind, fleet, indices):
     features, queries = fleet
     _, rows = brute_force(features, queries, 10)
     distances, found = indices[kind].search(queries, 10)
@@ -73,7 +73,7 @@ def test_an_index_finds_what_brute_force_finds(kind, fleet, indices):
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
-def test_the_recall_told_is_that_of_its_own_images(kind, fleet, indices):
+def test_reported_recall_is_measured_on_own_images(kind, fleet, indices):
     features, index = fleet[0], indices[kind]
     rows = np.random.default_rng(7).choice(IMAGES, 200, replace=False)
     _, truth = brute_force(features, features[rows], 11)
@@ -84,7 +84,7 @@ def test_the_recall_told_is_that_of_its_own_images(kind, fleet, indices):
     assert index.recall["recall@1"] >= module.TARGET_RECALL
 
 
-def test_more_effort_finds_no_less(fleet, indices):
+def test_more_effort_gives_no_lower_recall(fleet, indices):
     features, queries = fleet
     _, rows = brute_force(features, queries, 10)
     shares = []
@@ -98,9 +98,7 @@ def test_more_effort_finds_no_less(fleet, indices):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("inside_the_index", [False, True])
-def test_only_images_among_those_asked_for_are_found(
-    kind, inside_the_index, fleet, indices, monkeypatch
-):
+def test_search_among_some_images(kind, inside_the_index, fleet, indices, monkeypatch):
     if inside_the_index:  # few images are compared exactly otherwise
         monkeypatch.setattr(module, "EXACT_UP_TO", 0)
     features, queries = fleet
@@ -115,7 +113,7 @@ def test_only_images_among_those_asked_for_are_found(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_where_there_are_fewer_images_than_asked_for(kind, fleet, indices):
+def test_search_pads_when_k_exceeds_images(kind, fleet, indices):
     queries = fleet[1]
     few = np.isin(np.arange(IMAGES), [5, 17])
     distances, rows = indices[kind].search(queries, 4, few)
@@ -127,14 +125,14 @@ def test_where_there_are_fewer_images_than_asked_for(kind, fleet, indices):
     assert np.isinf(distances).all()
 
 
-def test_of_images_at_one_distance_the_lower_row_is_first():
+def test_search_orders_ties_by_row():
     features = np.repeat(np.eye(8, dtype=np.float32), 50, axis=0)
     distances, rows = build_index(features, "exact").search(features[100:101], 50)
     assert rows[0].tolist() == list(range(100, 150))
     assert (distances == 0).all()
 
 
-def test_the_rule_is_exact_up_to_a_size(fleet, monkeypatch):
+def test_auto_kind_is_exact_up_to_a_size(fleet, monkeypatch):
     monkeypatch.setattr(module, "EXACT_UP_TO", 600)
     assert build_index(fleet[0][:600]).kind == "exact"
     made = build_index(fleet[0][:601])
@@ -143,14 +141,14 @@ def test_the_rule_is_exact_up_to_a_size(fleet, monkeypatch):
     assert made.recall["recall@1"] >= module.TARGET_RECALL
 
 
-def test_settings_that_are_given_are_kept(fleet):
+def test_given_settings_are_kept(fleet):
     given = {"dims": 32, "code_bytes": 8, "lists": 20, "effort": 3, "candidates": 7}
     made = build_index(fleet[0], "ivfpq", settings=given).settings
     assert {name: getattr(made, name) for name in given} == given
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
-def test_one_seed_makes_one_index(kind, fleet, indices):
+def test_same_seed_builds_same_index(kind, fleet, indices):
     again = build_index(fleet[0], kind)
     assert (again.recall, again.settings) == (indices[kind].recall, indices[kind].settings)
     for one, other in zip(again.search(fleet[1], 10), indices[kind].search(fleet[1], 10)):
@@ -158,7 +156,7 @@ def test_one_seed_makes_one_index(kind, fleet, indices):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_saved_is_what_is_loaded(kind, fleet, indices, tmp_path):
+def test_save_and_load_round_trip(kind, fleet, indices, tmp_path):
     features, queries = fleet
     np.save(tmp_path / "features.npy", features)
     path = indices[kind].save(tmp_path)
@@ -170,7 +168,7 @@ def test_what_is_saved_is_what_is_loaded(kind, fleet, indices, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_exact_search_is_left_to_the_gpus(fleet, indices, tmp_path, monkeypatch):
+def test_exact_search_uses_gpus(fleet, indices, tmp_path, monkeypatch):
     # Where there is none, a faiss that is built for one is played by the same index on the CPU.
     monkeypatch.setattr(module.faiss, "get_num_gpus", lambda: 1, raising=False)
     monkeypatch.setattr(module.faiss, "index_cpu_to_all_gpus", lambda index: index, raising=False)
@@ -186,7 +184,7 @@ def test_exact_search_is_left_to_the_gpus(fleet, indices, tmp_path, monkeypatch)
                 np.testing.assert_array_equal(ours, on_cpu)
 
 
-def test_an_index_of_other_features_is_refused(fleet, indices, tmp_path):
+def test_load_raises_for_other_features(fleet, indices, tmp_path):
     features = fleet[0]
     indices["ivfpq"].save(tmp_path)
     for other in (features[:-1], features[::-1], features + np.float32(1e-3)):
@@ -194,12 +192,12 @@ def test_an_index_of_other_features_is_refused(fleet, indices, tmp_path):
             load_index(tmp_path, other)
 
 
-def test_a_missing_file_says_what_to_do(fleet, tmp_path):
+def test_load_raises_for_missing_file(fleet, tmp_path):
     with pytest.raises(SearchIndexError, match="no such file: build the index first"):
         load_index(tmp_path, fleet[0])
 
 
-def test_a_damaged_file_is_refused(fleet, indices, tmp_path):
+def test_load_raises_for_damaged_file(fleet, indices, tmp_path):
     path = indices["ivfpq"].save(tmp_path)
     whole = path.read_bytes()
     for cut in (0, 1, 100, len(whole) // 2, len(whole) - 1):
@@ -212,7 +210,7 @@ def test_a_damaged_file_is_refused(fleet, indices, tmp_path):
             load_index(tmp_path, fleet[0])
 
 
-def test_what_is_no_index_is_refused_and_nothing_is_unpickled(fleet, tmp_path):
+def test_load_raises_for_other_files_and_unpickles_nothing(fleet, tmp_path):
     path = tmp_path / "index.npz"
     for arrays in (
         {"x": np.arange(3)},
@@ -239,12 +237,12 @@ def test_what_is_no_index_is_refused_and_nothing_is_unpickled(fleet, tmp_path):
         (np.eye(4), "auto", {"effort": 2.5}, "effort must be 0 or more, got 2.5"),
     ],
 )
-def test_what_cannot_be_indexed_is_refused(features, kind, settings, told):
+def test_build_raises_for_invalid_arguments(features, kind, settings, told):
     with pytest.raises(SearchIndexError, match=told):
         build_index(features, kind, settings=settings)
 
 
-def test_what_cannot_be_searched_is_refused(fleet, indices):
+def test_search_raises_for_invalid_queries(fleet, indices):
     queries = fleet[1]
     with pytest.raises(SearchIndexError, match="queries have 60 dimensions"):
         indices["exact"].search(queries[:, :60], 1)

@@ -18,7 +18,7 @@ from pgan.gallery.search import Query, Searcher
 from pgan.gallery.store import Entry, Gallery
 from pgan.gallery.times import Time
 from pgan.visualization.panels import GREEN, RED, pixels
-from tests.pgan.gallery.conftest import NameReader, annotations, embedded
+from tests.pgan.gallery.conftest import FakeEmbedder, annotations, embedded
 
 LIMIT = 0.5
 
@@ -30,7 +30,7 @@ def shown(tmp_path: Path) -> Gallery:
     (tmp_path / "data").mkdir()
     for image in images[1:]:
         cv2.imwrite(image.path, np.full((24, 32, 3), 90, np.uint8))
-    add(tmp_path / "g", NameReader(), images, PartSource())
+    add(tmp_path / "g", FakeEmbedder(), images, PartSource())
     return Gallery.open(tmp_path / "g")
 
 
@@ -49,7 +49,7 @@ def panel_of(result: QueryResult) -> np.ndarray:
     return pixels(draw_panel(result))
 
 
-def test_a_table_has_the_columns_that_say_something(shown: Gallery) -> None:
+def test_table_omits_empty_columns(shown: Gallery) -> None:
     columns, rows = search(shown).table()
     assert columns == ["rank", "distance", "vehicle", "camera", "time", "image"]
     assert [row[0] for row in rows] == [str(rank) for rank in range(1, 8)]
@@ -57,13 +57,13 @@ def test_a_table_has_the_columns_that_say_something(shown: Gallery) -> None:
     assert columns[2:4] == ["re-ranked", "same vehicle"]
     assert [row[2] == "" for row in rows] == [False] * 5 + [True] * 2
     assert [row[3] for row in rows] == ["yes" if float(row[1]) <= LIMIT else "no" for row in rows]
-    add(shown.path.parent / "h", NameReader(), [i._replace(vehicle="", camera="", time="")
+    add(shown.path.parent / "h", FakeEmbedder(), [i._replace(vehicle="", camera="", time="")
         for i in annotations(2)], PartSource())  # fmt: skip
     unknown = search(Gallery.open(shown.path.parent / "h"))
     assert unknown.table()[0] == ["rank", "distance", "image"]
 
 
-def test_text_is_a_table_under_each_query(shown: Gallery) -> None:
+def test_text_has_a_table_for_each_query(shown: Gallery) -> None:
     text = as_text([search(shown), search(shown, k=1)])
     assert text.count("/new/0-new.png:") == 2
     assert text.count("| rank |") == 2
@@ -71,7 +71,7 @@ def test_text_is_a_table_under_each_query(shown: Gallery) -> None:
     assert as_text([empty]) == "/new/0-new.png:\n\nnothing was found"
 
 
-def test_json_has_all_of_it(shown: Gallery) -> None:
+def test_json_contains_all_results(shown: Gallery) -> None:
     result = search(shown, LIMIT, rerank=3)
     content = json.loads(json.dumps(as_json(shown, [result], LIMIT, {"/bad.png": "is damaged"})))
     assert content["gallery"] == str(shown.path)
@@ -98,7 +98,7 @@ def test_json_has_all_of_it(shown: Gallery) -> None:
     assert "same_vehicle" not in search(shown).to_json()["results"][0]
 
 
-def test_a_panel_frames_what_is_taken_for_the_same(shown: Gallery) -> None:
+def test_panel_frames_same_vehicles(shown: Gallery) -> None:
     result = search(shown, LIMIT, k=11)
     assert {True, False} == set(result.same_vehicle())
     panel = panel_of(result)
@@ -111,7 +111,7 @@ def test_a_panel_frames_what_is_taken_for_the_same(shown: Gallery) -> None:
     assert panel[-1, -1].tolist() == [255, 255, 255]
 
 
-def test_a_page_shows_each_query_and_says_how_to_read_it(shown: Gallery, tmp_path: Path) -> None:
+def test_page_shows_and_explains_each_query(shown: Gallery, tmp_path: Path) -> None:
     found = [search(shown, LIMIT), search(shown, LIMIT, k=2)]
     page = write_result_page(tmp_path / "page", found, {"Model": "PGAN"}, "Two queries.")
     text = page.read_text()
@@ -126,7 +126,7 @@ def test_a_page_shows_each_query_and_says_how_to_read_it(shown: Gallery, tmp_pat
     assert np.array_equal(panel, panel_of(found[1]))
 
 
-def test_an_image_that_is_gone_is_a_grey_tile(shown: Gallery) -> None:
+def test_panel_shows_missing_image_as_grey_tile(shown: Gallery) -> None:
     gone = str(shown.path.parent / "data/0-0.png")
     result = search(shown, k=12)
     assert gone in {entry.path for entry in result.entries}

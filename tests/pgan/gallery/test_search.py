@@ -19,7 +19,7 @@ from pgan.gallery.queries import make_queries
 from pgan.gallery.search import Filters, Query, Searcher, about_index, build, covered_rows
 from pgan.gallery.store import Entry, Gallery
 from pgan.gallery.times import Time
-from tests.pgan.gallery.conftest import NameReader, annotations, draw, embedded
+from tests.pgan.gallery.conftest import FakeEmbedder, annotations, draw, embedded
 
 NOWHERE = PartSource()
 
@@ -45,7 +45,7 @@ def rows_of(found: RetrievalResult) -> list[int]:
     return found.indices[0].tolist()
 
 
-def test_results_are_those_of_comparing_all(gallery: Gallery) -> None:
+def test_search_equals_brute_force(gallery: Gallery) -> None:
     queries = [new_query(f"{vehicle}-new.png") for vehicle in range(6)]
     found = Searcher(gallery).search(queries, 7)
     for query, hits in zip(queries, lists(found)):
@@ -55,7 +55,7 @@ def test_results_are_those_of_comparing_all(gallery: Gallery) -> None:
     assert Searcher(gallery).search(queries, 99).counts.tolist() == [24] * 6
 
 
-def test_an_image_of_the_gallery_is_not_found_for_itself(gallery: Gallery) -> None:
+def test_search_excludes_the_query_itself(gallery: Gallery) -> None:
     queries, failed = make_queries(gallery, ["/data/2-1.png"], load_embedder=None)
     assert (len(queries), failed, queries[0].known.vehicle) == (1, {}, "v2")
     (hits,) = lists(Searcher(gallery).search(queries, 24))
@@ -63,8 +63,8 @@ def test_an_image_of_the_gallery_is_not_found_for_itself(gallery: Gallery) -> No
     assert queries[0].row not in rows_of(hits)
 
 
-def test_new_images_are_seen_by_the_model_and_keep_their_order(gallery: Gallery) -> None:
-    model = NameReader()
+def test_make_queries_embeds_new_images_in_order(gallery: Gallery) -> None:
+    model = FakeEmbedder()
     files = ["/data/new-1.png", "/data/0-0.png", "/data/broken.png", "/data/new-0.png"]
     queries, failed = make_queries(gallery, files, lambda: (model, NOWHERE))
     assert [query.known.path for query in queries] == [files[0], files[1], files[3]]
@@ -73,7 +73,7 @@ def test_new_images_are_seen_by_the_model_and_keep_their_order(gallery: Gallery)
     assert queries[0].known.labels == ["wheel", "plate", "wheel"][: len(queries[0].known.parts)]
 
 
-def test_filters_by_camera(gallery: Gallery) -> None:
+def test_search_filters_by_camera(gallery: Gallery) -> None:
     query, own = new_query("1-new.png"), new_query("1-new.png", "c1")
     cameras, searcher = gallery.cameras, Searcher(gallery)
     for filters, allowed in (
@@ -89,17 +89,17 @@ def test_filters_by_camera(gallery: Gallery) -> None:
         assert set(gallery.cameras[rows_of(hits)]) == {"c0", "c1"} - {asked.known.camera}
     with pytest.raises(GalleryError, match="is by camera 'north': it has c0, c1"):
         searcher.search([query], 3, Filters(cameras=["north"]))
-    with pytest.raises(GalleryError, match=r"1-new.png: its camera is not known.*--camera-not"):
+    with pytest.raises(GalleryError, match=r"1-new.png: its camera is unknown.*--camera-not"):
         searcher.search([query], 3, Filters(other_cameras=True))
 
 
-def test_filters_by_time(tmp_path: Path) -> None:
+def test_search_filters_by_time(tmp_path: Path) -> None:
     images = [
         *annotations(),
         Annotation("/data/9-0.png", "v9", "c0", ""),
         Annotation("/data/9-1.png", "v9", "c0", "12"),
     ]
-    add(tmp_path / "g", NameReader(), images, NOWHERE)
+    add(tmp_path / "g", FakeEmbedder(), images, NOWHERE)
     gallery = Gallery.open(tmp_path / "g")
     searcher, query = Searcher(gallery), new_query("3-new.png")
 
@@ -117,11 +117,11 @@ def test_filters_by_time(tmp_path: Path) -> None:
     assert found(after="5") == {"/data/9-1.png"}
     assert found(before="5") == set()
     remove(tmp_path / "g", ["/data/9-1.png"])
-    with pytest.raises(GalleryError, match="no image of .* has a number for its time"):
+    with pytest.raises(GalleryError, match="no image of .* has a number as its time"):
         Searcher(Gallery.open(tmp_path / "g")).search([query], 3, Filters(after=Time.parse("5")))
 
 
-def test_re_ranking_the_top_is_the_library_s_of_the_same_list(gallery: Gallery) -> None:
+def test_search_rerank_equals_k_reciprocal_of_same_list(gallery: Gallery) -> None:
     query, count = new_query("4-new.png"), 12
     (plain,) = lists(Searcher(gallery).search([query], 24))
     (hits,) = lists(Searcher(gallery).search([query], 24, rerank=count))
@@ -140,7 +140,7 @@ def test_re_ranking_the_top_is_the_library_s_of_the_same_list(gallery: Gallery) 
     assert rows_of(first) == rows_of(hits)[:1]
 
 
-def test_re_ranking_all_scores_as_evaluation_does(gallery: Gallery) -> None:
+def test_search_rerank_of_all_equals_evaluation(gallery: Gallery) -> None:
     query = new_query("4-new.png")
     (hits,) = lists(Searcher(gallery).search([query], 24, rerank=24))
     good = gallery.vehicles[rows_of(hits)] == "v4"
@@ -160,14 +160,14 @@ def test_re_ranking_all_scores_as_evaluation_does(gallery: Gallery) -> None:
 @pytest.fixture
 def crowd(tmp_path: Path) -> Gallery:
     """Four hundred images, and an index that looks far enough to miss none."""
-    add(tmp_path / "g", NameReader(), annotations(100), NOWHERE)
+    add(tmp_path / "g", FakeEmbedder(), annotations(100), NOWHERE)
     gallery = Gallery.open(tmp_path / "g")
     built = build(gallery, "hnsw")
     assert built.recall["recall@1"] == about_index(gallery)["recall"]["recall@1"] >= 0.99
     return gallery
 
 
-def test_an_index_finds_what_comparing_all_finds(crowd: Gallery) -> None:
+def test_search_with_index_equals_exact_search(crowd: Gallery) -> None:
     queries = [new_query(f"{vehicle}-new.png") for vehicle in range(9)]
     searcher = Searcher(crowd)
     assert (searcher.covered, searcher.stale) == (400, "")
@@ -177,9 +177,9 @@ def test_an_index_finds_what_comparing_all_finds(crowd: Gallery) -> None:
             assert rows_of(hits) == brute_force(crowd, query, mask)[:10]
 
 
-def test_images_added_after_the_index_are_found_too(crowd: Gallery) -> None:
+def test_search_finds_images_added_after_the_index(crowd: Gallery) -> None:
     images = [Annotation(f"/later/{v}-{i}.png", f"v{v}") for v in range(5) for i in range(3)]
-    add(crowd.path, NameReader(), images, NOWHERE)
+    add(crowd.path, FakeEmbedder(), images, NOWHERE)
     gallery = Gallery.open(crowd.path)
     searcher = Searcher(gallery)
     assert (searcher.covered, len(gallery)) == (400, 415)
@@ -191,7 +191,7 @@ def test_images_added_after_the_index_are_found_too(crowd: Gallery) -> None:
         assert newer[rows_of(hits)].any()
 
 
-def test_an_index_of_removed_images_is_not_used(crowd: Gallery) -> None:
+def test_index_is_not_used_after_removal(crowd: Gallery) -> None:
     remove(crowd.path, ["/data/7-*"])
     gallery = Gallery.open(crowd.path)
     searcher, query = Searcher(gallery), new_query("7-new.png")
@@ -203,17 +203,17 @@ def test_an_index_of_removed_images_is_not_used(crowd: Gallery) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK not an index"])
-def test_a_damaged_index_is_told_and_not_used(crowd: Gallery, content: bytes) -> None:
+def test_damaged_index_is_reported_and_not_used(crowd: Gallery, content: bytes) -> None:
     (crowd.path / "index" / "index.npz").write_bytes(content)
     searcher, query = Searcher(crowd), new_query("7-new.png")
     assert "build the index again" in searcher.stale
     assert rows_of(searcher.search([query], 9)) == brute_force(crowd, query)[:9]
 
 
-def test_what_cannot_be_searched_is_refused(gallery: Gallery) -> None:
+def test_search_raises_for_invalid_arguments(gallery: Gallery) -> None:
     with pytest.raises(GalleryError, match="ask for 1 image or more"):
         Searcher(gallery).search([new_query("1-new.png")], 0)
-    with pytest.raises(GalleryError, match="no index is called 'tree'"):
+    with pytest.raises(GalleryError, match="there is no index kind 'tree'"):
         build(gallery, "tree")
     with pytest.raises(GalleryError, match="24 images are too few .*choose 'exact'"):
         build(gallery, "hnsw")
@@ -224,7 +224,7 @@ def test_what_cannot_be_searched_is_refused(gallery: Gallery) -> None:
             attempt(empty)
 
 
-def test_many_queries_are_compared_a_batch_at_a_time(gallery, monkeypatch) -> None:
+def test_search_compares_queries_in_batches(gallery, monkeypatch) -> None:
     monkeypatch.setattr(module, "_BATCH", 4)
     queries = [Query(draw(str(n)), new_query("0-new.png").known) for n in range(11)]
     for query, hits in zip(queries, lists(Searcher(gallery).search(queries, 3))):
@@ -241,12 +241,12 @@ def test_many_queries_are_compared_a_batch_at_a_time(gallery, monkeypatch) -> No
         ("", "", ""),
     ],
 )
-def test_times_are_dates_or_numbers(text: str, kind: str, shown: str) -> None:
+def test_time_parses_dates_and_numbers(text: str, kind: str, shown: str) -> None:
     time = Time.parse(text)
     assert (time.kind, str(time)) == (kind, shown)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "nan", "inf"])
-def test_a_time_is_neither_word_nor_infinite(text: str) -> None:
-    with pytest.raises(GalleryError, match="is no time: write a date"):
+def test_time_raises_for_words_and_infinity(text: str) -> None:
+    with pytest.raises(GalleryError, match="is not a time: write a date"):
         Time.parse(text)

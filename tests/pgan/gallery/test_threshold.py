@@ -55,7 +55,7 @@ def all_pairs(given: FeatureSet) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("rate", [0.002, 0.01, 0.1, 0.5])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_threshold_is_the_greatest_that_keeps_the_rate(rate: float, seed: int) -> None:
+def test_calibrate_returns_greatest_distance_within_rate(rate: float, seed: int) -> None:
     given = validation_set(seed=seed)
     same, different = all_pairs(given)
     threshold = calibrate(given, rate)
@@ -73,14 +73,14 @@ def test_the_threshold_is_the_greatest_that_keeps_the_rate(rate: float, seed: in
     assert (different <= one_more).mean() > rate
 
 
-def test_a_higher_rate_accepts_more() -> None:
+def test_calibrate_higher_rate_gives_greater_distance() -> None:
     made = [calibrate(validation_set(), rate) for rate in (0.003, 0.03, 0.3)]
     for name in ("distance", "measured_false_match_rate", "true_match_rate"):
         values = [getattr(threshold, name) for threshold in made]
         assert values == sorted(set(values))
 
 
-def test_the_curve_rises_through_the_threshold_to_all_pairs() -> None:
+def test_curve_contains_threshold_and_rises_to_all_pairs() -> None:
     threshold = calibrate(validation_set(), 0.01)
     curve = threshold.curve
     for rates in (curve.false_match_rate, curve.true_match_rate):
@@ -91,7 +91,7 @@ def test_the_curve_rises_through_the_threshold_to_all_pairs() -> None:
     assert curve.true_match_rate[place] == threshold.true_match_rate
 
 
-def test_the_sentence_names_rates_pairs_data_set_and_protocol() -> None:
+def test_describe_names_rates_pairs_dataset_and_protocol() -> None:
     threshold = calibrate(validation_set(), 0.01)
     told = threshold.describe()
     for part in (
@@ -105,32 +105,34 @@ def test_the_sentence_names_rates_pairs_data_set_and_protocol() -> None:
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan")])
-def test_a_rate_out_of_range_is_refused(rate: float) -> None:
+def test_calibrate_raises_for_rate_out_of_range(rate: float) -> None:
     with pytest.raises(ThresholdError, match="above 0 and below 1"):
         calibrate(validation_set(), rate)
 
 
-def test_a_rate_that_the_pairs_cannot_tell_is_refused_with_one_that_they_can() -> None:
+def test_calibrate_raises_for_too_few_pairs_and_suggests_rate() -> None:
     _, different = all_pairs(validation_set())
-    with pytest.raises(ThresholdError, match="fewer than 10 tell no rate: ask for ([0-9.e-]+)"):
+    with pytest.raises(
+        ThresholdError, match="fewer than 10 cannot measure a rate: ask for ([0-9.e-]+)"
+    ):
         calibrate(validation_set(), 9 / len(different))
     assert calibrate(validation_set(), 10.5 / len(different)).distance > 0
 
 
-def test_images_that_all_look_alike_have_no_threshold() -> None:
+def test_calibrate_raises_when_all_features_are_equal() -> None:
     given = validation_set()
     with pytest.raises(ThresholdError, match="100 % of the pairs .* no distance has"):
         calibrate(replace(given, features=np.ones_like(given.features)), 0.1)
 
 
-def test_no_query_with_a_match_is_refused() -> None:
+def test_calibrate_raises_without_query_with_match() -> None:
     given = validation_set()
     strangers = np.where(given.roles == "query", given.vehicle_ids + VEHICLES, given.vehicle_ids)
     with pytest.raises(RankingError, match="good match"):
         calibrate(replace(given, vehicle_ids=strangers), 0.1)
 
 
-def test_what_is_written_is_what_is_loaded_and_drawn(tmp_path: Path) -> None:
+def test_write_threshold_can_be_loaded(tmp_path: Path) -> None:
     threshold = calibrate(validation_set(), 0.01)
     paths = write_threshold(threshold, tmp_path / "new")
     assert [path.name for path in paths] == ["threshold.json", "threshold.png", "threshold.svg"]
@@ -142,7 +144,7 @@ def test_what_is_written_is_what_is_loaded_and_drawn(tmp_path: Path) -> None:
     assert plot(threshold, "svg") == paths[2].read_bytes()
 
 
-def test_a_file_that_is_no_threshold_is_refused(tmp_path: Path) -> None:
+def test_load_raises_for_other_files(tmp_path: Path) -> None:
     path = tmp_path / "threshold.json"
     with pytest.raises(ThresholdError, match="no such file: calibrate a threshold first"):
         Threshold.load(path)

@@ -1,4 +1,4 @@
-"""ONNX files compute what the library does, on any batch, and say what they are."""
+"""Exported ONNX files compute what the library computes, for any batch size, and carry metadata."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from torchvision.models import VisionTransformer
 
 from detector.common.errors import DetectorError
 from pgan.apis import ConfigError, load_config
-from pgan.inference.export import ExportError, export, load_network, read_metadata
+from pgan.inference.export import ExportError, export, read_metadata
 from pgan.inference.feature_extractor import load_reid_model
+from pgan.inference.onnx_networks import load_network
 from pgan.registry import TRANSFORMS
 from pgan.structures import ReIDSample
 from pgan.tools.export import main
@@ -25,7 +26,7 @@ from tests.pgan.tiny_models import CLASSES, tiny_detector, tiny_reid
 
 @TRANSFORMS.register_module()
 class Square:
-    """Something else than a normalisation."""
+    """A transform that is not a normalisation."""
 
     def __call__(self, results: dict) -> dict:
         results["image"] = (results["image"].float() / 255) ** 2
@@ -36,14 +37,14 @@ def run(path: Path, **inputs: np.ndarray) -> list[np.ndarray]:
     return onnxruntime.InferenceSession(str(path)).run(None, inputs)
 
 
-def test_part_boxes_and_images_become_features_and_weights(tmp_path: Path) -> None:
+def test_export_of_pgan_equals_its_prediction(tmp_path: Path) -> None:
     files = tiny_reid(tmp_path)
     done = export(*files, tmp_path / "pgan.onnx")
     assert max(done.distances.values()) < 1e-5
     images = np.random.default_rng(0).normal(size=(5, 3, 32, 32)).astype(np.float32)
     boxes = np.zeros((5, 4, 4), np.float32)
     boxes[1:, 0], boxes[2:, 1], boxes[3:, 2] = (0, 0, 32, 32), (3, 4, 9, 30), (31.5, 0, 32, 0.5)
-    boxes[4, 3] = (-50, -9, 80, 7)  # may reach out of the image
+    boxes[4, 3] = (-50, -9, 80, 7)  # boxes may reach beyond the image
     features, weights = run(tmp_path / "pgan.onnx", images=images, parts=boxes)
     model = load_reid_model(load_config(files.config), files.checkpoint, "cpu")
     samples = [ReIDSample(part_boxes=box) for box in boxes]
@@ -61,7 +62,7 @@ def test_part_boxes_and_images_become_features_and_weights(tmp_path: Path) -> No
     assert (about["num_parts"], about["feature_dim"]) == (4, 16)
 
 
-def test_a_model_without_part_boxes_takes_images_alone(tmp_path: Path) -> None:
+def test_export_of_models_without_part_boxes_takes_images_only(tmp_path: Path) -> None:
     done = export(*tiny_reid(tmp_path, "baseline"), tmp_path / "baseline.onnx")
     assert set(done.distances) == {"features"}
     assert run(done.path, images=np.zeros((1, 3, 32, 32), np.float32))[0].shape == (1, 16)
@@ -83,7 +84,7 @@ def tiny_vit(name: str, weights: None = None) -> VisionTransformer:
     [
         ("ssrnet", {"model.graph": {"out_channels": 16}}),
         ("baseline", {"model.backbone": {"name": "vit_b_16", "out": None, "last_stride": 2}}),
-        # Positions of patches are interpolated, which ONNX cannot: they are constants.
+        # ONNX cannot interpolate the patch positions, so they are exported as constants.
         (
             "pgan",
             {
@@ -94,7 +95,7 @@ def tiny_vit(name: str, weights: None = None) -> VisionTransformer:
         ("baseline", {"model.pooling": "gem"}),
     ],
 )
-def test_other_models_are_exported(
+def test_export_of_other_models_and_backbones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: dict
 ) -> None:
     if "vit_b_16" in str(options):
@@ -105,10 +106,10 @@ def test_other_models_are_exported(
     boxes = {"parts": np.tile(np.float32([2, 3, 20, 19]), (2, 4, 1))} if name == "pgan" else {}
     features = run(done.path, images=images.astype(np.float32), **boxes)[0]
     assert features.shape == (2, done.metadata["feature_dim"])
-    assert not np.allclose(*features, atol=1e-3)  # they are of the images
+    assert not np.allclose(*features, atol=1e-3)  # the images matter
 
 
-def test_the_detectors_file_gives_the_boxes_that_extraction_takes(tmp_path: Path) -> None:
+def test_export_of_detector_equals_its_prediction(tmp_path: Path) -> None:
     files = tiny_detector(tmp_path)
     done = export(*files, tmp_path / "parts.onnx", max_parts=6)
     assert max(done.distances.values()) < 1e-4
@@ -127,7 +128,7 @@ def test_the_detectors_file_gives_the_boxes_that_extraction_takes(tmp_path: Path
     assert about["mean"] == pytest.approx([123.675, 116.28, 103.53])
 
 
-def test_boxes_below_the_threshold_leave_empty_slots(tmp_path: Path) -> None:
+def test_detector_network_leaves_slots_empty_below_score_threshold(tmp_path: Path) -> None:
     network = load_network(*tiny_detector(tmp_path), max_parts=6)
     images = network.make(2, torch.Generator().manual_seed(5))
     with torch.no_grad():
@@ -141,7 +142,7 @@ def test_boxes_below_the_threshold_leave_empty_slots(tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected[1])
 
 
-def test_a_difference_above_the_tolerance_leaves_no_file(
+def test_export_writes_no_file_above_tolerance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out" / "pgan.onnx"
@@ -156,7 +157,7 @@ def test_a_difference_above_the_tolerance_leaves_no_file(
     assert [file.name for file in out.parent.iterdir()] == ["pgan.onnx"]
 
 
-def test_a_detector_that_finds_nothing_is_not_exported(tmp_path: Path) -> None:
+def test_export_raises_when_detector_finds_nothing(tmp_path: Path) -> None:
     config, checkpoint = tiny_detector(tmp_path)
     content = torch.load(checkpoint, weights_only=True)
     biases = [
@@ -167,12 +168,12 @@ def test_a_detector_that_finds_nothing_is_not_exported(tmp_path: Path) -> None:
     for bias in biases:
         bias.view(-1, len(CLASSES) + 1)[:, -1] = 1e6  # the background
     torch.save(content, checkpoint)
-    with pytest.raises(ExportError, match=f"in none of the images .*{checkpoint} finds anything"):
+    with pytest.raises(ExportError, match=f"{checkpoint} finds nothing in any of the images"):
         export(config, checkpoint, tmp_path / "x.onnx")
     assert not (tmp_path / "x.onnx").exists()
 
 
-def test_a_diverged_detector_is_not_exported(tmp_path: Path) -> None:
+def test_export_raises_for_diverged_detector(tmp_path: Path) -> None:
     config, checkpoint = tiny_detector(tmp_path)
     content = torch.load(checkpoint, weights_only=True)
     for value in content["state_dict"].values():
@@ -182,7 +183,7 @@ def test_a_diverged_detector_is_not_exported(tmp_path: Path) -> None:
         export(config, checkpoint, tmp_path / "x.onnx")
 
 
-def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
+def test_export_raises_for_unsupported_models(tmp_path: Path) -> None:
     reid = tiny_reid(tmp_path)
     with pytest.raises(ExportError, match="num_parts"):
         export(*reid, tmp_path / "x.onnx", {"num_parts": 0})
@@ -192,6 +193,6 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="neither"):
         export(str(study), reid.checkpoint, tmp_path / "x.onnx")
     turning = tiny_reid(tmp_path, "ssrnet", **{"model.attention": "stn"})
-    with pytest.raises(ExportError, match=r"this SSRNet is not exported: .*affine_grid"):
+    with pytest.raises(ExportError, match=r"this SSRNet cannot be exported: .*affine_grid"):
         export(*turning, tmp_path / "x.onnx")
     assert not (tmp_path / "x.onnx").exists()

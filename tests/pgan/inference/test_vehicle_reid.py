@@ -64,7 +64,7 @@ def images(place: Path) -> list[Path]:
     return [place / f"{index}.png" for index in range(5)]
 
 
-def test_it_equals_extraction_and_test(
+def test_vehicle_reid_equals_extraction_and_test(
     place: Path, model: Files, detector: Files, reid: VehicleReID, images: list[Path]
 ) -> None:
     words = ["--images", place, "--out", place / "parts", "--workers", 0, "--device", "cpu"]
@@ -86,7 +86,7 @@ def test_it_equals_extraction_and_test(
         assert seen.classes == CLASSES
 
 
-def test_pixels_are_as_good_as_files_and_batches_change_nothing(
+def test_pixels_equal_files_for_any_batch_size(
     reid: VehicleReID, images: list[Path]
 ) -> None:
     files = reid(images, batch_size=5)
@@ -97,7 +97,7 @@ def test_pixels_are_as_good_as_files_and_batches_change_nothing(
     assert reid([]) == []
 
 
-def test_the_attention_map_is_the_weighted_sum_of_masks(
+def test_attention_is_the_weighted_sum_of_masks(
     reid: VehicleReID, images: list[Path]
 ) -> None:
     seen = reid(images[:1])[0]
@@ -109,7 +109,7 @@ def test_the_attention_map_is_the_weighted_sum_of_masks(
     assert seen.weights.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_bad_image_has_its_error_in_its_place(
+def test_stream_yields_error_of_unreadable_image_in_place(
     reid: VehicleReID, images: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "cut.jpg").write_bytes(b"")
@@ -121,14 +121,14 @@ def test_a_bad_image_has_its_error_in_its_place(
         reid(batch)
 
 
-def test_what_is_no_image_has_its_error_in_its_place(reid: VehicleReID, images: list[Path]) -> None:
+def test_stream_yields_error_of_invalid_argument_in_place(reid: VehicleReID, images: list[Path]) -> None:
     batch = [images[0], "a\0.png", None, 3, b"a.png", images[1]]
     found = list(reid.stream(batch, batch_size=4))
     assert [isinstance(seen, ImageError) for seen in found] == [False, *[True] * 4, False]
     np.testing.assert_allclose(found[5].feature, reid(images[1:2])[0].feature, atol=1e-5)
 
 
-def test_pixels_as_opencv_has_them_may_be_turned_in_place(
+def test_pixels_may_have_negative_strides(
     reid: VehicleReID, images: list[Path]
 ) -> None:
     turned, file = reid([cv2.imread(str(images[0]))[:, :, ::-1], images[0]])
@@ -136,14 +136,14 @@ def test_pixels_as_opencv_has_them_may_be_turned_in_place(
     np.testing.assert_allclose(turned.parts.boxes, file.parts.boxes, atol=1e-3)
 
 
-def test_a_model_without_part_boxes_needs_no_detector(place: Path, images: list[Path]) -> None:
+def test_model_without_part_boxes_needs_no_detector(place: Path, images: list[Path]) -> None:
     seen = VehicleReID(*tiny_reid(place / "models", "baseline"), device="cpu")(images[:2])
     assert [s.feature.shape for s in seen] == [(16,), (16,)]
     assert seen[0].parts is None
     assert not seen[0].attention((3, 3)).any()
 
 
-def test_a_users_mistake_is_named(model: Files, detector: Files, images: list[Path]) -> None:
+def test_vehicle_reid_raises_for_wrong_models(model: Files, detector: Files, images: list[Path]) -> None:
     with pytest.raises(ConfigError, match="detector="):
         VehicleReID(*model, device="cpu")(images)
     none = VehicleReID(*model, options={"num_parts": 0}, device="cpu")(images[:1])[0]
@@ -156,7 +156,7 @@ def test_a_users_mistake_is_named(model: Files, detector: Files, images: list[Pa
         VehicleReID(*model, options={"num_parts": -1}, device="cpu")
 
 
-def test_what_is_no_detector_is_named(model: Files, detector: Files) -> None:
+def test_vehicle_reid_raises_for_invalid_detector(model: Files, detector: Files) -> None:
     for files in (detector.config, Path(detector.config), detector[:1], (*detector, "more")):
         with pytest.raises(ConfigError, match=r"give two files, detector=\(CONFIG, CHECKPOINT\)"):
             VehicleReID(*model, detector=files, device="cpu")
@@ -164,7 +164,7 @@ def test_what_is_no_detector_is_named(model: Files, detector: Files) -> None:
         VehicleReID(*model, detector=model, device="cpu")
 
 
-def test_a_single_image_or_no_batch_is_refused(reid: VehicleReID, images: list[Path]) -> None:
+def test_call_raises_for_single_image_or_invalid_batch_size(reid: VehicleReID, images: list[Path]) -> None:
     for single in (images[0], str(images[0]), read_image(images[0])):
         with pytest.raises(ConfigError, match=r"write \[image\] for a single one"):
             reid(single)
@@ -178,12 +178,12 @@ def test_a_single_image_or_no_batch_is_refused(reid: VehicleReID, images: list[P
 
 
 @pytest.mark.parametrize("device", ["nonsense", "meta", "cuda:77"])
-def test_a_device_that_cannot_be_used_is_named(model: Files, device: str) -> None:
+def test_vehicle_reid_raises_for_unusable_device(model: Files, device: str) -> None:
     with pytest.raises(ConfigError, match=rf"^device '{device}' cannot be used .*: use 'cpu'$"):
         VehicleReID(*model, device=device)
 
 
-def test_importing_the_package_is_light() -> None:
+def test_import_pgan_does_not_load_torch() -> None:
     code = "import sys, pgan; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert pgan.VehicleReID is VehicleReID
