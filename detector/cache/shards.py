@@ -15,7 +15,6 @@ by the workers that read images for it, so a killed process leaves nothing that 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -38,7 +37,8 @@ from detector.cache.layout import (
     encode_name,
     read_json,
 )
-from detector.common.files import drafts, write_atomically
+from detector.common.files import temporary_files, write_atomically
+from detector.common.locks import lock_bytes
 from detector.common.schema import fits, seal
 
 LOCK = ".lock"
@@ -122,11 +122,7 @@ class ShardFolder:
         with writing_to(self.path):
             if self._lock is None:
                 self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, len(shards), shards.start)
-            except (BlockingIOError, PermissionError):  # which of them is the system's choice
-                return False
-        return True
+            return lock_bytes(self._lock, shards.start, len(shards))
 
     def release(self) -> None:
         """Let go of all shards."""
@@ -136,14 +132,14 @@ class ShardFolder:
 
     def sweep(self) -> None:
         """Remove what killed writers left half-written; only while all shards are taken."""
-        for draft in drafts(self.path, _OURS):
-            draft.unlink(missing_ok=True)
+        for file in temporary_files(self.path, _OURS):
+            file.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove shards, plan, drafts and lock: the cache is finished."""
+        """Remove shards, plan, temporary files and lock: the cache is finished."""
         with writing_to(self.path):
             shards = [file for file in self.path.iterdir() if re.fullmatch(_SHARD, file.name)]
-            left = [*shards, *drafts(self.path, _OURS), self.path / PLAN, self.path / LOCK]
+            left = [*shards, *temporary_files(self.path, _OURS), self.path / PLAN, self.path / LOCK]
             for file in left:
                 if file.exists():
                     file.unlink(missing_ok=True)
@@ -164,7 +160,7 @@ def beginning(folder: Path) -> Iterator[None]:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         with writing_to(folder):
-            fcntl.lockf(lock, fcntl.LOCK_EX, 1, _BEGIN)
+            lock_bytes(lock, _BEGIN, 1, wait=True)
         yield
     finally:
         os.close(lock)
@@ -197,8 +193,9 @@ def is_fresh(folder: Path) -> bool:
     """Whether a folder holds nothing but what a writer that was killed at once can have left."""
     if not folder.is_dir():
         return False
-    there = set(folder.iterdir())  # first: a draft that comes later is none of these
-    return there <= {folder / LOCK, *drafts(folder, re.escape(PLAN))}
+    # Listed first: a temporary file that appears later is not among them.
+    there = set(folder.iterdir())
+    return there <= {folder / LOCK, *temporary_files(folder, re.escape(PLAN))}
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -1,8 +1,7 @@
-"""Files that are whole or not there, and folders with one writer."""
+"""Write files atomically, and compute their checksums."""
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
@@ -16,57 +15,66 @@ from typing import Any, BinaryIO
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> Path:
-    """Write a file beside its place, then move it there: killed in between, the old one stays.
+    """Write a temporary file in the same folder, then move it to its place.
+
+    A process that is killed meanwhile leaves the old file as it was.
 
     Args:
-        path: Where to; missing folders are made.
-        write: Is given the open binary file.
+        path: The file; missing folders are created.
+        write: Function that writes the content to an open binary file.
 
     Returns:
         The path.
 
     Raises:
-        OSError: The system refuses it; ``filename`` is the path, or a folder above it that cannot be made.
+        OSError: The system refuses to write; ``filename`` is the path, or the folder above it that cannot be
+            created.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = write_atomically(f"{folder}/new/a.bin", lambda file: file.write(b"abc"))
+    ...     file.read_bytes(), os.listdir(file.parent)
+    (b'abc', ['a.bin'])
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _about(path):
-        _write_beside(path, write)
+    with _errors_name(path):
+        _write_and_move(path, write)
     _sync_folder(path.parent)
     return path
 
 
-class _Draft(io.BufferedWriter):
-    """A file that remembers why the system refused a write: numpy and torch keep that to themselves."""
+class _TemporaryFile(io.BufferedWriter):
+    """A file that keeps the system's error of a write, which numpy and torch replace by their own."""
 
-    refusal: OSError | None = None
+    error: OSError | None = None
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            self.refusal = error
+            self.error = error
             raise
 
     def fileno(self) -> int:
-        raise io.UnsupportedOperation("they would write past us")
+        # numpy would write to the descriptor, and `write` would not see the error.
+        raise io.UnsupportedOperation("fileno")
 
 
 @contextmanager
-def _about(path: Path) -> Iterator[None]:
-    """Have an error of the system name the file, not its draft, or, of a full disk, nothing."""
+def _errors_name(path: Path) -> Iterator[None]:
+    """Let system errors name the file instead of its temporary file, or of nothing if a disk is full."""
     try:
         yield
     except OSError as error:
         ours = Path(error.filename or f".{path.name}.").name.startswith(f".{path.name}.")
-        if error.errno and ours:  # one that is not the system's has a text alone
+        if error.errno and ours:  # an OSError without a number was not raised by the system
             error.filename, error.filename2 = os.fspath(path), None
         raise
 
 
-def _write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    file = _Draft(io.FileIO(handle, "wb"))
+def _write_and_move(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    file = _TemporaryFile(io.FileIO(handle, "wb"))
     try:
         with file:
             write(file)
@@ -74,42 +82,32 @@ def _write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(handle)
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(draft, 0o666 & ~umask)  # mkstemp's file is for its owner alone
-        os.replace(draft, path)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp lets only the owner read
+        os.replace(temporary, path)
     except BaseException as error:
-        with suppress(OSError):  # what went wrong before is what matters
-            os.unlink(draft)
-        if isinstance(error, Exception) and file.refusal:
-            raise file.refusal from None
+        with suppress(OSError):  # the first error is the one to report
+            os.unlink(temporary)
+        if isinstance(error, Exception) and file.error:
+            raise file.error from None
         raise
 
 
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    digest = sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _sync_folder(folder: Path) -> None:
-    """Have the folder's entries on disk, too: after a power cut, a name that was moved is there."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:  # some network file systems cannot
-        pass
-    finally:
-        os.close(handle)
+    """Flush the entries of a folder, so that a renamed file survives a power cut."""
+    with suppress(OSError):  # Windows and some network file systems cannot
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
-def drafts(folder: str | os.PathLike[str], name: str = r".+") -> list[Path]:
-    """What killed writers of :func:`write_atomically` left in a folder, or living ones have there.
+def temporary_files(folder: str | os.PathLike[str], name: str = r".+") -> list[Path]:
+    """Temporary files of `write_atomically` in a folder, of killed processes and of running ones.
 
     Args:
-        folder: Its subfolders are not looked into; it need not be there.
-        name: Pattern of the names of the files that were to be written.
+        folder: The folder, which need not exist; subfolders are not searched.
+        name: Regular expression for the names of the files that were to be written.
     """
     pattern = re.compile(rf"\.(?:{name})\.[a-z0-9_]{{8}}")
     return [file for file in Path(folder).glob(".*") if pattern.fullmatch(file.name)]
@@ -121,44 +119,20 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> Path:
-    """Write plain values as JSON, indented, in one step."""
+    """Write a value as indented JSON atomically, see `write_atomically`."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    return write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    return write_bytes(path, text.encode("utf-8"))
 
 
-@contextmanager
-def alone_in(
-    folder: str | os.PathLike[str],
-    refusal: type[Exception],
-    name: str = ".lock",
-    inherited: bool = True,
-) -> Iterator[int]:
-    """Hold a folder's lock.
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of the bytes of a file, in hexadecimal.
 
-    Args:
-        folder: Made if it is not there.
-        refusal: Raised when another process holds it, or it cannot be written to.
-        name: The lock's file, which stays.
-        inherited: Whether commands and workers that are started meanwhile hold it, too, even when this
-            process is killed outright; otherwise it ends with this process, however that ends.
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file_sha256(write_bytes(f"{folder}/a.bin", b"abc"))[:16]
+    'ba7816bf8f01cfea'
     """
-    lock = fcntl.flock if inherited else fcntl.lockf
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        file = (Path(folder) / name).open("a")
-    except OSError as error:
-        raise refusal(
-            f"{folder}: cannot be written to ({error.strerror}): mend that, or give another folder"
-        ) from None
-    with file:
-        try:
-            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # which of them is the system's choice
-            raise refusal(
-                f"{folder}: another process is at work there: wait for it, or end it"
-            ) from None
-        except OSError as error:
-            raise refusal(
-                f"{folder}: its file system does not lock ({error.strerror}): give a folder elsewhere"
-            ) from None
-        yield file.fileno()
+    digest = sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -25,10 +25,11 @@ _AN_IMAGE = "a file's path, or (height, width, 3) pixels of uint8"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 _FILTERS = threading.Lock()
-# A loader's process would inherit it locked, and wait for ever.
-os.register_at_fork(
-    before=_FILTERS.acquire, after_in_parent=_FILTERS.release, after_in_child=_FILTERS.release
-)
+# A worker process that is forked while the lock is held would wait for it forever. Windows does not fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_FILTERS.acquire, after_in_parent=_FILTERS.release, after_in_child=_FILTERS.release
+    )
 _ORIENTATION = 0x0112  # EXIF's tag: 1 is upright, from 5 on width and height change places
 
 

@@ -18,7 +18,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, IterBasedTrainLoop
 
 from detector.common.checkpoint import is_whole, read_checkpoint
-from detector.common.files import drafts, write_atomically
+from detector.common.files import temporary_files, write_atomically
 from detector.common.schema import COUNT, fits
 from pgan.registry import HOOKS
 
@@ -245,7 +245,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self.last_ckpt = runner.message_hub.runtime_info.get("last_ckpt")
         if is_main_process():
             for folder in {self.out_dir, runner.work_dir}:
-                for draft in drafts(folder, r"(?:.+\.pth|last_checkpoint)"):
+                for draft in temporary_files(folder, r"(?:.+\.pth|last_checkpoint)"):
                     draft.unlink()
         if self._owes_validation(runner):
             runner.logger.info(f"Validating step {runner.iter}, which the last run did not.")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from detector.common.files import alone_in
+from detector.common.locks import exclusive_lock
 from pgan.engine.launchers import LAUNCHERS
 
 _LOCK = ".training.lock"
@@ -36,7 +36,7 @@ def training_alone(work_dir: str | os.PathLike[str], launcher: str = "none") -> 
     if launcher in LAUNCHERS and _rank(launcher) > 0:
         yield
         return
-    with alone_in(work_dir, TrainingLockError, _LOCK, inherited=False):
+    with exclusive_lock(work_dir, TrainingLockError, _LOCK, inherited=False):
         yield
 
 

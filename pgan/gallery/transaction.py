@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from detector.common.files import alone_in, write_bytes, write_json
+from detector.common.files import write_bytes, write_json
+from detector.common.locks import exclusive_lock
 from pgan.gallery.checksummed_json import write_checksummed_json
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.store import (
@@ -157,7 +158,7 @@ def open_transaction(
         )  # raises before a lock file is created in a folder that is not a gallery
     else:
         _refuse_foreign(folder)
-    with alone_in(folder, GalleryError):
+    with exclusive_lock(folder, GalleryError):
         gallery = Gallery.open(folder) if (folder / MANIFEST).is_file() else None
         if gallery is None:
             manifest: dict[str, Any] = {"model": model, "sources": [], "detector": None}

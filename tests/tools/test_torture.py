@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.common.files import drafts
+from detector.common.files import temporary_files
 from pgan.benchmarks.crash_test import Job
 from pgan.tools import torture as tool
 
@@ -31,7 +31,7 @@ def contents(place: Path) -> dict[str, str]:
 
 
 def test_prints_a_table(tmp_path: Path, monkeypatch, capsys) -> None:
-    work = Job(lambda place: (place / "file").write_text("the same"), drafts, contents)
+    work = Job(lambda place: (place / "file").write_text("the same"), temporary_files, contents)
     status, printed, errors = run(work, tmp_path, monkeypatch, capsys)
     assert (status, errors) == (0, "")
     assert "seed 0; uninterrupted, small took" in printed
@@ -39,14 +39,14 @@ def test_prints_a_table(tmp_path: Path, monkeypatch, capsys) -> None:
 
 
 def test_losses_are_named_and_the_status_is_1(tmp_path: Path, monkeypatch, capsys) -> None:
-    work = Job(lambda place: (place / "file").write_text(place.name), drafts, contents)
+    work = Job(lambda place: (place / "file").write_text(place.name), temporary_files, contents)
     status, _, errors = run(work, tmp_path, monkeypatch, capsys)
     assert status == 1
     assert "error: killed_1: file" in errors
 
 
 def test_bad_arguments_are_one_sentence(tmp_path: Path, monkeypatch, capsys) -> None:
-    work = Job(lambda place: (place / "file").write_text("the same"), drafts, contents)
+    work = Job(lambda place: (place / "file").write_text("the same"), temporary_files, contents)
     status, _, errors = run(work, tmp_path / "new", monkeypatch, capsys, kills="-3")
     assert (status, errors) == (
         1,

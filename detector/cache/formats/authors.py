@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from detector.cache.layout import MANIFEST, CacheError, encode_name, is_plain_path
 from detector.cache.reader import PartCache
-from detector.common.files import alone_in
 from detector.common.images import list_images
+from detector.common.locks import exclusive_lock
 
 # A cache that keeps all parts serves any D up to this, with empty slots where there are fewer.
 _SLOTS = 16
@@ -195,7 +195,7 @@ def export_files(
 def _new_folder(out: Path) -> Iterator[Path]:
     """A folder to fill, which then becomes ``out``; one that a killed process left is begun anew."""
     workshop = out.parent / f".{out.name}.export"
-    with alone_in(workshop, CacheError, inherited=False):
+    with exclusive_lock(workshop, CacheError, inherited=False):
         try:
             if out.exists():
                 raise CacheError(f"{out} is there already: give a new folder")

@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 import detector.model.dataset  # noqa: F401 - registers the transforms
 from detector.cache import Parts
 from detector.cache.writer import PartCacheWriter
-from detector.common.files import drafts, file_sha256
+from detector.common.files import temporary_files, file_sha256
 from detector.extraction.extractor import extract
 from detector.extraction.part_detector import PartDetector
 from detector.extraction.work_split import Split
@@ -88,7 +88,7 @@ def extraction(
             raise RuntimeError("a rank failed without being killed")
         return None
 
-    return Job(run, drafts, _content)
+    return Job(run, temporary_files, _content)
 
 
 def shared_extraction(data_root: Path) -> Job:
@@ -111,12 +111,12 @@ def finalisation(data_root: Path, images: int = 20_000) -> Job:
         writer = PartCacheWriter(place, names, _IDENTITY, shard_size=images // 4)
         writer.fill(lambda image: parts, progress=False)
 
-    return Job(run, drafts, _content)
+    return Job(run, temporary_files, _content)
 
 
 def _content(place: Path) -> dict[str, str]:
     """Return the checksums of all files: a leftover shard or lock is a difference as well."""
-    half = set(drafts(place))
+    half = set(temporary_files(place))
     return {file.name: file_sha256(file) for file in place.iterdir() if file not in half}
 
 

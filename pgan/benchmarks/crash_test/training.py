@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from detector.common.files import drafts, write_atomically
+from detector.common.files import temporary_files, write_atomically
 from pgan.apis import build_runner, load_config
 from pgan.benchmarks.crash_test.images import png, write_once
 from pgan.benchmarks.crash_test.kills import Job
@@ -48,7 +48,7 @@ def training(data_root: Path, epochs: int = 3, workers: int = 2, config: str = C
         torch.set_num_threads(1)
         build_runner(cfg, str(work_dir), resume=True).train()
 
-    return Job(run, drafts, content)
+    return Job(run, temporary_files, content)
 
 
 def content(work_dir: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
-from detector.common.files import alone_in
+from detector.common.locks import exclusive_lock
 from pgan.errors import ConfigError
 from pgan.experiments.steps import run_command
 from pgan.experiments.sweeps.plan import Job, Run, SweepError, plan
@@ -167,7 +167,7 @@ class Runner:
             return
         place = self.free.get()
         try:
-            with alone_in(job.folder.path, SweepError) as lock:
+            with exclusive_lock(job.folder.path, SweepError) as lock:
                 self._train_and_test(job, place, lock)
             self.outcomes.append(True)
         except SweepError:

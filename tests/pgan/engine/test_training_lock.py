@@ -66,7 +66,7 @@ def test_a_second_training_is_told_so_and_changes_nothing(
         assert train.main() == 1
         after = state_of(tmp_path)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"error: {tmp_path}: another process is at work there: wait for it, or end it"]
+    assert lines == [f"error: {tmp_path}: another process is using it: wait until it ends, or end it"]
     assert before.keys() == {"epoch_1.pth", ".epoch_2.pth.abcdefgh", ".training.lock"}
     assert after == before
     with training_alone(tmp_path):  # the other has ended
@@ -83,7 +83,7 @@ def test_a_killed_training_keeps_nobody_out_though_its_workers_live(tmp_path: Pa
             os.read(done, 1)
 
     with another_process(with_worker) as (child, _):
-        with pytest.raises(TrainingLockError, match="another process is at work there"):
+        with pytest.raises(TrainingLockError, match="another process is using it"):
             training_alone(tmp_path).__enter__()
         os.kill(child, signal.SIGKILL)
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)

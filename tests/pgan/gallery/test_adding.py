@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.common.files import alone_in, write_json
+from detector.common.files import write_json
+from detector.common.locks import exclusive_lock
 from pgan.datasets.records import Annotation
 from pgan.gallery import transaction as draft
 from pgan.gallery.adding import Addition, add, remove
@@ -186,8 +187,8 @@ def test_add_and_remove_raise_for_folder_with_other_files(tmp_path: Path) -> Non
 
 
 def test_add_raises_while_another_process_writes(gallery: Gallery) -> None:
-    with alone_in(gallery.path, GalleryError):
-        with pytest.raises(GalleryError, match="another process is at work"):
+    with exclusive_lock(gallery.path, GalleryError):
+        with pytest.raises(GalleryError, match="another process is using it"):
             add(gallery.path, FakeEmbedder(), annotations(7), NOWHERE)
         assert len(Gallery.open(gallery.path)) == 24  # reading is possible
 

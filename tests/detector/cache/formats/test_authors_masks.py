@@ -211,7 +211,7 @@ def test_two_exports_to_one_folder_do_not_mix(root, masks, tmp_path) -> None:
         if image == IMAGES[0]:
             other = FORK.Process(target=_export, args=(cache, tmp_path / "out", told))
             other.start()
-            assert "another process is at work there" in told.get(timeout=30)
+            assert "another process is using it" in told.get(timeout=30)
             other.join(30)
         return file.write(b"x")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
-from detector.common.files import drafts, write_atomically
+from detector.common.files import temporary_files, write_atomically
 from pgan.benchmarks.crash_test import CrashTestError, Job, crash_test
 from pgan.benchmarks.crash_test.training import training
 
@@ -27,7 +27,7 @@ def slowly(file, text: str) -> None:
 
 def safe(place: Path) -> None:
     """Writes each file atomically, keeps finished ones, and removes what a kill left."""
-    for draft in drafts(place):
+    for draft in temporary_files(place):
         draft.unlink()
     for number in range(20):
         if not (place / f"{number}.txt").is_file():
@@ -46,7 +46,7 @@ def unsafe(place: Path) -> None:
 
 def test_crash_safe_job_survives(tmp_path: Path) -> None:
     said: list[str] = []
-    report = crash_test(Job(safe, drafts, contents), tmp_path, 6, 0, said.append)
+    report = crash_test(Job(safe, temporary_files, contents), tmp_path, 6, 0, said.append)
     assert report.survived
     assert len(report.kills) == 6
     assert any(kill.left_file for kill in report.kills)
@@ -56,7 +56,7 @@ def test_crash_safe_job_survives(tmp_path: Path) -> None:
 
 
 def test_unsafe_job_is_detected(tmp_path: Path) -> None:
-    report = crash_test(Job(unsafe, drafts, contents), tmp_path, 4, 0)
+    report = crash_test(Job(unsafe, temporary_files, contents), tmp_path, 4, 0)
     assert not report.survived
     assert report.leftovers
     assert any(name.endswith(".txt") for name in report.differing)
@@ -67,7 +67,7 @@ def test_failing_job_raises_with_its_log(tmp_path: Path) -> None:
         raise ValueError("no data")
 
     with pytest.raises(CrashTestError, match="failed without being killed: its output is in"):
-        crash_test(Job(failing, drafts, contents), tmp_path, 1, 0)
+        crash_test(Job(failing, temporary_files, contents), tmp_path, 1, 0)
     assert "no data" in (tmp_path / "uninterrupted.log").read_text()
 
 
@@ -79,7 +79,7 @@ def test_hanging_job_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("pgan.benchmarks.crash_test.kills._PATIENCE", (0.1, 0))
     monkeypatch.setattr("pgan.benchmarks.crash_test.kills._moments", lambda *_: iter(()))
     with pytest.raises(CrashTestError, match="hangs: its output is in"):
-        crash_test(Job(hanging, drafts, contents), tmp_path, 1, 0)
+        crash_test(Job(hanging, temporary_files, contents), tmp_path, 1, 0)
 
 
 def test_lock_of_the_progress_bar_ends_with_its_job(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_lock_of_the_progress_bar_ends_with_its_job(tmp_path: Path) -> None:
 
     with tqdm.get_lock():  # created here, and so shared with forked processes
         pass
-    assert crash_test(Job(locking, drafts, contents), tmp_path, 2, 0).survived
+    assert crash_test(Job(locking, temporary_files, contents), tmp_path, 2, 0).survived
 
 
 def test_training_run_survives_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def test_a_folder_that_an_orphan_works_in_is_left_alone(tmp_path: Path) -> None:
     ) as sweep:
         assert int(sweep.stdout.readline())
         sweep.wait()
-        with pytest.raises(SweepError, match="another process is at work there"):
+        with pytest.raises(SweepError, match="another process is using it"):
             Runner([job], [{}]).run()
         os.close(write)  # ends the orphan, which waits for input
         os.close(read)
