@@ -1,29 +1,29 @@
-"""Bring parts into a part cache and out of one, check it, and count what is in it.
+"""Import, export, check, merge and compare part caches.
 
-The PGAN authors' masks (``.npy``, ascending confidence) as a cache, and back::
+Import the PGAN authors' masks (``.npy``, ascending confidence), and export them::
 
     python tools/part_cache.py import-masks masks/VeRi --data-root data/VeRi --out data/VeRi_parts
     python tools/part_cache.py export-masks data/VeRi_parts --out masks/VeRi --num-parts 8
 
-Text files, ``label score xmin ymin xmax ymax`` a line, one file for each image::
+Import and export text files, one for each image, ``label score xmin ymin xmax ymax`` on each line::
 
     python tools/part_cache.py import-text boxes/VeRi --data-root data/VeRi --out data/VeRi_parts
     python tools/part_cache.py export-text data/VeRi_parts --out boxes/VeRi
 
-What a perfect detector, and a worse one, would give: how much hangs on the detector?
+Write the boxes of a perfect detector, and of worse ones, and compare them with the ground truth::
 
     python tools/part_cache.py import-fleet data/my_fleet --out data/my_fleet_true
-    python tools/part_cache.py disturb data/my_fleet_parts --noise 0.25 --out data/my_fleet_noisy
-    python tools/part_cache.py disturb data/my_fleet_parts --anywhere --out data/my_fleet_random
+    python tools/part_cache.py perturb data/my_fleet_parts --noise 0.25 --out data/my_fleet_noisy
+    python tools/part_cache.py perturb data/my_fleet_parts --anywhere --out data/my_fleet_random
     python tools/part_cache.py compare data/my_fleet_parts data/my_fleet_noisy --truth data/my_fleet_true
 
-Any cache::
+Check and describe a cache, or find the differences between two::
 
     python tools/part_cache.py verify data/VeRi_parts
     python tools/part_cache.py stats data/VeRi_parts --plot parts.png
     python tools/part_cache.py diff data/VeRi_parts data/VeRi_parts_of_another_machine
 
-What several processes have written (``extract_parts.py --shard``), or caches of other images, as one::
+Merge the splits of an extraction (``extract_parts.py --split``), or caches of different images::
 
     python tools/part_cache.py merge parts_1 parts_2 parts_3 --out parts
 """
@@ -39,7 +39,7 @@ from detector.cache.check import compare, open_sound, statistics
 from detector.cache.formats.authors_masks import MASK_SIZE, export_masks, import_masks
 from detector.cache.formats.authors_text import export_text, import_text
 from detector.cache.merge import diff, merge
-from detector.cache.perturb import disturb, import_fleet
+from detector.cache.perturb import import_fleet, perturb
 from detector.cache.writer import shown
 from detector.common.files import write_atomically
 from pgan.cli import ArgumentParser, report_errors
@@ -51,64 +51,67 @@ def parse_args() -> argparse.Namespace:
     parser = ArgumentParser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for kind in ("masks", "text"):
-        command = commands.add_parser(f"import-{kind}", help=f"make a cache of {kind} files")
+        command = commands.add_parser(f"import-{kind}", help=f"import {kind} files")
         command.set_defaults(run=run_import)
-        command.add_argument("folder", help="where the files are: FOLDER/IMAGE_FOLDER/IMAGE")
-        command.add_argument("--data-root", required=True, help="where the images are")
-        command.add_argument("--out", required=True, metavar="CACHE", help="the cache's folder")
-        command.add_argument("--max-parts", type=int, help="parts kept of an image (all)")
+        command.add_argument("folder", help="folder of the files: FOLDER/IMAGE_FOLDER/IMAGE")
+        command.add_argument("--data-root", required=True, help="folder of the images")
+        command.add_argument("--out", required=True, metavar="CACHE", help="folder of the cache")
+        command.add_argument("--max-parts", type=int, help="parts kept per image (all)")
         command.add_argument(
             "--allow-missing", action="store_true", help="an image without a file has no parts"
         )
     for kind in ("masks", "text"):
-        command = commands.add_parser(f"export-{kind}", help=f"write a cache as {kind} files")
+        command = commands.add_parser(f"export-{kind}", help=f"export a cache as {kind} files")
         command.set_defaults(run=run_export)
         command.add_argument("cache")
         command.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
-        command.add_argument("--num-parts", type=int, help="parts of an image at most (all)")
+        command.add_argument("--num-parts", type=int, help="parts per image at most (all)")
         if kind == "masks":
-            size = {"nargs": 2, "default": MASK_SIZE, "metavar": ("ROWS", "COLUMNS")}
-            command.add_argument("--size", type=int, **size)
-    command = commands.add_parser("import-fleet", help="make a cache of a fleet's true parts")
+            command.add_argument(
+                "--size", type=int, nargs=2, default=MASK_SIZE, metavar=("ROWS", "COLUMNS")
+            )
+    command = commands.add_parser("import-fleet", help="import the ground truth of a fleet")
     command.set_defaults(run=run_import_fleet)
-    command.add_argument("fleet", help="folder of tools/make_fleet.py")
-    command.add_argument("--out", required=True, metavar="CACHE", help="the cache's folder")
-    command = commands.add_parser("disturb", help="copy a cache with its boxes out of place")
-    command.set_defaults(run=run_disturb)
+    command.add_argument("fleet", help="folder written by tools/make_fleet.py")
+    command.add_argument("--out", required=True, metavar="CACHE", help="folder of the cache")
+    command = commands.add_parser("perturb", help="copy a cache with perturbed boxes")
+    command.set_defaults(run=run_perturb)
     command.add_argument("cache")
-    command.add_argument("--out", required=True, metavar="CACHE", help="the new cache's folder")
+    command.add_argument("--out", required=True, metavar="CACHE", help="folder of the new cache")
     how = command.add_mutually_exclusive_group(required=True)
-    how.add_argument("--noise", type=float, help="of place and size, in sides of a box")
-    how.add_argument("--anywhere", action="store_true", help="boxes at random places")
-    command.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
-    command = commands.add_parser("compare", help="say how well boxes lie on the true ones")
+    how.add_argument("--noise", type=float, help="of position and size, in sides of a box")
+    how.add_argument("--anywhere", action="store_true", help="boxes at random positions")
+    command.add_argument("--seed", type=int, default=0, help="seed of the random numbers (0)")
+    command = commands.add_parser("compare", help="print recall and precision against true boxes")
     command.set_defaults(run=run_compare)
     command.add_argument("caches", nargs="+", metavar="CACHE")
     command.add_argument("--truth", required=True, metavar="CACHE", help="a cache of true boxes")
     command.add_argument("--num-parts", type=int, default=8, help="D, boxes that count (8)")
-    command.add_argument("--out", metavar="FILE", help="write the table there, too")
-    for name, run, words in (
-        ("verify", run_verify, "compare checksums and look at every record"),
+    command.add_argument("--out", metavar="FILE", help="also write the table to this file")
+    for name, run, text in (
+        ("verify", run_verify, "compare the checksums and check every record"),
         ("stats", run_stats, "count parts, images and classes"),
     ):
-        command = commands.add_parser(name, help=words)
+        command = commands.add_parser(name, help=text)
         command.set_defaults(run=run)
         command.add_argument("cache")
-    command.add_argument("--plot", metavar="FILE", help="draw it, too: a .png or .svg")
-    command = commands.add_parser("merge", help="join shares of an extraction, or caches")
+    command.add_argument("--plot", metavar="FILE", help="also draw a plot, .png or .svg")
+    command = commands.add_parser("merge", help="merge splits of an extraction, or caches")
     command.set_defaults(run=run_merge)
     command.add_argument("folders", nargs="+", metavar="FOLDER")
-    command.add_argument("--out", required=True, metavar="CACHE", help="the new cache's folder")
-    command = commands.add_parser("diff", help="say where two caches differ; exit 1 if they do")
+    command.add_argument("--out", required=True, metavar="CACHE", help="folder of the new cache")
+    command = commands.add_parser("diff", help="list the differences of two caches; 1 if any")
     command.set_defaults(run=run_diff)
     command.add_argument("caches", nargs=2, metavar="CACHE")
+    if sys.argv[1:2] == ["disturb"]:
+        parser.error("`disturb` has been renamed: use `perturb`")
     return parser.parse_args()
 
 
 def run_import(args: argparse.Namespace) -> None:
-    """Import, and say what was found and what to do next."""
-    bring = import_masks if args.command == "import-masks" else import_text
-    cache, found = bring(args.folder, args.data_root, args.out, args.max_parts, args.allow_missing)
+    """Import files; print what was found and what to do next."""
+    run = import_masks if args.command == "import-masks" else import_text
+    cache, found = run(args.folder, args.data_root, args.out, args.max_parts, args.allow_missing)
     print(f"{args.out}: {len(cache)} images, {cache.manifest['num_parts']} parts")
     print(*(f"  {line}" for line in found), sep="\n")
     if cache.mask_size:
@@ -121,16 +124,16 @@ def run_import(args: argparse.Namespace) -> None:
 
 
 def run_import_fleet(args: argparse.Namespace) -> None:
-    """Import a fleet's true parts."""
-    _tell(import_fleet(args.fleet, args.out))
+    """Import the ground truth of a fleet."""
+    _print_counts(import_fleet(args.fleet, args.out))
 
 
-def run_disturb(args: argparse.Namespace) -> None:
-    """Copy a cache with other boxes."""
-    _tell(disturb(open_sound(args.cache), args.out, args.noise, args.seed))
+def run_perturb(args: argparse.Namespace) -> None:
+    """Copy a cache with perturbed boxes."""
+    _print_counts(perturb(open_sound(args.cache), args.out, args.noise, args.seed))
 
 
-def _tell(cache: PartCache) -> None:
+def _print_counts(cache: PartCache) -> None:
     print(f"{cache.path}: {len(cache)} images, {cache.manifest['num_parts']} parts")
 
 
@@ -142,14 +145,14 @@ def run_compare(args: argparse.Namespace) -> None:
         found = compare(open_sound(path), truth, args.num_parts)
         rows.append([Path(path).name, *(f"{100 * share:.1f}" for share in found)])
     table = markdown_table(["boxes", "recall, %", "precision, %"], rows)
-    note = f"At an IoU of 0.5 with the true boxes, of any label; D = {args.num_parts}."
+    note = f"At an IoU of 0.5 with the true boxes, whatever their label; D = {args.num_parts}."
     print(f"{table}\n\n{note}")
     if args.out:
         write_atomically(args.out, lambda file: file.write(f"{table}\n\n{note}\n".encode()))
 
 
 def run_export(args: argparse.Namespace) -> None:
-    """Export, and say how many parts the files have."""
+    """Export a cache; print how many parts the files have."""
     cache = open_sound(args.cache)
     if args.command == "export-text":
         counts = export_text(cache, args.out, args.num_parts)
@@ -162,48 +165,48 @@ def run_export(args: argparse.Namespace) -> None:
 
 
 def run_verify(args: argparse.Namespace) -> None:
-    """Say that the cache is sound; what is not is an error."""
+    """Verify a cache; damage is an error."""
     cache = open_sound(args.cache)
     print(f"{args.cache}: sound, {len(cache)} images, {cache.manifest['num_parts']} parts")
 
 
 def run_stats(args: argparse.Namespace) -> None:
-    """Print the statistics, and draw them."""
+    """Print the statistics, and plot them."""
     cache = open_sound(args.cache)
     print(*statistics(cache), sep="\n")
     if args.plot:
-        from pgan.visualization.cache_plot import plot_cache  # the other commands draw nothing
+        from pgan.visualization.cache_plot import plot_cache  # loads Matplotlib
 
         kind = Path(args.plot).suffix.lower().lstrip(".")
         if kind not in ("png", "svg"):
             raise CacheError(f"--plot {args.plot}: give a file that ends in .png or .svg")
-        picture = plot_cache(cache, kind)
-        print(f"picture: {write_atomically(args.plot, lambda file: file.write(picture))}")
+        plot = plot_cache(cache, kind)
+        print(f"plot: {write_atomically(args.plot, lambda file: file.write(plot))}")
 
 
 def run_merge(args: argparse.Namespace) -> None:
-    """Join."""
-    _tell(merge(args.folders, args.out))
+    """Merge folders into one cache."""
+    _print_counts(merge(args.folders, args.out))
 
 
 def run_diff(args: argparse.Namespace) -> int:
-    """Print what differs, an image or setting a line."""
+    """Print each setting and some images that differ; return 1 if parts differ."""
     found = diff(*map(open_sound, args.caches))
     for key, old, new in found.settings:
         print(f"setting {key}: {shown(old)}, {shown(new)}")
     for what, images in (
         (f"only in {args.caches[0]}", found.only_first),
         (f"only in {args.caches[1]}", found.only_second),
-        ("other parts", found.changed),
+        ("different parts", found.changed),
     ):
         print(f"{what}: {len(images)} images")
         for image in [*images[:5], *["..."] * (len(images) > 5)]:
             print(f"  {image}")
     print(
-        f"in both: {found.common} images, {found.common - len(found.changed)} of them with the same parts"
+        f"in both: {found.common} images, {found.common - len(found.changed)} of them with equal parts"
     )
     print(
-        f"greatest shift of a box {found.box_shift:.3g} pixels, of a score {found.score_shift:.3g}"
+        f"largest shift of a box: {found.box_shift:.3g} pixels, of a score: {found.score_shift:.3g}"
     )
     return 0 if found.same_parts else 1
 

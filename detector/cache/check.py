@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detector.cache.layout import FAILED, CacheError, is_plain_path
+from detector.cache.layout import CacheError, is_plain_path
 from detector.cache.reader import PartCache
+from detector.cache.records import FAILED
 
 _QUANTILES = (0, 25, 50, 75, 100)
 
@@ -61,8 +62,8 @@ def verify_content(cache: PartCache) -> None:
     size = records["size"][:, [1, 0, 1, 0]][:, None]
     inside = (boxes >= 0) & (boxes <= size) & (boxes[..., [0, 1, 0, 1]] < boxes[..., [2, 3, 2, 3]])
     _refuse(cache, images, (~inside.all(2) & ~empty).any(1), "a box is empty or outside the image")
-    known = (labels >= 0) & (labels < len(cache.classes))
-    _refuse(cache, images, (~known & ~empty).any(1), "a label is not one of the classes")
+    valid = (labels >= 0) & (labels < len(cache.classes))
+    _refuse(cache, images, (~valid & ~empty).any(1), "a label is not one of the classes")
     _refuse(cache, images, (~np.isfinite(scores) & ~empty).any(1), "a score is no number")
     falling = (scores[:, :-1] >= scores[:, 1:]) | empty[:, 1:]
     _refuse(cache, images, ~falling.all(1), "its scores do not fall")
@@ -119,7 +120,8 @@ def compare(
         _overlaps(truth.parts(image).boxes, cache.parts(image, num_parts).boxes) >= iou
         for image in images
     ]
-    found, right = (np.concatenate([n.any(axis) for n in near] or [[]]) for axis in (1, 0))
+    none = [np.zeros((0, 0), bool)]
+    found, right = (np.concatenate([n.any(axis) for n in near or none]) for axis in (1, 0))
     if not len(found) or not len(right):
         raise CacheError(
             f"{cache.path} and {truth.path} share no image with parts: give caches of the same images"
@@ -137,7 +139,7 @@ def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _mask_lines(cache: PartCache, records: np.ndarray, slots: np.ndarray) -> list[str]:
-    rows, columns = cache.mask_size
+    rows, columns = cache.mask_size or (1, 1)
     cells = np.unpackbits(records["masks"], axis=2).sum(2, dtype=int)[slots]
     covered = 100 * cells.mean() / (rows * columns) if len(cells) else 0
     return [

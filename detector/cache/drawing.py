@@ -36,7 +36,9 @@ def draw_parts(image: np.ndarray, cache: PartCache, name: str, num_parts: int = 
     for box, score, label in zip(parts.boxes[::-1], parts.scores[::-1], parts.labels[::-1]):
         x1, y1, x2, y2 = (round(float(value)) for value in box * scale)
         hue = 180 * int(label) // len(cache.classes)
-        colour = cv2.cvtColor(np.uint8([[[hue, 200, 255]]]), cv2.COLOR_HSV2RGB)[0, 0].tolist()
+        colour = cv2.cvtColor(np.array([[[hue, 200, 255]]], np.uint8), cv2.COLOR_HSV2RGB)[
+            0, 0
+        ].tolist()
         cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), colour, 1)
         text = f"{cache.classes[label]} {score:.2f}"
         (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.33, 1)

@@ -15,48 +15,32 @@ A cache imported from masks alone has records of masks at one size in place of b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from detector.common.schema import COUNT, unseal
+from detector.common.schema import COUNT, OptionalKey, verify_checksum
 
 SCHEMA = 1
 MANIFEST, PLAN = "manifest.json", "extraction.json"
 FILES = ("parts.npy", "names.npy", "offsets.npy", "table.npy")
 INDEX_LAYOUT = [("|u1", 1), ("<i8", 1), ("<i8", 1)]  # of the last three: type and dimensions
-MANIFEST_SHAPE = {  # what is used of one
-    "identity": {"classes": [str], "max_parts": range(1, 2**15)},
+MANIFEST_SHAPE: dict[str, Any] = {  # the keys that are read
+    "identity": {
+        "classes": [str],
+        "max_parts": range(1, 2**15),
+        OptionalKey("mask_size"): (None, [range(1, 2**15)] * 2),
+    },
     **{"images_sha256": str, "num_images": COUNT, "num_parts": COUNT},
     "files": {name: {"bytes": COUNT, "sha256": str} for name in FILES},
     "failed": {str: str},
 }
-MASK_SIZE = (None, [range(1, 2**15)] * 2)  # the shape of an identity's
-FAILED = -1  # the count of an image that could not be read
 COMMAND = "python tools/extract_parts.py DETECTOR_CONFIG CHECKPOINT --dataset REID_CONFIG"
 
 
 class CacheError(ValueError):
     """A part cache that is missing, unfinished, damaged, or not the one that is needed."""
-
-
-def record_dtype(max_parts: int, mask_size: Sequence[int] | None = None) -> np.dtype:
-    """The layout of one image in parts.npy: little-endian, packed, empty slots zero."""
-    if mask_size is not None:
-        mask_bytes = -(-mask_size[0] * mask_size[1] // 8)
-        return np.dtype([("masks", "u1", (max_parts, mask_bytes)), ("count", "<i2")])
-    return np.dtype(
-        [
-            ("boxes", "<f4", (max_parts, 4)),
-            ("scores", "<f4", (max_parts,)),
-            ("labels", "<i2", (max_parts,)),
-            ("count", "<i2"),
-            ("size", "<i4", (2,)),
-        ]
-    )
 
 
 def encode_name(name: str) -> bytes:
@@ -103,7 +87,7 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} has schema {schema}, this version reads {SCHEMA}: extract again into a new folder"
         )
     try:
-        return unseal(content)
+        return verify_checksum(content)
     except ValueError as error:
         raise damaged(path.parent, f"{path.name} {error}") from None
 

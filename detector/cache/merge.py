@@ -60,7 +60,7 @@ def _merge_shares(shares: list[PartCacheWriter], out: str | os.PathLike[str]) ->
     writer.take_all()
     missing = []
     for index in writer.pending():
-        shard = next((found for source in sources if (found := source.read(index))), None)
+        shard = next((read for source in sources if (read := source.read(index))), None)
         if shard is None:
             missing.append(index)
         else:
@@ -76,7 +76,8 @@ def _merge_shares(shares: list[PartCacheWriter], out: str | os.PathLike[str]) ->
 
 
 def _merge_caches(caches: list[PartCache], out: str | os.PathLike[str]) -> PartCache:
-    first, home = caches[0], {}
+    first = caches[0]
+    home: dict[str, tuple[PartCache, int]] = {}
     for cache in caches:
         if found := differences(first.manifest["identity"], cache.manifest["identity"]):
             raise CacheError(

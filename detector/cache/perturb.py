@@ -1,6 +1,6 @@
-"""Part caches of other boxes than a detector's: a rendered fleet's true ones, or a cache's own, disturbed.
+"""Part caches of boxes that no detector found: a fleet's ground truth, or perturbed boxes of a cache.
 
-They answer how much of PGAN's gain hangs on the detector.
+They show how much of PGAN's gain depends on the detector.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ TRUE_PARTS = "true_parts.json"
 def import_fleet(
     fleet: str | os.PathLike[str], out: str | os.PathLike[str], progress: bool = True
 ) -> PartCache:
-    """Make a part cache of the boxes that a fleet was rendered with: what a perfect detector would find.
+    """Write the ground truth boxes of a fleet as a part cache: what a perfect detector would find.
 
-    All have the score 1; the largest comes first, since that is what detectors are surest of.
+    All scores are 1. The largest box comes first, since detectors are most confident of large parts.
 
     Args:
-        fleet: Folder of ``tools/make_fleet.py``.
-        out: Folder of the cache; stopped, the same call goes on.
-        progress: Show a bar.
+        fleet: Folder written by ``tools/make_fleet.py``.
+        out: Folder of the cache; an interrupted call resumes when it is repeated.
+        progress: Show a progress bar.
 
     Raises:
-        CacheError: The folder is no fleet, or ``out`` is something else.
+        CacheError: ``fleet`` is not a fleet, or ``out`` holds something else.
     """
     file = Path(fleet) / TRUE_PARTS
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         true_parts, side, classes = (content[key] for key in ("images", "size", "labels"))
         queries = sorted(path.name for path in Path(fleet, "image_query").glob("*.jpg"))
-        # Each is a copy of a test image.
+        # Each query is a copy of a test image.
         true_parts |= {f"image_query/{name}": true_parts[f"image_test/{name}"] for name in queries}
     except (OSError, ValueError, KeyError, TypeError):
         raise CacheError(
@@ -65,34 +65,35 @@ def import_fleet(
     return PartCacheWriter(out, list(true_parts), identity).fill(read, progress)
 
 
-def disturb(
+def perturb(
     cache: PartCache,
     out: str | os.PathLike[str],
     noise: float | None,
     seed: int = 0,
     progress: bool = True,
 ) -> PartCache:
-    """Copy a part cache with its boxes out of place; scores, labels, numbers and order stay.
+    """Copy a part cache with moved and resized boxes; scores, labels, counts and order stay.
 
-    What happens to an image depends on the seed and its path alone.
+    The result for an image depends only on the seed and its path.
 
     Args:
-        cache: With boxes.
-        out: Folder of the new one; stopped, the same call goes on.
-        noise: The centre moves by this many of the box's sides, times a normal number in each direction, and
-            each side grows by the exponential of such a number; at least a pixel stays inside the image.
-            None: the box goes anywhere in the image, with equal chances.
-        seed: Of the random numbers.
-        progress: Show a bar.
+        cache: A part cache with boxes.
+        out: Folder of the new cache; an interrupted call resumes when it is repeated.
+        noise: Standard deviation, in sides of the box, of the centre's shift in each direction and of the
+            logarithm of each side's scale; at least a pixel stays inside the image. None: the box moves to a
+            uniformly random position in the image.
+        seed: Seed of the random numbers.
+        progress: Show a progress bar.
 
     Raises:
-        CacheError: The cache has no boxes, ``noise`` is not above 0, or ``out`` is something else.
+        CacheError: The cache has no boxes, ``noise`` is not positive, or ``out`` holds something else.
     """
     if cache.mask_size:
         raise CacheError(f"{cache.path} holds masks and no boxes: there is nothing to move")
     if noise is not None and not 0 < noise < np.inf:
-        raise CacheError(f"noise={noise}: it is above 0, in sides of a box")
+        raise CacheError(f"noise={noise}: it must be positive, in sides of a box")
     identity = {
+        # The key is part of the fingerprint of caches that exist.
         "disturbed": "anywhere" if noise is None else f"noise {noise:g}",
         "seed": seed,
         "of": {name: fact["sha256"] for name, fact in cache.manifest["files"].items()},
@@ -114,7 +115,7 @@ def disturb(
 def _moved(
     boxes: np.ndarray, image_size: tuple[int, int], noise: float | None, rng: np.random.Generator
 ) -> np.ndarray:
-    """(n, 4) boxes elsewhere in an image of this height and width; see `disturb`."""
+    """Return (n, 4) boxes, moved inside an image of this height and width; see `perturb`."""
     limit = np.array(image_size[::-1], np.float64)
     sides = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
     if noise is None:

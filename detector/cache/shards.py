@@ -39,7 +39,7 @@ from detector.cache.layout import (
 )
 from detector.common.files import temporary_files, write_atomically
 from detector.common.locks import lock_bytes
-from detector.common.schema import fits, seal
+from detector.common.schema import add_checksum, fits
 
 LOCK = ".lock"
 _BEGIN = 2**30  # the byte of the lock that is held by the process that begins
@@ -204,8 +204,8 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write plain values in one step, sealed, in ASCII: file names that are no UTF-8 survive."""
-    text = json.dumps(seal(content), indent=1)
+    """Write plain values in one step, with their checksum, in ASCII: file names that are no UTF-8 survive."""
+    text = json.dumps(add_checksum(content), indent=1)
     write_file(path, lambda file: file.write(text.encode("ascii")))
 
 

@@ -19,11 +19,9 @@ import numpy as np
 from tqdm import tqdm
 
 from detector.cache.layout import (
-    FAILED,
     FILES,
     MANIFEST,
     MANIFEST_SHAPE,
-    MASK_SIZE,
     PLAN,
     SCHEMA,
     CacheError,
@@ -31,10 +29,10 @@ from detector.cache.layout import (
     is_plain_path,
     name_slots,
     read_json,
-    record_dtype,
 )
 from detector.cache.parts import Parts
 from detector.cache.reader import PartCache
+from detector.cache.records import FAILED, record_dtype, write_parts
 from detector.cache.shards import (
     ShardFolder,
     beginning,
@@ -46,7 +44,7 @@ from detector.cache.shards import (
     write_names,
 )
 from detector.common.files import file_sha256
-from detector.common.schema import fits
+from detector.common.schema import SchemaError, check
 
 SHARD_SIZES = range(1, 2**31)
 _PLAN = {key: MANIFEST_SHAPE[key] for key in ("identity", "images_sha256", "num_images")}
@@ -262,11 +260,7 @@ class PartCacheWriter:
             raise ValueError(f"{image}: a box is empty or outside the image of {width}x{height}")
         if not ((labels >= 0) & (labels < len(self.classes))).all():
             raise ValueError(f"{image}: a label is not one of the {len(self.classes)} classes")
-        record["boxes"][: len(order)] = boxes
-        record["scores"][: len(order)] = parts.scores[order]
-        record["labels"][: len(order)] = labels
-        record["count"] = len(order)
-        record["size"] = parts.image_size
+        write_parts(record, parts[order])
 
     def _fill_masks(self, record: np.void, image: str, masks: np.ndarray) -> None:
         size = tuple(self.identity["mask_size"])
@@ -345,8 +339,12 @@ class PartCacheWriter:
 def _read_plan(path: Path, shape: dict[str, Any]) -> dict[str, Any]:
     """What a manifest or a plan says; raises CacheError if that makes no sense."""
     plan = read_json(path)
-    if not fits(plan, shape) or not fits(plan["identity"].get("mask_size"), MASK_SIZE):
-        raise CacheError(f"{path} is damaged: delete its folder and extract again")
+    try:
+        check(plan, shape)
+    except SchemaError as error:
+        raise CacheError(
+            f"{path} is damaged ({error}): delete its folder and extract again"
+        ) from None
     return plan
 
 

@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from detector.cache.layout import record_dtype
+from detector.cache.records import record_dtype
 from detector.common.attributes import ATTRIBUTES
 from detector.common.checkpoint import in_words, misfits, read_checkpoint, weights_of
 from detector.common.device import usable_device

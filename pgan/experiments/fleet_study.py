@@ -59,7 +59,7 @@ class FleetStudy:
         return self.work_dir / "parts" / boxes.replace(" ", "_")
 
     @property
-    def disturbed(self) -> list[str]:
+    def perturbed(self) -> list[str]:
         """Boxes that are made of the detector's."""
         return [*(f"noise {noise:g}" for noise in self.config.noises), ANYWHERE]
 
@@ -74,17 +74,17 @@ class FleetStudy:
         return [
             *common,
             self._cache_step("Cache the true boxes", "true", true),
-            *map(self._disturb_step, self.disturbed),
+            *map(self._perturb_step, self.perturbed),
             self._compare_step(),
         ]
 
-    def _disturb_step(self, boxes: str) -> Step:
+    def _perturb_step(self, boxes: str) -> Step:
         how = ["--anywhere"] if boxes == ANYWHERE else ["--noise", boxes.split()[1]]
-        words = ["disturb", str(self.cache("detector")), "--out", str(self.cache(boxes)), *how]
+        words = ["perturb", str(self.cache("detector")), "--out", str(self.cache(boxes)), *how]
         return self._cache_step(f"Cache boxes: {boxes}", boxes, ["tools/part_cache.py", *words])
 
     def _compare_step(self) -> Step:
-        caches = [str(self.cache(boxes)) for boxes in ("true", "detector", *self.disturbed)]
+        caches = [str(self.cache(boxes)) for boxes in ("true", "detector", *self.perturbed)]
         num_parts = load_config(self.config.pgan, dict(self.config.options)).num_parts
         table = self.work_dir / "parts" / "quality.md"
         words = ["--truth", caches[0], "--num-parts", str(num_parts), "--out", str(table)]
@@ -112,7 +112,7 @@ class FleetStudy:
             replace(baseline, values={"boxes": "none (baseline)"}),
             *(
                 Point({"boxes": name}, pgan, {"part_cache": str(self.cache(name))})
-                for name in ("true", "detector", *self.disturbed)
+                for name in ("true", "detector", *self.perturbed)
             ),
         ]
         models = [

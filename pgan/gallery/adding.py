@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detector.cache.layout import decode_name, encode_name
-from detector.cache.records import record_dtype
+from detector.cache.records import record_dtype, write_parts
 from pgan.gallery.errors import GalleryError
 from pgan.gallery.store import Gallery, Rows
 from pgan.gallery.times import Time
@@ -169,12 +169,8 @@ def _write_shard(
             np.zeros((len(rows), slots), "f4"),
         )
         for record, row, seen in zip(parts, weights, found):
-            count = len(seen.parts)
-            record["boxes"][:count] = seen.parts.boxes
-            record["scores"][:count] = seen.parts.scores
-            record["labels"][:count] = seen.parts.labels
-            record["count"], record["size"] = count, seen.parts.image_size
-            row[:count] = seen.weights
+            write_parts(record, seen.parts)
+            row[: len(seen.parts)] = seen.weights
     columns = Rows(
         np.stack([seen.feature for seen in found]).astype(np.float32),
         np.array([encode_name(image.path) for image in images]),

@@ -31,6 +31,7 @@ import numpy as np
 
 from detector.cache import Parts
 from detector.cache.layout import decode_name, encode_name
+from detector.cache.records import read_parts
 from detector.common.schema import COUNT
 from pgan.gallery.checksummed_json import read_checksummed_json
 from pgan.gallery.errors import GalleryError
@@ -370,7 +371,7 @@ class Gallery:
 
 
 def read_json(path: Path, shape: dict[Any, Any]) -> dict[str, Any]:
-    """Read a JSON file of a gallery and check its shape, see `detector.common.schema.fits`.
+    """Read a JSON file of a gallery and check its shape, see `detector.common.schema`.
 
     Raises:
         GalleryError: The file is damaged.
@@ -390,17 +391,8 @@ def _entry(shard: Shard, rows: Rows, i: int, path: str) -> Entry:
     )
     if rows.parts is None or rows.weights is None:
         return Entry(*known)
-    record = rows.parts[i]
-    count = int(record["count"])
-    labels = record["labels"][:count].astype(np.int64)
-    parts = Parts(
-        record["boxes"][:count],
-        record["scores"][:count],
-        labels,
-        (int(record["size"][0]), int(record["size"][1])),
-    )
-    weights = rows.weights[i][:count]
-    return Entry(*known, parts, weights, [shard.classes[label] for label in labels])
+    parts = read_parts(rows.parts[i], shard.classes)
+    return Entry(*known, parts, rows.weights[i][: len(parts)], list(parts.names))
 
 
 def _damaged(folder: Path, what: str) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from detector.cache import PartCache
-from detector.cache.layout import FAILED
+from detector.cache.records import FAILED
 from pgan.visualization.plots import COLOURS, STYLE
 
 

@@ -104,7 +104,7 @@ def test_disturbed_boxes_are_compared_with_what_they_were(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     boxes, moved = place / "VeRi_parts", tmp_path / "moved"
-    assert call(part_cache, "disturb", boxes, "--anywhere", "--out", moved) == 0
+    assert call(part_cache, "perturb", boxes, "--anywhere", "--out", moved) == 0
     words = [boxes, moved, "--truth", boxes, "--num-parts", 2, "--out", tmp_path / "quality.md"]
     assert call(part_cache, "compare", *words) == 0
     table = (tmp_path / "quality.md").read_text()
@@ -118,14 +118,14 @@ def test_disturbed_boxes_are_compared_with_what_they_were(
 def test_boxes_are_moved_one_way_at_a_time(place, tmp_path, capsys) -> None:
     for how in (["--noise", 0.25], ["--anywhere"]):
         out = tmp_path / how[0]
-        words = ["disturb", place / "VeRi_parts", "--out", out, *how]
+        words = ["perturb", place / "VeRi_parts", "--out", out, *how]
         assert call(part_cache, *words) == 0
         assert call(part_cache, "verify", out) == 0
     assert "sound, 7 images" in capsys.readouterr().out
     for how in ([], ["--noise", 0.25, "--anywhere"]):
         with pytest.raises(SystemExit):
-            call(part_cache, "disturb", place / "VeRi_parts", "--out", tmp_path / "no", *how)
-    masks = ["disturb", place / "masks_cache", "--out", tmp_path / "no", "--anywhere"]
+            call(part_cache, "perturb", place / "VeRi_parts", "--out", tmp_path / "no", *how)
+    masks = ["perturb", place / "masks_cache", "--out", tmp_path / "no", "--anywhere"]
     assert call(part_cache, *masks) == 1
     assert "holds masks and no boxes" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
@@ -147,9 +147,9 @@ def test_a_cache_is_drawn_merged_and_compared(place, tmp_path, capsys) -> None:
     joined, moved = tmp_path / "joined", tmp_path / "moved"
     assert call(part_cache, "merge", boxes, boxes, "--out", joined) == 0
     assert call(part_cache, "diff", boxes, joined) == 0
-    assert call(part_cache, "disturb", boxes, "--anywhere", "--out", moved) == 0
+    assert call(part_cache, "perturb", boxes, "--anywhere", "--out", moved) == 0
     assert call(part_cache, "diff", boxes, moved) == 1
-    assert "in both: 7 images, 0 of them with the same parts" in capsys.readouterr().out
+    assert "in both: 7 images, 0 of them with equal parts" in capsys.readouterr().out
     assert call(part_cache, "merge", boxes, moved, "--out", tmp_path / "no") == 1
     assert "are not by the same detector" in capsys.readouterr().err
 
@@ -163,7 +163,7 @@ def test_a_cache_is_drawn_merged_and_compared(place, tmp_path, capsys) -> None:
         ["diff", "SOUND"],
         ["merge", "--out", "OUT"],
         ["merge", "SOUND", "--out", "OUT"],
-        ["disturb", "--anywhere", "--out", "OUT"],
+        ["perturb", "--anywhere", "--out", "OUT"],
         ["compare", "--truth", "SOUND"],
         ["export-text", "--out", "OUT"],
         ["export-masks", "--out", "OUT"],

@@ -43,7 +43,7 @@ class MaskFacts:
     values: list[float] = field(default_factory=list)
     empty: int = 0
     soft: list[Path] = field(default_factory=list)
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] = ()
 
     def add(self, file: Path, data: bytes) -> None:
         """Take a file into account.
@@ -52,8 +52,7 @@ class MaskFacts:
             CacheError: It is no file of masks, or its masks are of another size than those before.
         """
         masks = read_masks(file, data)
-        if self.size is None:
-            self.size = masks.shape[1:]
+        self.size = self.size or masks.shape[1:]
         if masks.shape[1:] != self.size:
             raise CacheError(
                 f"{file} has masks of {_by(masks.shape[1:])} cells, those before have {_by(self.size)}: all "

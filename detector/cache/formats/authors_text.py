@@ -92,7 +92,7 @@ def _inside(
 ) -> Parts:
     """What is left of the boxes of `read_parts` inside an image of this height and width."""
     names = [label if label in classes else canonical_label(label) for label in labels]
-    clipped = np.clip(numbers[:, 1:], 0, np.float32([*size[::-1]] * 2))
+    clipped = np.clip(numbers[:, 1:], 0, np.array([*size[::-1]] * 2, np.float32))
     real = (clipped[:, :2] < clipped[:, 2:]).all(1)
     return Parts(
         clipped[real],
@@ -110,7 +110,7 @@ def import_text(
     allow_missing: bool = False,
     progress: bool = True,
 ) -> tuple[PartCache, list[str]]:
-    """Make a part cache of text files. Arguments and results as `detector.cache.formats.authors_masks.import_masks`.
+    """Import text files as a part cache; see `authors_masks.import_masks` for arguments and results.
 
     Every image is read, since the cache keeps its size. Boxes are clipped to it, and dropped where
     nothing is left of them. An image that cannot be read is kept as such, with the reason.
@@ -182,8 +182,8 @@ def export_text(
         Parts in a file -> number of such files. Images that could not be read get no file.
 
     Raises:
-        CacheError: As `detector.cache.formats.authors.export_files`; the cache has masks alone, or a class whose name
-            cannot be a label.
+        CacheError: See `authors.export_files`; or the cache holds masks only, or a class whose name cannot be a
+            label.
     """
     for name in cache.classes:
         if not (name.strip() == name != "" and _is_text(name)):

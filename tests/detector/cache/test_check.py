@@ -16,7 +16,7 @@ from detector.cache.formats.authors_text import export_text
 from detector.cache.merge import merge
 from detector.cache.writer import PartCacheWriter
 from detector.common.files import file_sha256
-from detector.common.schema import SEAL, seal
+from detector.common.schema import CHECKSUM_KEY, add_checksum
 
 
 def box_cache(path: Path) -> PartCache:
@@ -52,8 +52,8 @@ def reseal(path: Path, name: str) -> PartCache:
     """Give a file's new checksum to the manifest."""
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["files"][name]["sha256"] = file_sha256(path / name)
-    del manifest[SEAL]
-    (path / "manifest.json").write_text(json.dumps(seal(manifest)))
+    del manifest[CHECKSUM_KEY]
+    (path / "manifest.json").write_text(json.dumps(add_checksum(manifest)))
     return PartCache.open(path)
 
 
@@ -200,6 +200,6 @@ def test_caches_of_other_images_or_of_masks_are_not_compared(tmp_path: Path) -> 
     boxes, other = box_cache(tmp_path / "boxes"), random_cache(tmp_path / "other", ["x.jpg"], 1)
     with pytest.raises(CacheError, match="share no image with parts"):
         compare(boxes, other, 2)
-    with pytest.raises(CacheError, match="has masks alone"):
+    with pytest.raises(CacheError, match="holds masks and no boxes"):
         compare(mask_cache(tmp_path / "masks"), boxes, 2)
     assert compare(boxes, boxes, 3) == (1, 1)

@@ -10,7 +10,7 @@ import pytest
 
 from detector.cache import CacheError, PartCache
 from detector.cache.layout import MANIFEST
-from detector.common.schema import SEAL, seal
+from detector.common.schema import CHECKSUM_KEY, add_checksum
 from tests.detector.cache.test_check import box_cache, mask_cache
 
 
@@ -19,8 +19,8 @@ def with_index(path: Path, name: str, content: np.ndarray) -> Path:
     np.save(path / name, content)
     manifest = json.loads((path / MANIFEST).read_text())
     manifest["files"][name]["bytes"] = (path / name).stat().st_size
-    del manifest[SEAL]
-    (path / MANIFEST).write_text(json.dumps(seal(manifest)))
+    del manifest[CHECKSUM_KEY]
+    (path / MANIFEST).write_text(json.dumps(add_checksum(manifest)))
     return path
 
 
@@ -34,7 +34,7 @@ def test_slots_are_the_boxes_and_may_be_written_to(tmp_path: Path) -> None:
     for image, words in (("d.jpg", "is damaged"), ("e.jpg", "not in")):
         with pytest.raises(CacheError, match=words):
             cache.slots(image, 2)
-    with pytest.raises(CacheError, match="masks alone"):
+    with pytest.raises(CacheError, match="holds masks and no boxes"):
         mask_cache(tmp_path / "masks").slots("a.jpg", 2)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detector.cache import CacheError, PartCache, Parts
-from detector.cache.perturb import disturb, import_fleet
+from detector.cache.perturb import perturb, import_fleet
 from detector.cache.writer import PartCacheWriter
 from fleet import FleetSpec, make_fleet
 
@@ -36,7 +36,7 @@ def boxes_of(cache: PartCache) -> np.ndarray:
 def test_boxes_move_inside_the_image_and_all_else_stays(
     cache: PartCache, tmp_path: Path, noise: float | None
 ) -> None:
-    other = disturb(cache, tmp_path / "other", noise, progress=False)
+    other = perturb(cache, tmp_path / "other", noise, progress=False)
     boxes = boxes_of(other)
     assert (boxes[..., :2] < boxes[..., 2:]).all()
     assert boxes.min() >= 0
@@ -51,7 +51,7 @@ def test_boxes_move_inside_the_image_and_all_else_stays(
 
 
 def test_noise_is_in_sides_of_the_box(cache: PartCache, tmp_path: Path) -> None:
-    boxes = boxes_of(disturb(cache, tmp_path / "other", 0.05, progress=False))[:, 0]
+    boxes = boxes_of(perturb(cache, tmp_path / "other", 0.05, progress=False))[:, 0]
     sides, centres = boxes[:, 2:] - boxes[:, :2], (boxes[:, 2:] + boxes[:, :2]) / 2
     # Half of the noise at the border is clipped, so only the far side is looked at.
     assert 0.03 < np.std(boxes[:, 3] / 20) < 0.09
@@ -63,7 +63,7 @@ def test_noise_is_in_sides_of_the_box(cache: PartCache, tmp_path: Path) -> None:
 def test_boxes_go_anywhere_with_equal_chances_and_keep_their_size(
     cache: PartCache, tmp_path: Path
 ) -> None:
-    boxes = boxes_of(disturb(cache, tmp_path / "other", None, progress=False))
+    boxes = boxes_of(perturb(cache, tmp_path / "other", None, progress=False))
     np.testing.assert_allclose(
         boxes[..., 2:] - boxes[..., :2], BOXES[:, 2:] - BOXES[:, :2] + 0 * boxes[..., :2], atol=1e-4
     )
@@ -81,18 +81,18 @@ def test_an_image_moves_alike_whatever_else_is_in_the_cache(
     )
     few = writer.fill(lambda image: cache.parts(image, 4), progress=False)
     one, two = (
-        disturb(source, tmp_path / name, 0.5, seed=3, progress=False).parts("a/07.jpg", 4).boxes
+        perturb(source, tmp_path / name, 0.5, seed=3, progress=False).parts("a/07.jpg", 4).boxes
         for name, source in (("one", cache), ("two", few))
     )
     np.testing.assert_array_equal(one, two)
-    three = disturb(cache, tmp_path / "three", 0.5, seed=4, progress=False).parts("a/07.jpg", 4)
+    three = perturb(cache, tmp_path / "three", 0.5, seed=4, progress=False).parts("a/07.jpg", 4)
     assert not (three.boxes == one).all()
 
 
 @pytest.mark.parametrize("noise", [0.0, -1.0, float("nan"), float("inf")])
 def test_noise_that_is_none_is_refused(cache: PartCache, tmp_path: Path, noise: float) -> None:
     with pytest.raises(CacheError, match="noise="):
-        disturb(cache, tmp_path / "other", noise)
+        perturb(cache, tmp_path / "other", noise)
     assert not (tmp_path / "other").exists()
 
 

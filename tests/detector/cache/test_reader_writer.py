@@ -15,7 +15,7 @@ import pytest
 from detector.cache import CacheError, PartCache, Parts
 from detector.cache import layout as cache_module
 from detector.cache.writer import PartCacheWriter
-from detector.common.schema import seal, unseal
+from detector.common.schema import add_checksum, verify_checksum
 from tests.detector.cache.test_masks import literal_mask
 
 IDENTITY = {"classes": ["wheel", "plate", "logo"], "max_parts": 4, "model": {"nms": 0.45}}
@@ -174,14 +174,14 @@ def test_check_tells_missing_from_failed_from_nothing_found(finished: tuple) -> 
 def test_more_parts_than_cached_are_refused_with_the_command(
     finished: tuple, ask: Callable
 ) -> None:
-    with pytest.raises(CacheError, match=r"up to 4 parts .* 9 are asked .*--max-parts 9"):
+    with pytest.raises(CacheError, match=r"up to 4 parts .* 9 were requested.*--max-parts 9"):
         ask(PartCache.open(finished[0]), 9)
     with pytest.raises(CacheError, match="at least 1"):
         ask(PartCache.open(finished[0]), 0)
 
 
 def test_no_cache_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match=r"does not exist: make one with .*extract_parts"):
+    with pytest.raises(CacheError, match=r"does not exist: create one with .*extract_parts"):
         PartCache.open(tmp_path / "nothing")
     with pytest.raises(CacheError, match="is not a part cache"):
         PartCache.open(tmp_path)
@@ -368,9 +368,9 @@ def test_masks_of_an_impossible_size_are_damage(tmp_path: Path, size: object) ->
     identity = {"classes": [], "max_parts": 4, "mask_size": [2, 3]}
     writer = PartCacheWriter(tmp_path / "cache", ["a.jpg"], identity)
     file = writer.fill(lambda image: np.ones((1, 2, 3), bool), False).path / "manifest.json"
-    manifest = unseal(json.loads(file.read_text()))
+    manifest = verify_checksum(json.loads(file.read_text()))
     manifest["identity"]["mask_size"] = size
-    file.write_text(json.dumps(seal(manifest)))
+    file.write_text(json.dumps(add_checksum(manifest)))
     with pytest.raises(CacheError, match="cache is damaged"):
         PartCache.open(tmp_path / "cache")
 

@@ -48,7 +48,7 @@ def test_each_cache_that_a_model_trains_on_is_made_by_a_step(tmp_path: Path) -> 
         for job in plan(boxes, tmp_path)
         if not job.runs[0].point.reference
     }
-    assert len(used) == 2 + len(study.disturbed)
+    assert len(used) == 2 + len(study.perturbed)
     assert {Path(cache) for cache in used} <= made
     assert used < set(study.steps()[-1].command)  # and compared with the truth
 

@@ -127,11 +127,11 @@ def test_the_most_confident_are_kept_where_not_all_are(root, masks, tmp_path) ->
 
 def test_a_cache_of_masks_says_which_size_it_serves(root, masks, tmp_path) -> None:
     cache, _ = import_all(tmp_path)
-    with pytest.raises(CacheError, match=r"masks of 14x14 cells and no boxes, 7x7 are asked for"):
+    with pytest.raises(CacheError, match=r"masks of 14x14 cells and no boxes, and 7x7 was requested"):
         cache.masks(IMAGES[0], 3, (7, 7))
-    with pytest.raises(CacheError, match="has masks alone, no boxes"):
+    with pytest.raises(CacheError, match="holds masks and no boxes"):
         cache.parts(IMAGES[0])
-    with pytest.raises(CacheError, match=r"up to 16 parts .* 17 are asked .*import-masks"):
+    with pytest.raises(CacheError, match=r"up to 16 parts .* 17 were requested.*import-masks"):
         cache.masks(IMAGES[0], 17, (14, 14))
 
 
@@ -168,7 +168,7 @@ def test_an_export_is_whole_or_not_there(root, masks, tmp_path, monkeypatch) -> 
         export_masks(cache, tmp_path / "out", progress=False)
     with pytest.raises(CacheError, match="at least 1"):
         export_masks(cache, tmp_path / "other", num_parts=0, progress=False)
-    with pytest.raises(CacheError, match="14x14 cells and no boxes, 7x7 are asked for"):
+    with pytest.raises(CacheError, match="14x14 cells and no boxes, and 7x7 was requested"):
         export_masks(cache, tmp_path / "other", size=(7, 7), progress=False)
     assert not (tmp_path / "other").exists()
 
@@ -280,7 +280,7 @@ def test_a_killed_import_goes_on_and_a_finished_cache_is_never_changed(
 
 
 def test_a_cache_of_masks_alone_has_no_text(root, masks, tmp_path) -> None:
-    with pytest.raises(CacheError, match="has masks alone, no boxes"):
+    with pytest.raises(CacheError, match="holds masks and no boxes"):
         export_text(import_all(tmp_path)[0], tmp_path / "out", progress=False)
     assert not (tmp_path / "out").exists()
 
