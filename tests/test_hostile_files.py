@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from detector.cache import CacheError, PartCache
 from detector.common.errors import DetectorError
 from detector.common.images import ImageError
-from detector.common.schema import SEAL, seal
+from detector.common.schema import CHECKSUM_KEY, add_checksum
 from detector.extraction.loading import load_detector
 from detector.model.dataset import VehiclePartsDataset
 from detector.model.voc_xml import AnnotationError, read_annotation
@@ -179,7 +179,7 @@ _SWAPS = st.lists(st.tuples(_PLACE, st.sampled_from(_VALUES)), min_size=1, max_s
 def reseal(data: bytes, swaps: list[tuple[float, Any]]) -> bytes:
     """Other values in a JSON file, and the checksum that goes with them: somebody meant it."""
     content = json.loads(data)
-    del content[SEAL]
+    del content[CHECKSUM_KEY]
     for place, value in swaps:
         if places := list(_places(content)):
             inside, key = places[int(place * len(places))]
@@ -187,7 +187,7 @@ def reseal(data: bytes, swaps: list[tuple[float, Any]]) -> bytes:
                 del inside[key]
             else:
                 inside[key] = copy.deepcopy(value)
-    return json.dumps(seal(content)).encode()
+    return json.dumps(add_checksum(content)).encode()
 
 
 def _places(inside: Any) -> Iterator[tuple[Any, Any]]:
@@ -251,7 +251,7 @@ def test_other_values_under_a_valid_checksum_are_refused_in_words_or_read(
     kind = KINDS[name]
     folder = kind.make(tmp_path_factory.mktemp("resealed") / "files")
     texts = (file for file in folder.rglob("*.json") if file.name != "model.json")
-    files = sorted(file for file in texts if SEAL in file.read_text())
+    files = sorted(file for file in texts if CHECKSUM_KEY in file.read_text())
 
     @harming(math.ceil(MUTATIONS / len(KINDS)))
     @given(st.sampled_from(files), _SWAPS)

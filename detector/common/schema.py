@@ -1,64 +1,158 @@
-"""Plain values out of a file that anybody may have written: are they what a program goes on to use?"""
+"""Check values that were read from files, and protect JSON files with a checksum.
+
+A schema is written with Python's own types, as the JSON that it describes:
+
+| Schema | Accepts |
+|---|---|
+| a type, such as `str` | instances of it; `float`: any finite number |
+| `range(1, 9)` | an integer in the range |
+| `re.compile("[ab]+")` | text that matches as a whole |
+| `None` | null |
+| `(schema, schema)` | a value that fits one of them |
+| `[schema]` | a list of any length |
+| `[schema, schema]` | a list of two |
+| `{"key": schema}` | an object with at least these keys; those of `OptionalKey` may be absent |
+| `{str: schema}` | an object with any keys |
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import reprlib
 from hashlib import sha256
 from typing import Any
 
 COUNT = range(2**63)
-SEAL = "manifest_sha256"  # the name of a JSON file's own checksum in it; older files have none
-_GREATEST = 1e300
+CHECKSUM_KEY = "manifest_sha256"  # key of a JSON file's own checksum; the oldest files have none
+_LARGEST_NUMBER = 1e300
 
 
-def fits(value: Any, shape: Any) -> bool:
-    """Whether plain values are of a shape.
+class SchemaError(ValueError):
+    """A value that does not fit its schema; the message names its key, the expectation and the value."""
+
+
+class OptionalKey(str):
+    """A key of a schema that may be absent."""
+
+
+def check(value: Any, schema: Any, path: str = "") -> None:
+    """Check a value against a schema, see `detector.common.schema` for how schemas are written.
 
     Args:
-        value: As JSON has them.
-        shape: A type, of which ``float`` is any number that is finite; a range that an integer lies in; a
-            pattern that a text has; a tuple of shapes, one of which it is; ``[shape]``, a list of any length,
-            ``[shape, shape]``, one of two; ``{"key": shape}``, names that are there, among others;
-            ``{str: shape}``, any names. None for None.
+        value: A value as `json.loads` returns it.
+        schema: Its schema.
+        path: Name of the value in the error message.
+
+    Raises:
+        SchemaError: The value does not fit.
+
+    >>> schema = {"identity": {"max_parts": range(1, 2**15), OptionalKey("size"): [COUNT, COUNT]}}
+    >>> check({"identity": {"max_parts": 8}}, schema)
+    >>> check({"identity": {"max_parts": "x"}}, schema)
+    Traceback (most recent call last):
+    detector.common.schema.SchemaError: identity.max_parts: expected an integer from 1 to 32767, got 'x'
+    """
+    if not _fits_itself(value, schema):
+        place = f"{path}: " if path else ""
+        raise SchemaError(f"{place}expected {_describe(schema)}, got {_describe_value(value)}")
+    if isinstance(schema, dict) and str in schema:
+        for key, inner in value.items():
+            check(inner, schema[str], f"{path}[{reprlib.repr(key)}]")
+    elif isinstance(schema, dict):
+        for key, expected in schema.items():
+            name = f"{path}.{key}" if path else str(key)
+            if key in value:
+                check(value[key], expected, name)
+            elif not isinstance(key, OptionalKey):
+                raise SchemaError(f"{name}: missing, expected {_describe(expected)}")
+    elif isinstance(schema, list):
+        schemas = schema * len(value) if len(schema) == 1 else schema
+        for index, (inner, expected) in enumerate(zip(value, schemas)):
+            check(inner, expected, f"{path}[{index}]")
+
+
+def fits(value: Any, schema: Any) -> bool:
+    """Whether a value fits a schema, see `check`.
 
     >>> fits({"a": [1, 2], "b": "x"}, {"a": [COUNT]})
     True
     """
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            return False
-        if str in shape:
-            return all(fits(inner, shape[str]) for inner in value.values())
-        return all(key in value and fits(value[key], inner) for key, inner in shape.items())
-    if isinstance(shape, list):
-        inner = shape * len(value) if isinstance(value, list) and len(shape) == 1 else shape
-        return isinstance(value, list) and len(value) == len(inner) and all(map(fits, value, inner))
-    if isinstance(shape, tuple):
-        return any(fits(value, one) for one in shape)
-    if isinstance(shape, range):
-        return type(value) is int and value in shape
-    if isinstance(shape, re.Pattern):
-        return isinstance(value, str) and shape.fullmatch(value) is not None
-    if shape is float:
-        return type(value) in (int, float) and -_GREATEST < value < _GREATEST
-    return value is None if shape is None else isinstance(value, shape)
+    try:
+        check(value, schema)
+    except SchemaError:
+        return False
+    return True
 
 
-def seal(values: dict[str, Any]) -> dict[str, Any]:
-    """Plain values with their checksum, to be written as JSON."""
-    values = json.loads(json.dumps(values))  # as they will be read: a key is text, a tuple a list
-    return values | {SEAL: _checksum(values)}
+def _fits_itself(value: Any, schema: Any) -> bool:
+    """Whether a value fits a schema, its items left aside."""
+    if isinstance(schema, tuple):
+        return any(fits(value, one) for one in schema)
+    if isinstance(schema, dict):
+        return isinstance(value, dict)
+    if isinstance(schema, list):
+        return isinstance(value, list) and (len(schema) == 1 or len(value) == len(schema))
+    if isinstance(schema, range):
+        return type(value) is int and value in schema
+    if isinstance(schema, re.Pattern):
+        return isinstance(value, str) and schema.fullmatch(value) is not None
+    if schema is float:
+        return type(value) in (int, float) and -_LARGEST_NUMBER < value < _LARGEST_NUMBER
+    return value is None if schema is None else isinstance(value, schema)
 
 
-def unseal(values: dict[str, Any]) -> dict[str, Any]:
-    """What `seal` was given, or an older file's values, which have no checksum.
+_TYPE_NAMES: dict[type | None, str] = {
+    **{None: "null", str: "text", bool: "true or false"},
+    **{int: "an integer", float: "a finite number", list: "a list", dict: "an object"},
+}
+
+
+def _describe(schema: Any) -> str:
+    if isinstance(schema, tuple):
+        return " or ".join(map(_describe, schema))
+    if isinstance(schema, dict):
+        return "an object"
+    if isinstance(schema, list):
+        return "a list" if len(schema) == 1 else f"a list of {len(schema)} values"
+    if isinstance(schema, range):
+        return f"an integer from {schema[0]} to {schema[-1]}"
+    if isinstance(schema, re.Pattern):
+        return f"text that matches {schema.pattern!r}"
+    return _TYPE_NAMES.get(schema) or f"a {schema.__name__}"
+
+
+def _describe_value(value: Any) -> str:
+    if type(value) is int and value.bit_length() > 64:
+        return f"an integer of {value.bit_length()} bits"  # Python refuses to print the longest
+    if value is None or isinstance(value, str | bool | int | float):
+        return reprlib.repr(value)
+    if isinstance(value, list):
+        return f"a list of {len(value)} values"
+    return _TYPE_NAMES.get(type(value)) or f"a {type(value).__name__}"
+
+
+def add_checksum(values: dict[str, Any]) -> dict[str, Any]:
+    """Add the checksum of JSON values to them.
+
+    >>> sorted(add_checksum({"a": 1}))
+    ['a', 'manifest_sha256']
+    """
+    values = json.loads(json.dumps(values))  # as they will be read: keys are text, tuples are lists
+    return values | {CHECKSUM_KEY: _checksum(values)}
+
+
+def verify_checksum(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that `add_checksum` was given; those of older files, without a checksum, as they are.
 
     Raises:
-        ValueError: They have changed since they were written.
+        ValueError: The values have changed since they were written.
+
+    >>> verify_checksum(add_checksum({"a": 1}))
+    {'a': 1}
     """
-    rest = {key: value for key, value in values.items() if key != SEAL}
-    if values.get(SEAL) not in (None, _checksum(rest)):
+    rest = {key: value for key, value in values.items() if key != CHECKSUM_KEY}
+    if values.get(CHECKSUM_KEY) not in (None, _checksum(rest)):
         raise ValueError("has changed since it was written")
     return rest
 

@@ -10,7 +10,7 @@ from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from detector.common.checkpoint import in_words, misfits, weights_of
-from detector.common.schema import COUNT, fits
+from detector.common.schema import COUNT, SchemaError, check, fits
 from pgan.engine.checkpoint import CheckpointError
 
 # Of a training, for a resume; what else it holds is left to mmengine.
@@ -97,11 +97,13 @@ class CheckedRunner(Runner):
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     def _refuse_other_training(self, checkpoint: Mapping[str, Any]) -> None:
-        if not fits(checkpoint, _TRAINING):
+        try:
+            check(checkpoint, _TRAINING)
+        except SchemaError as error:
             raise CheckpointError(
-                f"{self._load_from}: holds weights, and not how far a training was: start from them with "
-                "--load-from, without --resume"
-            )
+                f"{self._load_from}: holds weights, and not how far a training run was ({error}): start from "
+                "them with --load-from, without --resume"
+            ) from None
         if found := self._misfits(checkpoint):
             raise CheckpointError(
                 f"{self._load_from}: is of another model than the config: {in_words(found)}. Go on with the "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.common.schema import COUNT, fits
+from detector.common.schema import COUNT, check
 from pgan.evaluation.arrays import ArrayFile
 from pgan.evaluation.features import FeatureSet, refuse_non_finite
 
@@ -244,7 +244,7 @@ def load_projection(path: str | os.PathLike[str]) -> FeatureProjection:
         whole = whole and all(np.isfinite(v).all() for v in values.values() if np.ndim(v))
         # Whitening divides by them.
         whole = whole and bool((projection.variances > 0).all())
-        whole = whole and fits(vars(projection), _SCALARS)
+        check(vars(projection), _SCALARS)
     except (TypeError, ValueError, AttributeError) as error:
         raise ProjectionError(f"{path}: its arrays do not form a projection ({error})") from error
     if not whole:

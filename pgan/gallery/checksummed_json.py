@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from detector.common.files import write_json
-from detector.common.schema import fits, seal, unseal
+from detector.common.schema import add_checksum, check, verify_checksum
 
 
 def write_checksummed_json(path: str | os.PathLike[str], value: dict[str, Any]) -> Path:
     """Write JSON values with their checksum, atomically."""
-    return write_json(path, seal(value))
+    return write_json(path, add_checksum(value))
 
 
 def read_checksummed_json(path: str | os.PathLike[str], shape: dict[Any, Any]) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def read_checksummed_json(path: str | os.PathLike[str], shape: dict[Any, Any]) -
 
     Args:
         path: The file.
-        shape: Required keys and the shapes of their values, see `detector.common.schema.fits`.
+        shape: Required keys and the shapes of their values, see `detector.common.schema`.
 
     Raises:
         OSError: The file cannot be read.
@@ -33,7 +33,6 @@ def read_checksummed_json(path: str | os.PathLike[str], shape: dict[Any, Any]) -
         raise ValueError(str(error)) from None
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")
-    value = unseal(value)
-    if wrong := [key for key in shape if not (key in value and fits(value[key], shape[key]))]:
-        raise ValueError(f"its {wrong[0]!r} is missing or invalid")
+    value = verify_checksum(value)
+    check(value, shape)
     return value

@@ -1,4 +1,4 @@
-"""Plain values of a shape, and those that only look like it."""
+"""Schemas of values that were read from files, and checksums of JSON files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from typing import Any
 
 import pytest
 
-from detector.common.schema import COUNT, SEAL, fits, seal, unseal
+from detector.common.schema import (
+    CHECKSUM_KEY,
+    COUNT,
+    OptionalKey,
+    SchemaError,
+    add_checksum,
+    check,
+    fits,
+    verify_checksum,
+)
 
 
 @pytest.mark.parametrize(
-    ("shape", "good", "bad"),
+    ("schema", "good", "bad"),
     [
         (str, ["", "x"], [None, 1, ["x"]]),
         (float, [1, -2.5, 0], [True, "1", float("nan"), float("inf"), 10**400, None]),
@@ -22,20 +31,42 @@ from detector.common.schema import COUNT, SEAL, fits, seal, unseal
         ([str], [[], ["x"], ["x", "y"]], [["x", 1], "xy", {"x": 1}, None]),
         ([str, COUNT], [["x", 1]], [["x"], [1, "x"], ["x", 1, 1]]),
         ({"a": COUNT}, [{"a": 1}, {"a": 1, "b": None}], [{}, {"a": None}, [("a", 1)], "a", None]),
+        ({OptionalKey("a"): COUNT}, [{}, {"a": 1}], [{"a": None}, {"a": "x"}, None]),
         ({str: float}, [{}, {"x": 1}], [{"x": "1"}, ["x"], None]),
         ({"a": [{"b": str}]}, [{"a": []}, {"a": [{"b": "x"}]}], [{"a": [{}]}, {"a": {"b": "x"}}]),
     ],
 )
-def test_values_fit_a_shape_or_not(shape: Any, good: list, bad: list) -> None:
-    assert [value for value in good if not fits(value, shape)] == []
-    assert [value for value in bad if fits(value, shape)] == []
+def test_fits_accepts_good_values_and_no_others(schema: Any, good: list, bad: list) -> None:
+    assert [value for value in good if not fits(value, schema)] == []
+    assert [value for value in bad if fits(value, schema)] == []
 
 
-def test_sealed_values_are_given_back_and_changed_ones_refused() -> None:
+@pytest.mark.parametrize(
+    ("value", "schema", "message"),
+    [
+        ([], {"a": str}, "expected an object, got a list of 0 values"),
+        ({"a": {}}, {"a": {"b": COUNT}}, "a.b: missing, expected an integer from 0 to "),
+        ({"a": {"b": 0}}, {"a": {"b": range(1, 9)}}, "a.b: expected an integer from 1 to 8, got 0"),
+        ({"a": [1, "x"]}, {"a": [float]}, "a[1]: expected a finite number, got 'x'"),
+        ({"a": [1]}, {"a": (None, [COUNT, COUNT])}, "a: expected null or a list of 2 values, got a "),
+        ({"a.jpg": 5}, {str: str}, "['a.jpg']: expected text, got 5"),
+        ({"a": "b\n"}, {"a": re.compile("b")}, r"a: expected text that matches 'b', got 'b\n'"),
+        ({"a": 10**5000}, {"a": COUNT}, "9223372036854775807, got an integer of 16610 bits"),
+        ({"a": {1}}, {"a": bool}, "a: expected true or false, got a set"),
+    ],
+)
+def test_check_names_the_key_the_expectation_and_the_value(
+    value: Any, schema: Any, message: str
+) -> None:
+    with pytest.raises(SchemaError, match=re.escape(message)):
+        check(value, schema)
+
+
+def test_verify_checksum_returns_the_values_and_refuses_changed_ones() -> None:
     values = {"a": [1, 2.5], "b": {"c": None}}
-    sealed = seal(values | {"d": (3,)})
-    assert unseal(sealed) == values | {"d": [3]}
-    assert unseal(values) == values  # of before there were seals
-    for changed in ({"a": [1, 2]}, {"e": 0}, {SEAL: "0" * 64}):
+    written = add_checksum(values | {"d": (3,)})
+    assert verify_checksum(written) == values | {"d": [3]}
+    assert verify_checksum(values) == values  # as the oldest files are
+    for changed in ({"a": [1, 2]}, {"e": 0}, {CHECKSUM_KEY: "0" * 64}):
         with pytest.raises(ValueError, match="changed since it was written"):
-            unseal(sealed | changed)
+            verify_checksum(written | changed)

@@ -242,7 +242,7 @@ def test_remove_without_match_raises_and_removes_nothing(gallery, what, message)
     [
         ("{", r"is damaged \(gallery.json: "),
         ("[]", r"is damaged \(gallery.json: is not a JSON object\)"),
-        ('{"schema": 1}', r"is damaged \(gallery.json: its 'model' is missing"),
+        ('{"schema": 1}', r"is damaged \(gallery.json: model: missing, expected an object"),
         ('{"schema": 99}', "has schema 99, this version reads 1"),
     ],
 )
