@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pgan.datasets.errors import DatasetError
 from pgan.datasets.records import Annotation
@@ -40,7 +41,7 @@ class CSVDataset(ReIDDataset):
 
     METAINFO = {"dataset": "CSV", "protocol": "cross-camera"}
 
-    def __init__(self, data_root: str, *args, index: str = "index.csv", **kwargs) -> None:
+    def __init__(self, data_root: str, *args: Any, index: str = "index.csv", **kwargs: Any) -> None:
         self.index = index
         super().__init__(data_root, *args, **kwargs)
 

@@ -26,7 +26,8 @@ def images_of_config(cfg: Config) -> tuple[str, list[str]]:
     if cfg.get("default_scope") != "pgan":
         raise DatasetError(f"{cfg.filename} is not a re-identification config: see configs/pgan")
     init_default_scope("pgan")
-    roots, images = {}, {}
+    roots: dict[str, str] = {}
+    images: dict[str, None] = {}
     for name in ("train_dataloader", "test_dataloader"):
         if name not in cfg:
             raise DatasetError(f"{cfg.filename} has no {name}: it names no images")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +41,7 @@ class Annotation(NamedTuple):
     time: str = ""
 
 
-class Records(Sequence):
+class Records:
     """Images as arrays that give a dict each when asked: a million fit, and loader workers share them.
 
     Args:

@@ -96,7 +96,7 @@ class ReIDDataset(BaseDataset):
         self.test_size = self._checked_test_size(test_size)
         self.with_parts = bool(part_cache)
         self.num_parts = num_parts
-        self.part_cache = PartCache.open(part_cache) if num_parts else None
+        self.part_cache = PartCache.open(part_cache) if num_parts and part_cache else None
         self.on_fault: Callable[[DatasetError], None] = refuse
         self._stated = dict(metainfo or {})
         # Built here, from our own registry, so that no default scope is needed.
@@ -132,7 +132,9 @@ class ReIDDataset(BaseDataset):
 
     def protocol(self) -> str:
         """Name of the protocol that the test images are evaluated by."""
-        return self.TEST_SIZES.get(self.test_size, self.METAINFO["protocol"])
+        if self.test_size is None:
+            return self.METAINFO["protocol"]
+        return self.TEST_SIZES[self.test_size]
 
     def roles(self) -> tuple[str, ...]:
         """The roles of this split's images."""
@@ -174,18 +176,18 @@ class ReIDDataset(BaseDataset):
             print_log(self.describe(role, images), logger="current")
         paths = self._check_files(found)
         if self.part_cache is not None:
-            replaced = self._replaced(paths) if self.split == "train" else set()
+            replaced = self._replaced(paths, self.part_cache) if self.split == "train" else set()
             self.part_cache.check([path for path in paths if path not in replaced], self.num_parts)
         if self.split == "train":
             vehicles = {image.vehicle_id for image in found["train"]}
             self._metainfo["num_vehicles"] = len(vehicles)
         return Records(found, labelled=self.split == "train")
 
-    def _replaced(self, paths: list[str]) -> set[str]:
-        """The training images without parts, because they could not be read then."""
-        failed = [path for path in paths if path in self.part_cache.failed]
+    def _replaced(self, paths: list[str], cache: PartCache) -> set[str]:
+        """Return the training images without parts, which could not be read when they were extracted."""
+        failed = [path for path in paths if path in cache.failed]
         if len(failed) > self.max_bad:
-            cache, first = self.part_cache, failed[0]
+            first = failed[0]
             raise DatasetError(
                 f"{len(failed)} of {len(paths)} images could not be read when {cache.path} was extracted, "
                 f"the first is {first} ({cache.failed[first]}): mend the files and extract again, or set "

@@ -47,9 +47,9 @@ class LoadReIDImage:
 
     Args:
         size: Height and width that the image is resized to next: a JPEG is then decoded at a half, a quarter
-            or an eighth of its size where that leaves enough; see `detector.common.images.read_reduced`. Left out,
-            images are decoded in full, as the paper's numbers and the features of the authors' weights are
-            to be had: pixels differ a little. ``size=None`` in a config stands for its ``image_size``.
+            or an eighth of its size where that leaves enough; see `detector.common.images.read_reduced`. Left
+            out, images are decoded in full, as the paper's numbers and the features of the authors' weights
+            are to be had: pixels differ a little. ``size=None`` in a config stands for its ``image_size``.
 
     Raises:
         DetectorError: ``size`` is no size.
@@ -60,8 +60,8 @@ class LoadReIDImage:
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read ``results['image_file']``; raises ImageError if it cannot be read."""
-        pixels, reduction, _ = read_reduced(results["image_file"], self.size)
-        pixels = torch.from_numpy(pixels).permute(2, 0, 1)
+        loaded, reduction, _ = read_reduced(results["image_file"], self.size)
+        pixels = torch.from_numpy(loaded).permute(2, 0, 1)
         results["image"] = tv_tensors.Image(pixels)
         if "part_boxes" in results:
             results["part_boxes"] = tv_tensors.BoundingBoxes(

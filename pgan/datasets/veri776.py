@@ -101,12 +101,13 @@ def read_labels(
     labels: dict[str, tuple[int, int]] = {}
     for number, item in enumerate(read_xml(path).iter("Item"), start=1):
         name, item_is = item.get("imageName"), f"{path}: item {number}"
-        label = _number(item.get("vehicleID")), _number(item.get("cameraID") or item.get("camID"))
+        vehicle = _number(item.get("vehicleID"))
+        camera = _number(item.get("cameraID") or item.get("camID"))
         if not name:
             on_fault(DatasetError(f"{item_is} has no imageName", "label"))
-        elif None in label:
+        elif vehicle is None or camera is None:
             on_fault(DatasetError(f"{item_is} ({name}) has no vehicleID and cameraID", "label"))
-        elif labels.setdefault(name, label) != label:
+        elif (label := (vehicle, camera)) != labels.setdefault(name, label):
             message = f"{path}: {name} is labelled twice, as {labels[name]} and {label}"
             on_fault(DatasetError(message, "label"))
     return labels

@@ -29,7 +29,7 @@ def build_model(name: str) -> nn.Module:
     plain = name.removesuffix(SUFFIX)
     known = plain in torchvision.models.list_models(module=torchvision.models)
     model = torchvision.models.get_model(plain, weights=None) if known else None
-    if not known or (plain != name and not isinstance(model, ResNet)):
+    if model is None or (plain != name and not isinstance(model, ResNet)):
         raise ModelError(
             f"backbone.name={name!r} is no classification model of torchvision "
             f"{torchvision.__version__}, nor one of its ResNets with {SUFFIX!r} behind; see "
@@ -75,7 +75,7 @@ def remove_last_stride(stages: nn.Sequential, name: str) -> None:
             "backbone.last_stride=2."
         )
     for layer in layers:
-        layer.stride = (1, 1)
+        setattr(layer, "stride", (1, 1))  # noqa: B010 - typed as a tensor or a module
 
 
 @torch.no_grad()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from pgan.models.refine import Refine
@@ -31,17 +30,16 @@ class Baseline(ReIDModel):
         backbone: dict,
         feature_dim: int = 512,
         pooling: str = "average",
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         super().__init__(backbone, feature_dim, **kwargs)
         self.refine_global = Refine(self.backbone.out_channels, feature_dim, pooling=pooling)
-        if self.channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
-    def extract(
+    def forward_head(
         self, features: Tensor, image_size: tuple[int, int], parts: Tensor | None, train: bool
     ) -> Extracted:
-        """See `ReIDModel.extract`."""
+        """See `ReIDModel.forward_head`."""
         feature = self.refine_global(features)
         branches = {"loss_global": feature} if train and self.is_on("loss_global") else {}
         return Extracted(feature, branches, guided=features)

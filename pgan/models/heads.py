@@ -36,7 +36,9 @@ class Classifier(nn.Linear):
         self.dims = list(dims)
         nn.init.normal_(self.weight, std=0.001)
 
-    def forward(self, feature: Tensor) -> list[Tensor]:
+    def forward(  # type: ignore[override]  # one tensor for each branch
+        self, feature: Tensor
+    ) -> list[Tensor]:
         """(B, C), the branches side by side -> (B, num_vehicles) logits of each branch."""
         branches = zip(feature.split(self.dims, 1), self.weight.split(self.dims, 1))
         return [F.linear(branch, weight) for branch, weight in branches]

@@ -17,22 +17,23 @@ class IBN(nn.Module):
     The parameters are named as in the authors' release, so that its files load.
 
     Args:
-        channels: Of the map.
+        channels: Channels of the feature map.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
-        self.IN = nn.InstanceNorm2d(self.half, affine=True)
-        self.BN = nn.BatchNorm2d(channels - self.half)
+        # Not `half`, which would hide `nn.Module.half`.
+        self.split = channels // 2
+        self.IN = nn.InstanceNorm2d(self.split, affine=True)
+        self.BN = nn.BatchNorm2d(channels - self.split)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return torch.cat([self.IN(x[:, : self.half]), self.BN(x[:, self.half :])], 1)
+        return torch.cat([self.IN(x[:, : self.split]), self.BN(x[:, self.split :])], 1)
 
 
 def insert_ibn(resnet: ResNet) -> None:
-    """Make IBN-Net-a of a ResNet: the first normalisation of each block but those of ``layer4``."""
+    """Turn a ResNet into IBN-Net-a: replace the first norm of each block, except in ``layer4``."""
     for stage in (resnet.layer1, resnet.layer2, resnet.layer3):
         for block in stage:
             block.bn1 = IBN(block.bn1.num_features)

@@ -79,15 +79,16 @@ class SpatialTransformer(nn.Module):
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         inside = _squeezed(channels, reduction)
+        theta = nn.Linear(inside * self._WINDOWS**2, 6)
         self.locate = nn.Sequential(
             nn.Conv2d(channels, inside, 1),
             nn.ReLU(inplace=True),
             nn.AdaptiveAvgPool2d(self._WINDOWS),
             nn.Flatten(),
-            nn.Linear(inside * self._WINDOWS**2, 6),
+            theta,
         )
-        nn.init.zeros_(self.locate[-1].weight)
-        self.locate[-1].bias.data = torch.tensor([1.0, 0, 0, 0, 1, 0])
+        nn.init.zeros_(theta.weight)
+        theta.bias.data = torch.tensor([1.0, 0, 0, 0, 1, 0])
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""

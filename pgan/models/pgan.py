@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -66,7 +66,7 @@ class PGAN(ReIDModel):
         temperature: float = 10.0,
         test_feature: str = "fusion",
         pooling: str = "average",
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         super().__init__(backbone, feature_dim, **kwargs)
         if attention not in ATTENTIONS:
@@ -95,32 +95,37 @@ class PGAN(ReIDModel):
             self.refine_part = Refine(channels, feature_dim // 2, pooling=pooling)
         if self.is_on("loss_global"):
             self.refine_global = Refine(channels, feature_dim // 2, pooling=pooling)
-        if self.channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
     def needs_parts(self) -> bool:
-        """Whether ``extract`` is to be given parts."""
+        """Return whether the model uses part boxes; on the grid it does not."""
         return not self.on_grid
 
-    def extract(
+    def forward_head(
         self, features: Tensor, image_size: tuple[int, int], parts: Tensor | None, train: bool
     ) -> Extracted:
-        """See `ReIDModel.extract`. On the grid the part weights are (B, H * W)."""
+        """See `ReIDModel.forward_head`. On the grid the part weights are (B, H * W)."""
+        batch, _, height, width = features.shape
         if self.on_grid:
-            masks = grid_masks(features.shape[2:], features.device)
-            masks = masks.expand(features.shape[0], -1, -1, -1)
+            masks = grid_masks((height, width), features.device).expand(batch, -1, -1, -1)
+        elif parts is None:
+            raise ModelError("PGAN needs the parts of each image: give infer() parts.")
         else:
-            masks = masks_on_map(parts, image_size, features.shape[2:])
+            masks = masks_on_map(parts, image_size, (height, width))
         weights = self.attention(features, masks)
         guided = guide_features(features, masks, weights)
         fusion = self.refine_fusion(torch.cat([features, guided], 1))
-        makers = {
-            "loss_fusion": lambda: fusion,
-            "loss_global": lambda: self.refine_global(features),
-            "loss_part": lambda: self.refine_part(guided),
-        }
-        wanted = [name for name in makers if self.is_on(name)] if train else self.tested_beside
-        return Extracted(fusion, {name: makers[name]() for name in wanted}, weights, guided)
+        branches: dict[str, Tensor] = {}
+        if train and self.is_on("loss_fusion"):
+            branches["loss_fusion"] = fusion
+        if self._needs_branch("loss_global", train):
+            branches["loss_global"] = self.refine_global(features)
+        if self._needs_branch("loss_part", train):
+            branches["loss_part"] = self.refine_part(guided)
+        return Extracted(fusion, branches, weights, guided)
+
+    def _needs_branch(self, loss: str, train: bool) -> bool:
+        return self.is_on(loss) if train else loss in self.tested_beside
 
     def _embed(self, extracted: Extracted) -> Tensor:
         fusion = super()._embed(extracted)

@@ -82,8 +82,9 @@ class PooledBottleneck(nn.Module):
         if bn.training:
             return F.relu(bn(x * channel_weights), inplace=True)
         # At test both are one multiplication and one addition; a new map of this size costs more than they.
-        scale = bn.weight * (bn.running_var + bn.eps).rsqrt()
-        shift = (bn.bias - bn.running_mean * scale)[:, None, None].to(x.dtype)
+        mean, variance = bn.get_buffer("running_mean"), bn.get_buffer("running_var")
+        scale = bn.weight * (variance + bn.eps).rsqrt()
+        shift = (bn.bias - mean * scale)[:, None, None].to(x.dtype)
         scale = (channel_weights * scale[:, None, None]).to(x.dtype)
         out = x if self.overwrite and not torch.is_grad_enabled() else None
         return torch.addcmul(shift, x, scale, out=out).relu_()

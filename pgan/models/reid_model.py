@@ -88,7 +88,7 @@ class ReIDModel(BaseModel):
             feature_dim = feature_dim(self.backbone.out_channels)
         dims = [feature_dim] if isinstance(feature_dim, int) else list(feature_dim)
         self.neck = BNNeck(sum(dims))  # one channel by itself, so it is that of each branch
-        self.classifier: nn.Module | None = None
+        self.classifier: Classifier | None = None
         if not self.is_on("loss_id"):
             # The neck still gathers its statistics, but nothing would train its scale.
             self.neck.weight.requires_grad_(False)
@@ -110,22 +110,27 @@ class ReIDModel(BaseModel):
         """Whether the loss of this name is trained."""
         return self.loss_weights[loss] > 0 and (loss == "loss_id" or len(self.metric_losses) > 0)
 
+    def use_memory_format(self) -> None:
+        """Convert the weights to the memory format that ``channels_last`` asks for; ends each constructor."""
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+
     @abstractmethod
-    def extract(
+    def forward_head(
         self, features: Tensor, image_size: tuple[int, int], parts: Tensor | None, train: bool
     ) -> Extracted:
-        """Features of a batch.
+        """Compute the features of a batch from the backbone's feature map.
 
         Args:
-            features: (B, C, H, W) map of the backbone.
+            features: (B, C, H, W) feature map of the backbone.
             image_size: Height and width of the network's input in pixels.
-            parts: (B, D, 4) float32 boxes in those pixels, or (B, D, h, w) bool masks; None for a model that
-                needs none.
-            train: Whether to run the branches that only losses look at.
+            parts: (B, D, 4) float32 boxes in those pixels, or (B, D, h, w) bool masks; None for a model
+                without parts.
+            train: Whether to run the branches that only the losses use.
         """
 
     def needs_parts(self) -> bool:
-        """Whether ``extract`` is to be given parts."""
+        """Return whether the model uses part boxes."""
         return False
 
     def forward(
@@ -162,7 +167,7 @@ class ReIDModel(BaseModel):
     def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> dict[str, Tensor]:
         """The weighted summands of the loss, such as PGAN's Eq. 5; see ``forward``."""
         labels = self._labels(data_samples).to(inputs.device)
-        extracted = self._run(inputs, self._parts_on(inputs, data_samples), train=True)
+        extracted = self.extract_feat(inputs, self._parts_on(inputs, data_samples), train=True)
         neck = self.neck(extracted.feature)
         losses = {
             name: self.loss_weights[name]
@@ -194,30 +199,40 @@ class ReIDModel(BaseModel):
 
     def attend(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> Extracted:
         """What the test feature is made of, for those who look inside; arguments as in ``forward``."""
-        return self._run(inputs, self._parts_on(inputs, data_samples), train=False)
+        return self.extract_feat(inputs, self._parts_on(inputs, data_samples))
 
     def infer(self, inputs: Tensor, parts: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Tensors in, tensors out, for a program or a graph.
 
         Args:
             inputs: (B, 3, H, W) float32 normalised images.
-            parts: As in ``extract``.
+            parts: See `forward_head`.
 
         Returns:
             (B, C) float32 L2-normalised features, and (B, D) float32 part weights or None.
         """
-        extracted = self._run(inputs, parts, train=False)
+        extracted = self.extract_feat(inputs, parts)
         return self._embed(extracted), extracted.part_weights
 
     def _parts_on(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> Tensor | None:
         return self._parts(data_samples).to(inputs.device) if self.needs_parts() else None
 
-    def _run(self, inputs: Tensor, parts: Tensor | None, train: bool) -> Extracted:
+    def extract_feat(
+        self, inputs: Tensor, parts: Tensor | None = None, train: bool = False
+    ) -> Extracted:
+        """Run backbone and head on images.
+
+        Args:
+            inputs: (B, 3, H, W) float32 normalised images.
+            parts: See `forward_head`.
+            train: See `forward_head`.
+        """
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         features = self.backbone(inputs)
         features = features if isinstance(features, Tensor) else features[-1]
-        return self.extract(features, inputs.shape[2:], parts, train)
+        height, width = inputs.shape[2:]
+        return self.forward_head(features, (height, width), parts, train)
 
     def _embed(self, extracted: Extracted) -> Tensor:
         return F.normalize(self.neck(extracted.feature).float())
@@ -263,7 +278,11 @@ class ReIDModel(BaseModel):
         key = f"{prefix}classifier.weight"
         if key in state_dict and self.classifier is None:
             del state_dict[key]
-        elif key in state_dict and state_dict[key].shape != self.classifier.weight.shape:
+        elif (
+            self.classifier
+            and key in state_dict
+            and state_dict[key].shape != self.classifier.weight.shape
+        ):
             warnings.warn(
                 f"The checkpoint's classifier has {len(state_dict[key])} vehicles, the model "
                 f"{self.classifier.out_features}: the model keeps its own.",

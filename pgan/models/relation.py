@@ -40,7 +40,8 @@ def region_slices(height: int, width: int, scale: float) -> list[tuple[slice, sl
 
 def pool_regions(features: Tensor, scale: float) -> Tensor:
     """(B, C, H, W) -> (B, 5, C) float32 means of the regions (the paper's word is 'pooled')."""
-    slices = region_slices(*features.shape[2:], scale)
+    height, width = features.shape[2:]
+    slices = region_slices(height, width, scale)
     pooled = [global_average_pool(features[:, :, rows, columns]) for rows, columns in slices]
     return torch.stack(pooled, 1)
 
@@ -85,7 +86,9 @@ class GraphConvolution(nn.Linear):
         super().__init__(in_channels, out_channels, bias=False)
         nn.init.xavier_uniform_(self.weight)
 
-    def forward(self, nodes: Tensor, spread: Tensor) -> Tensor:
+    def forward(  # type: ignore[override]  # takes the propagation matrix too
+        self, nodes: Tensor, spread: Tensor
+    ) -> Tensor:
         """(B, N, C) nodes and (N, N) P -> (B, N, C')."""
         return F.relu(spread @ super().forward(nodes))
 

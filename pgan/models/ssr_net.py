@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ class SSRNet(ReIDModel):
         stripes: int = 6,
         stripe_channels: int = 256,
         pooling: str = "average",
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         graph = {"out_channels": 512, **(graph or {})}
         _check(branches, attention, parts, graph)
@@ -90,24 +90,26 @@ class SSRNet(ReIDModel):
                 if parts == "pcb"
                 else RegionGraph(channels, **graph)
             )
-        if self.channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
-    def extract(
+    def forward_head(
         self, features: Tensor, image_size: tuple[int, int], parts: Tensor | None, train: bool
     ) -> Extracted:
-        """See `ReIDModel.extract`."""
+        """See `ReIDModel.forward_head`."""
         attended = features if self.attention is None else self.attention(features)
         whole = self.pooling(features)
-        makers = {
-            "global": lambda: whole,
-            "relation": lambda: self.relation(attended, whole),
-            "attention": lambda: self.pooling(attended),
-        }
-        made = {branch: makers[branch]().float() for branch in self.branches}
-        losses = {f"loss_{branch}": feature for branch, feature in made.items()}
-        wanted = {name: feature for name, feature in losses.items() if train and self.is_on(name)}
-        return Extracted(torch.cat(list(made.values()), 1), wanted, guided=attended)
+        outputs = {}
+        for branch in self.branches:
+            if branch == "global":
+                output = whole
+            elif branch == "relation":
+                output = self.relation(attended, whole)
+            else:
+                output = self.pooling(attended)
+            outputs[branch] = output.float()
+        losses = {f"loss_{branch}": feature for branch, feature in outputs.items()}
+        trained = {name: feature for name, feature in losses.items() if train and self.is_on(name)}
+        return Extracted(torch.cat(list(outputs.values()), 1), trained, guided=attended)
 
 
 def _check(branches: Sequence[str], attention: str, parts: str, graph: dict) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ class StrongBaseline(ReIDModel):
         backbone: dict,
         feature_dim: int | None = None,
         pooling: str = "average",
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         if feature_dim is not None and feature_dim < 1:
             raise ModelError(f"model.feature_dim={feature_dim}: it is 1 or more, or None.")
@@ -53,13 +53,12 @@ class StrongBaseline(ReIDModel):
             if feature_dim is None
             else nn.Linear(self.backbone.out_channels, feature_dim, bias=False)
         )
-        if self.channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
-    def extract(
+    def forward_head(
         self, features: Tensor, image_size: tuple[int, int], parts: Tensor | None, train: bool
     ) -> Extracted:
-        """See `ReIDModel.extract`."""
+        """See `ReIDModel.forward_head`."""
         # Autocast would round the feature itself.
         with torch.autocast(features.device.type, enabled=False):
             feature = self.reduction(self.pooling(features))

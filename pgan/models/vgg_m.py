@@ -41,7 +41,7 @@ class VGGM(Sequential):
         for number, (out, size, stride, padding) in enumerate(convolutions, 1):
             conv = nn.Conv2d(channels, out, size, stride, padding)
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
+            nn.init.zeros_(conv.get_parameter("bias"))
             layers[f"conv{number}"] = conv
             layers[f"relu{number}"] = nn.ReLU(inplace=True)
             if number <= 2:

@@ -29,7 +29,8 @@ class MapEncoder(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """(B, C, h, w) embedded patches -> (B, C, h, w) encoded."""
-        size = patches.shape[2:]
+        height, width = patches.shape[2:]
+        size = (height, width)
         tokens = patches.flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], 1)
         tokens = self.dropout(tokens + self.positions(size))
@@ -39,7 +40,7 @@ class MapEncoder(nn.Module):
         """(1, 1 + h * w, C) float32 embeddings of the class token and of the h x w patches."""
         token, patches = self.pos_embedding[:, :1], self.pos_embedding[:, 1:]
         side = math.isqrt(patches.shape[1])
-        size = tuple(map(int, size))
+        size = (int(size[0]), int(size[1]))
         if size == (side, side):
             return self.pos_embedding
         if torch.jit.is_tracing() and self._last and self._last[0] == size:

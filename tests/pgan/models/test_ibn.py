@@ -96,3 +96,7 @@ def test_only_a_resnet_has_an_ibn_net():
         ModelError, match="'squeezenet1_1_ibn_a' is no classification model .* ResNets"
     ):
         TorchvisionBackbone("squeezenet1_1_ibn_a")
+
+
+def test_ibn_converts_to_half_precision() -> None:
+    assert {p.dtype for p in IBN(8).half().parameters()} == {torch.float16}
