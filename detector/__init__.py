@@ -1,5 +1,5 @@
-"""Where might the parts be? The part detector and the part cache that it fills.
+"""Part detector and part cache.
 
-This package imports neither mmdet nor torch; `detector.cache` and `detector.common.images` serve those who
-only read a cache.
+This package itself imports neither mmdet nor torch. A program that only reads a part cache imports
+`detector.cache` and, for images, `detector.common.images`.
 """

@@ -1,1 +1,1 @@
-"""What both stages stand on: files, images, schemas, checkpoints, devices, errors."""
+"""Modules that both stages share: files, locks, images, schemas, checkpoints, devices and errors."""

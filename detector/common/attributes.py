@@ -1,4 +1,4 @@
-"""The labels of part annotations: the sixteen attributes and the vehicle styles left out.
+"""The labels of part annotations: sixteen attributes, and vehicle styles, which are not used.
 
 Source: Zhang et al., "Part-Guided Attention Learning for Vehicle Instance Retrieval", IEEE T-ITS
 2020 (arXiv 1909.06023), Table I. The published annotations (VOC21_S) carry 21 labels: 16 parts and
@@ -27,7 +27,7 @@ ATTRIBUTES: tuple[str, ...] = (
 )
 VEHICLE_STYLES: tuple[str, ...] = ("car", "trunk", "tricycle", "train", "bus")
 
-# Spellings met in the releases of the annotations.
+# Other spellings in the releases of the annotations.
 _ALIASES = {
     "anusign": "annusigns",
     "anusigns": "annusigns",
@@ -43,10 +43,10 @@ _CANONICAL = {name: name for name in ATTRIBUTES + VEHICLE_STYLES} | _ALIASES
 
 
 def canonical_label(name: str) -> str | None:
-    """Map a label as some release spells it to the name used here.
+    """Map the label of an annotation to its name in this library.
 
     Args:
-        name: Label as written in an annotation; case and surrounding blanks do not matter.
+        name: Label as written in an annotation; case and surrounding whitespace do not matter.
 
     Returns:
         A member of `ATTRIBUTES` or `VEHICLE_STYLES`, or None for an unknown label.

@@ -1,4 +1,4 @@
-"""Which device a network runs on."""
+"""Choose the device of a network."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ import torch
 
 def usable_device(
     device: str | torch.device | None,
-    refusal: type[Exception],
+    error_type: type[Exception],
     dtype: torch.dtype = torch.float32,
 ) -> torch.device:
-    """A device that was tried out.
+    """Return a device after creating a tensor on it.
 
     Args:
-        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'`` …; None for a GPU where there is one.
-        refusal: Raised when it cannot be used.
-        dtype: Of the numbers that it has to hold.
+        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'`` …; None for the GPU, or the CPU if there is no GPU.
+        error_type: Exception to raise if the device cannot be used.
+        dtype: Type of the numbers that the device must support.
+
+    Raises:
+        Exception: An ``error_type``: the device does not exist, or does not support the type.
+
+    >>> usable_device("cpu", ValueError)
+    device(type='cpu')
     """
-    found = torch.cuda.is_available()
-    device = device or ("cuda" if found else "cpu")
+    has_gpu = torch.cuda.is_available()
+    device = device or ("cuda" if has_gpu else "cpu")
     try:
-        if str(device).startswith("cuda") and not found:
+        if str(device).startswith("cuda") and not has_gpu:
             raise RuntimeError("there is no GPU")
         torch.zeros(1, dtype=dtype, device=device).cpu()
         return torch.device(device)
-    except Exception as error:  # of many kinds
+    except Exception as error:  # torch raises many types
         reason = str(error).partition("\n")[0].partition(". ")[0]
-        raise refusal(f"device {str(device)!r} cannot be used ({reason}): use 'cpu'") from error
+        raise error_type(f"device {str(device)!r} cannot be used ({reason}): use 'cpu'") from error

@@ -1,5 +1,5 @@
-"""The error of a detector that cannot be built, loaded or used."""
+"""The base error of the part detector."""
 
 
 class DetectorError(ValueError):
-    """A config, a checkpoint or a setting does not make a detector; says what and the mend."""
+    """A detector cannot be built, loaded or used; the message says why and how to fix it."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from detector.cache.records import record_dtype
 from detector.common.attributes import ATTRIBUTES
-from detector.common.checkpoint import in_words, misfits, read_checkpoint, weights_of
+from detector.common.checkpoint import describe_mismatches, mismatches, read_checkpoint, weights_of
 from detector.common.device import usable_device
 from detector.common.errors import DetectorError
 from detector.common.files import file_sha256
@@ -111,10 +111,10 @@ def _build_model(config: Config, max_parts: int, score_threshold: float) -> Base
 def _load_weights(
     model: BaseDetector, weights: dict[str, Tensor], path: str | os.PathLike[str]
 ) -> None:
-    if faults := misfits(model.state_dict(), weights):
+    if faults := mismatches(model.state_dict(), weights):
         raise DetectorError(
-            f"{path} belongs to another model than the config: {in_words(faults)}. Use the config that "
-            "it was trained with"
+            f"{path} belongs to another model than the config: {describe_mismatches(faults)}. Use the "
+            "config that it was trained with"
         )
     if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
         raise DetectorError(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
-from detector.common.checkpoint import in_words, misfits, weights_of
+from detector.common.checkpoint import describe_mismatches, mismatches, weights_of
 from detector.common.schema import COUNT, SchemaError, check, fits
 from pgan.engine.checkpoint import CheckpointError
+from pgan.engine.wrappers import bare_model
 
 # Of a training, for a resume; what else it holds is left to mmengine.
 _TRAINING = {"meta": {"epoch": COUNT, "iter": COUNT}, "message_hub": {"log_scalars": {}}}
@@ -88,13 +88,11 @@ class CheckedRunner(Runner):
         checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         if self._resume:
             self._refuse_other_optimizer(checkpoint)
+            self._report_overridden_settings(checkpoint)
         return checkpoint
 
-    def _misfits(self, checkpoint: Mapping[str, Any]) -> dict[str, list[str]]:
-        return misfits(self._bare_model().state_dict(), weights_of(checkpoint))
-
-    def _bare_model(self) -> nn.Module:
-        return self.model.module if is_model_wrapper(self.model) else self.model
+    def _mismatches(self, checkpoint: Mapping[str, Any]) -> dict[str, list[str]]:
+        return mismatches(bare_model(self.model).state_dict(), weights_of(checkpoint))
 
     def _refuse_other_training(self, checkpoint: Mapping[str, Any]) -> None:
         try:
@@ -104,16 +102,16 @@ class CheckedRunner(Runner):
                 f"{self._load_from}: holds weights, and not how far a training run was ({error}): start from "
                 "them with --load-from, without --resume"
             ) from None
-        if found := self._misfits(checkpoint):
+        if found := self._mismatches(checkpoint):
             raise CheckpointError(
-                f"{self._load_from}: is of another model than the config: {in_words(found)}. Go on with the "
-                "config that it was trained with, or train in another folder, --work-dir"
+                f"{self._load_from}: is of another model than the config: {describe_mismatches(found)}. "
+                "Resume with the config that it was trained with, or train in another folder, --work-dir"
             )
 
     def _refuse_other_optimizer(self, checkpoint: Mapping[str, Any]) -> None:
         optimizer = getattr(self.optim_wrapper, "optimizer", None)
         saved = checkpoint.get("optimizer")
-        if optimizer is None or not fits(saved, {"param_groups": [{}]}):
+        if optimizer is None or saved is None or not fits(saved, {"param_groups": [{}]}):
             return
         name = type(optimizer).__name__
         trained_by = checkpoint["meta"].get(_OPTIMIZER)  # checkpoints of older versions do not tell
@@ -128,6 +126,13 @@ class CheckedRunner(Runner):
                     f"({trained_by or 'its settings'}) than the config's {name}: go on with the config that "
                     "it was trained with, or start from its weights with --load-from"
                 )
+
+    def _report_overridden_settings(self, checkpoint: Mapping[str, Any]) -> None:
+        """Warn of a setting of the config's optimizer that the checkpoint overrides."""
+        optimizer = getattr(self.optim_wrapper, "optimizer", None)
+        saved = checkpoint.get("optimizer")
+        if optimizer is None or saved is None or not fits(saved, {"param_groups": [{}]}):
+            return
         for group, stated in zip(saved["param_groups"], optimizer.param_groups):
             for key in ("initial_lr", "weight_decay"):
                 if key in group and key in stated and group[key] != stated[key]:
@@ -138,16 +143,18 @@ class CheckedRunner(Runner):
                     return
 
     def _tell_what_fits(self, checkpoint: Mapping[str, Any]) -> None:
-        names = {name for name in self._bare_model().state_dict() if not name.endswith(_COUNTER)}
-        found = self._misfits(checkpoint)
+        names = {
+            name for name in bare_model(self.model).state_dict() if not name.endswith(_COUNTER)
+        }
+        found = self._mismatches(checkpoint)
         unfit = names & set().union(*found.values())
         if unfit == names:
             raise CheckpointError(
-                f"{self._load_from}: no tensor of it fits the config's model: {in_words(found)}. Give a "
-                "checkpoint of such a model"
+                f"{self._load_from}: no tensor of it fits the config's model: {describe_mismatches(found)}. "
+                "Give a checkpoint of such a model"
             )
         if unfit:
             self.logger.warning(
                 f"{self._load_from}: {len(names) - len(unfit)} of the model's {len(names)} tensors are "
-                f"loaded; {in_words(found)}"
+                f"loaded; {describe_mismatches(found)}"
             )

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and errors that name them."""
+"""Writing files atomically, and the errors of a system that refuses to."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ARRAY = np.zeros((300, 300))
 
 
 @pytest.fixture
-def little_room() -> Iterator[None]:
-    """The system refuses what is longer than 100 kB, as a full disk would."""
+def small_file_limit() -> Iterator[None]:
+    """Let the system refuse files of more than 100 kB, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     yield
@@ -36,8 +36,8 @@ def little_room() -> Iterator[None]:
     ],
     ids=["bytes", "npy", "npz", "torch"],
 )
-def test_what_does_not_fit_leaves_the_old_file_and_is_named(
-    tmp_path: Path, little_room: None, write: Callable[[BinaryIO], object]
+def test_write_atomically_keeps_the_old_file_and_names_it_when_the_disk_is_full(
+    tmp_path: Path, small_file_limit: None, write: Callable[[BinaryIO], object]
 ) -> None:
     path = write_atomically(tmp_path / "a.bin", lambda file: file.write(b"old"))
     with pytest.raises(OSError, match="too large") as caught:
@@ -47,7 +47,7 @@ def test_what_does_not_fit_leaves_the_old_file_and_is_named(
     assert path.read_bytes() == b"old"
 
 
-def test_a_folder_in_place_of_the_file_and_a_file_of_the_folder_are_named(tmp_path: Path) -> None:
+def test_write_atomically_names_a_folder_or_file_that_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("mine")
     for path, named in (("folder", "folder"), ("file/a", "file"), ("file/b/a", "file/b")):
@@ -57,7 +57,7 @@ def test_a_folder_in_place_of_the_file_and_a_file_of_the_folder_are_named(tmp_pa
     assert sorted(file.name for file in tmp_path.rglob("*")) == ["file", "folder"]
 
 
-def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
+def test_write_atomically_keeps_the_name_in_an_error_about_another_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as caught:
         write_atomically(tmp_path / "a", lambda file: file.write(tmp_path.read_bytes()))
     assert caught.value.filename == str(tmp_path)

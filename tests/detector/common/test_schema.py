@@ -48,7 +48,11 @@ def test_fits_accepts_good_values_and_no_others(schema: Any, good: list, bad: li
         ({"a": {}}, {"a": {"b": COUNT}}, "a.b: missing, expected an integer from 0 to "),
         ({"a": {"b": 0}}, {"a": {"b": range(1, 9)}}, "a.b: expected an integer from 1 to 8, got 0"),
         ({"a": [1, "x"]}, {"a": [float]}, "a[1]: expected a finite number, got 'x'"),
-        ({"a": [1]}, {"a": (None, [COUNT, COUNT])}, "a: expected null or a list of 2 values, got a "),
+        (
+            {"a": [1]},
+            {"a": (None, [COUNT, COUNT])},
+            "a: expected null or a list of 2 values, got a ",
+        ),
         ({"a.jpg": 5}, {str: str}, "['a.jpg']: expected text, got 5"),
         ({"a": "b\n"}, {"a": re.compile("b")}, r"a: expected text that matches 'b', got 'b\n'"),
         ({"a": 10**5000}, {"a": COUNT}, "9223372036854775807, got an integer of 16610 bits"),

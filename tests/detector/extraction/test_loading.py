@@ -36,11 +36,11 @@ HEADS = {
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda s: s["state_dict"].pop("backbone.conv1.weight"), "1 tensors missing"),
-        (lambda s: s["state_dict"].update(x=torch.ones(1)), r"1 tensors too many \(first: x\)"),
+        (lambda s: s["state_dict"].pop("backbone.conv1.weight"), "1 tensor missing"),
+        (lambda s: s["state_dict"].update(x=torch.ones(1)), r"1 tensor unexpected \(first: x\)"),
         (
             lambda s: s["state_dict"].update({"backbone.conv1.weight": torch.ones(1)}),
-            "1 tensors of other shapes",
+            "1 tensor of another shape",
         ),
         (lambda s: s["meta"]["dataset_meta"].update(classes=("wheel",)), "predicts 2 classes"),
         (lambda s: s["meta"]["dataset_meta"].update(classes=5), "classes are not names"),
