@@ -25,7 +25,7 @@ from pgan.registry import HOOKS
 _HISTORY = "_history_buffer"
 _VALIDATED = "epoch_validated"  # "val..." would be logged as a metric
 _STEP = re.compile(r"\d+(?:_iter_\d+)?")  # of a checkpoint that is kept
-_BEST = re.compile(r"best_[^/\\\0]+\.pth")
+_BEST = re.compile(r"best_.+\.pth", re.DOTALL)
 _NAME = re.compile(r"(?:epoch_(?P<epoch>\d+)(?:_iter_(?P<step>\d+))?|iter_(?P<steps>\d+))\.pth")
 
 
@@ -138,10 +138,11 @@ def _newest_first(work_dir: str | Path) -> list[Path]:
 
 
 class _Postponed:
-    """A file backend whose removals wait until they are told."""
+    """A file backend that collects removals, to be done later."""
 
     def __init__(self, backend: LocalBackend) -> None:
-        self.backend, self.removed = backend, set()
+        self.backend = backend
+        self.removed: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
@@ -180,7 +181,7 @@ def _forget_what_is_none(info: dict[str, Any]) -> None:
     for key in [*info]:
         value = info[key]
         if key.startswith("best_ckpt"):
-            good = isinstance(value, str) and _BEST.fullmatch(Path(value).name)
+            good = isinstance(value, str) and _BEST.fullmatch(Path(value).name) is not None
         elif key.startswith("best_score"):
             good = fits(value, float)
         elif key == "keep_ckpt_ids":
@@ -209,6 +210,8 @@ class AtomicCheckpointHook(CheckpointHook):
             steps in all; they count for ``max_keep_ckpts``. None for none.
         args, kwargs: Of mmengine's hook.
     """
+
+    file_backend: Any  # set by mmengine's hook
 
     def __init__(self, *args: Any, iter_interval: int | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("backend_args", {"backend": "pgan.atomic"})

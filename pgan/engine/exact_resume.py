@@ -31,9 +31,9 @@ _LOADER_OPTIONS = (
 
 
 class Draw(NamedTuple):
-    """A sample as the sampler draws it: its index, and what its augmentation is seeded from."""
+    """A sample as the sampler draws it: its row in the data set, and the seeds of its augmentation."""
 
-    index: int
+    row: int
     seeds: tuple[int, ...]
 
 
@@ -54,7 +54,7 @@ class SeededDataset(Dataset):
 
     def __getitem__(self, draw: Draw) -> Any:
         seed_all(*draw.seeds)
-        return self.dataset[draw.index]
+        return self.dataset[draw.row]
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from mmengine.model import is_model_wrapper
 from torch import nn
+
+from pgan.engine.wrappers import bare_model
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -15,7 +16,7 @@ def fingerprint(model: nn.Module) -> str:
     The classifier is left out: testing needs none. Device, memory format and wrappers for several processes
     make no difference.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = bare_model(model)
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         if not name.startswith("classifier."):

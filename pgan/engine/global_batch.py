@@ -12,10 +12,10 @@ import torch
 import torch.distributed.nn.functional as differentiable
 from mmengine.dist import all_gather, broadcast, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pgan.engine.wrappers import bare_model
 from pgan.registry import HOOKS
 
 
@@ -41,7 +41,7 @@ class GlobalBatchHook(Hook):
         """Change the model, where there are several processes; its weights keep their names."""
         if get_world_size() == 1:
             return
-        model = _bare(runner.model)
+        model = bare_model(runner.model)
         if self.metric_losses:
             for loss in getattr(model, "metric_losses", ()):
                 loss.register_forward_pre_hook(_gather)
@@ -52,12 +52,8 @@ class GlobalBatchHook(Hook):
 
     def before_val(self, runner: Any) -> None:
         """Give all processes the running statistics of the first."""
-        for buffer in _bare(runner.model).buffers() if get_world_size() > 1 else ():
+        for buffer in bare_model(runner.model).buffers() if get_world_size() > 1 else ():
             broadcast(buffer)
-
-
-def _bare(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 def _gather(loss: nn.Module, arguments: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -93,10 +89,11 @@ class GlobalBatchNorm(_BatchNorm):
         return normalised
 
     def _track(self, mean: Tensor, variance: Tensor) -> None:
-        self.num_batches_tracked += 1
-        rate = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, rate)
-        self.running_var.lerp_(variance, rate)
+        batches = self.get_buffer("num_batches_tracked")
+        batches += 1
+        rate = self.momentum if self.momentum is not None else 1 / float(batches)
+        self.get_buffer("running_mean").lerp_(mean, rate)
+        self.get_buffer("running_var").lerp_(variance, rate)
 
     def _check_input_dim(self, inputs: Tensor) -> None:
         """Any will do."""

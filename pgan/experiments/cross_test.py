@@ -19,7 +19,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict, DictAction
 
 from detector.cache import PartCache
-from detector.common.files import file_sha256, write_atomically, write_json
+from detector.common.files import file_sha256, write_bytes, write_json
 from pgan.apis import ConfigError, build_tester, load_reid_config
 from pgan.engine.checkpoint import CheckpointError
 from pgan.evaluation import RANKS, Evaluation, evaluate, load_features
@@ -92,8 +92,8 @@ class Side:
 
     @cached_property
     def checkpoint_sha256(self) -> str:
-        """SHA-256 of the weights; raises CheckpointError where they are not there."""
-        if not Path(self.checkpoint).is_file():
+        """SHA-256 of the weights; raises CheckpointError if there is no such file."""
+        if self.checkpoint is None or not Path(self.checkpoint).is_file():
             raise CheckpointError(
                 f"{self.checkpoint}: no such checkpoint; check the path, or train first"
             )
@@ -186,7 +186,7 @@ class Pair:
         cfg = copy.deepcopy(self.cfg)
         cfg.test_evaluator.dump = str(self.features)
         cfg.experiment_name = f"{self.model.name} on {self.test.name}"
-        runner = build_tester(cfg, str(self.folder), self.model.checkpoint)
+        runner = build_tester(cfg, str(self.folder), str(self.model.checkpoint))
         runner.test()
         return runner.test_evaluator.metrics[0].evaluation
 
@@ -273,7 +273,7 @@ class Matrix:
     def write(self, folder: Path) -> None:
         """Write ``matrix.md``, ``matrix.csv`` and, with protocols and counts, ``matrix.json``."""
         for name, text in (("matrix.md", self.markdown()), ("matrix.csv", self.csv())):
-            write_atomically(folder / name, lambda file, text=text: file.write(text.encode()))
+            write_bytes(folder / name, text.encode())
         write_json(folder / "matrix.json", list(self.results))
 
 

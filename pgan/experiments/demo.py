@@ -265,7 +265,7 @@ class DemoPage:
     def reid_table(self) -> Table:
         """MAP and CMC of each model and seed."""
         keys = ("mAP", "Rank-1", f"Rank-{TOP}", "mINP")
-        rows = [
+        rows: list[list[str | int | float | None]] = [
             [NAMES[model], seed, *(run[key] for key in keys)]
             for model, runs in self.metrics.items()
             for seed, run in zip(self.demo.seeds, runs)
@@ -280,9 +280,10 @@ class DemoPage:
 
     def _reid_section(self) -> Section:
         first = {NAMES[model]: runs[0] for model, runs in self.evaluations.items()}
-        scores = [evaluation.rankings[0] for evaluation in first.values()]
-        queries = pick_queries(*scores, count=6)
-        note = describe_pick(*first, len(queries), scores[0].num_valid)
+        baseline, pgan = (evaluation.rankings[0] for evaluation in first.values())
+        queries = pick_queries(baseline, pgan, count=6)
+        before, after = first
+        note = describe_pick(before, after, len(queries), baseline.num_valid)
         return Section(
             "Telling twins apart",
             "Top-down attention: which of the parts tell this vehicle from its twins?",

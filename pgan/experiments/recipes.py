@@ -171,7 +171,8 @@ def _points(
 
 def _side(point: Point, options: Mapping[str, Any], checkpoint: str | None = None) -> Side:
     cfg = load_reid_config(point.config, dict(options))
-    return Side(*point.values.values(), point.config, cfg, checkpoint)
+    (name,) = point.values.values()
+    return Side(name, point.config, cfg, checkpoint)
 
 
 def _why_untrained(job: Job, cfg: Config, train: bool) -> str | None:

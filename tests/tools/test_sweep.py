@@ -121,7 +121,7 @@ def test_ablating_parts_ranks_each_d_from_one_cache_beside_the_baseline(
     assert " ± " in printed
 
     assert tools.run(ablate_parts.main, *words, "--num-parts", 13, *options(data)) == 1
-    assert "holds up to 12 parts an image, 13 are asked for" in capsys.readouterr().err
+    assert "holds up to 12 parts per image, and 13 were requested" in capsys.readouterr().err
     assert tools.called() == []
 
 

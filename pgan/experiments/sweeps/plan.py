@@ -236,6 +236,8 @@ def _shown(options: Mapping[str, Any]) -> str:
 
 def _tool(name: str) -> str:
     """Path of a tool's script, as short as it can be typed here."""
-    folder = find_spec("pgan.tools").submodule_search_locations[0]
-    path = Path(folder).resolve() / f"{name}.py"
+    spec = find_spec("pgan.tools")
+    if spec is None or not spec.submodule_search_locations:
+        raise SweepError("pgan.tools is not installed: run `pip install -e .`")
+    path = Path(spec.submodule_search_locations[0]).resolve() / f"{name}.py"
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -84,10 +84,11 @@ class Sweep:
         """
         if not self.points or not self.seeds:
             raise ConfigError("a sweep needs at least one point and one seed")
-        for what, names in (
-            ("points", [point.name for point in self.points]),
-            ("seeds", list(self.seeds)),
-        ):
+        repeatable: dict[str, list[Any]] = {
+            "points": [point.name for point in self.points],
+            "seeds": list(self.seeds),
+        }
+        for what, names in repeatable.items():
             if twice := [name for name in names if names.count(name) > 1]:
                 raise ConfigError(f"two {what} of a sweep are {twice[0]!r}: leave one out")
         from pgan.apis import load_config
@@ -239,7 +240,8 @@ def _arguments(node: Any) -> set[str]:
     model = MODELS.get(kind) if isinstance(kind, str) else None
     if not inspect.isclass(model):
         return set()
-    return {name for cls in model.__mro__ for name in inspect.signature(cls.__init__).parameters}
+    constructors = (getattr(cls, "__init__") for cls in model.__mro__)  # noqa: B009 - for mypy
+    return {name for init in constructors for name in inspect.signature(init).parameters}
 
 
 def _keys(node: Mapping, prefix: str = "") -> Iterable[str]:

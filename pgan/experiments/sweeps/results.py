@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.common.files import write_atomically, write_json
+from detector.common.files import write_bytes, write_json
 from pgan.experiments.sweeps.plan import Job, SweepError
 from pgan.experiments.sweeps.points import Point, Sweep
 from pgan.tables import csv_table, markdown_table, with_deviation
@@ -198,9 +198,7 @@ class SweepResults:
         if any(not row.point.reference for row in self.finished):
             files |= {fmt: self.plot(fmt) for fmt in ("png", "svg")}
         for suffix, content in files.items():
-            write_atomically(
-                folder / f"{self.sweep.name}.{suffix}", lambda file, c=content: file.write(c)
-            )
+            write_bytes(folder / f"{self.sweep.name}.{suffix}", content)
         write_json(folder / f"{self.sweep.name}.json", self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
