@@ -57,7 +57,7 @@ def test_one_key_sizes_every_transform_that_states_no_size(name: str) -> None:
 @pytest.mark.parametrize("size", [224, (224,), (0, 224), ("a", "b"), None])
 def test_what_is_no_image_size_is_refused(size: object) -> None:
     path = str(CONFIGS / "pgan/pgan_r50_1xb64-130e_veri776-224x224.py")
-    with pytest.raises(ConfigError, match=r"image_size=.* is no size: give height and width"):
+    with pytest.raises(ConfigError, match=r"image_size=.* is not a size: give height and width"):
         load_config(path, {"image_size": size})
 
 
@@ -116,7 +116,9 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, state: dict) -
     path = tmp_path / "other.pth"
     model = torch.nn.Sequential(torch.nn.Linear(2, 2))
     torch.save({"state_dict": state}, path)
-    with pytest.raises(CheckpointError, match=r"other.pth: .*1 of its 2 entries are missing.*'0.bias'"):
+    with pytest.raises(
+        CheckpointError, match=r"other.pth: .*1 of its 2 entries are missing.*'0.bias'"
+    ):
         load_matching_weights(model, str(path))
     torch.save({"state_dict": model.state_dict()}, path)
     load_matching_weights(model, str(path))

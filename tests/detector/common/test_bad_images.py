@@ -1,4 +1,4 @@
-"""Pictures as they come from the wild: each is read in one stated way, or refused with a reason."""
+"""Unusual and damaged images: each is read in one documented way, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 from detector.common.images import ImageError, read_image
 
 
-def _picture() -> np.ndarray:
+def _pixels() -> np.ndarray:
     coarse = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
     return cv2.resize(coarse, (80, 60), interpolation=cv2.INTER_CUBIC)
 
@@ -40,12 +40,12 @@ def bomb_png(width: int, height: int, further: bytes = b"") -> bytes:
 
 
 def long_text() -> bytes:
-    """A PNG's chunk of two million characters, more than Pillow reads."""
+    """A PNG's chunk of two million characters, more than Pillow accepts."""
     return _chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * (2 << 20)))
 
 
 def radiance(width: int, height: int) -> bytes:
-    """A Radiance picture, which OpenCV decodes and Pillow does not know, black, its rows run-length coded."""
+    """A black Radiance image with run-length coded rows; OpenCV decodes the format, Pillow does not."""
     runs, rest = divmod(width, 127)
     row = (bytes([255, 0]) * runs + (bytes([128 + rest, 0]) if rest else b"")) * 4
     head = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y %d +X %d\n" % (height, width)
@@ -59,14 +59,14 @@ def two_at_once(width: int, height: int) -> bytes:
 
 
 def bad_images() -> dict[str, tuple[bytes, str]]:
-    """Name -> bytes, and words of the reason why the file cannot be read."""
-    picture = Image.fromarray(_picture())
-    jpeg, png = _saved(picture, "JPEG"), _saved(picture, "PNG")
+    """Name -> bytes, and a part of the reason why the file cannot be read."""
+    image = Image.fromarray(_pixels())
+    jpeg, png = _saved(image, "JPEG"), _saved(image, "PNG")
     return {
         "empty.jpg": (b"", "is empty"),
         "truncated.jpg": (jpeg[: len(jpeg) // 2], "cut off"),
         "truncated.png": (png[: len(png) // 2], "cut off"),
-        # A chunk that claims four gigabytes, of which OpenCV would make room for all.
+        # A chunk that claims four gigabytes, all of which OpenCV would allocate.
         "long_chunk.png": (png[:33] + b"\xfb" + png[34:], "cut off or damaged"),
         "text.jpg": (b"<html>404</html>", "not an image"),
         "bomb.png": (bomb_png(20_000, 20_000), "more than 89 million pixels"),
@@ -80,36 +80,36 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
     }
 
 
-def odd_images() -> dict[str, tuple[bytes, float]]:
-    """Name -> bytes of the one picture in an unusual form, and its mean distance in grey levels."""
-    pixels = _picture()
-    picture = Image.fromarray(pixels)
-    turned = picture.transpose(Image.Transpose.ROTATE_90)
+def unusual_images() -> dict[str, tuple[bytes, float]]:
+    """Name -> bytes of one image in an unusual form, and its largest mean distance in grey levels."""
+    pixels = _pixels()
+    image = Image.fromarray(pixels)
+    turned = image.transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
-    clear = picture.copy()
+    exif[0x0112] = 6  # upright after a rotation by 90 degrees clockwise
+    clear = image.copy()
     clear.putalpha(0)
-    png = _saved(picture, "PNG")
+    png = _saved(image, "PNG")
     deep = cv2.imencode(".png", pixels[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
     deep_tif = cv2.imencode(".tif", pixels[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
     return {
-        "png_named.jpg": (_saved(picture, "PNG"), 0),
-        "jpeg_named.png": (_saved(picture, "JPEG", quality=98), 3),
-        "cmyk.jpg": (_saved(picture.convert("CMYK"), "JPEG", quality=98), 3),
+        "png_named.jpg": (_saved(image, "PNG"), 0),
+        "jpeg_named.png": (_saved(image, "JPEG", quality=98), 3),
+        "cmyk.jpg": (_saved(image.convert("CMYK"), "JPEG", quality=98), 3),
         "sixteen_bits.png": (deep, 0),
         "sixteen_bits.tif": (deep_tif, 0),
         "long_text.png": (png[:33] + long_text() + png[33:], 0),
-        "jp2_named.jpg": (_saved(picture, "JPEG2000"), 0),
+        "jp2_named.jpg": (_saved(image, "JPEG2000"), 0),
         "transparent.png": (_saved(clear, "PNG"), 0),
         "turned.jpg": (_saved(turned, "JPEG", quality=98, exif=exif), 3),
     }
 
 
 @pytest.mark.parametrize("name", bad_images())
-def test_a_bad_image_is_refused_with_file_and_reason(tmp_path: Path, name: str) -> None:
-    data, words = bad_images()[name]
+def test_read_image_raises_for_bad_images_with_file_and_reason(tmp_path: Path, name: str) -> None:
+    data, reason = bad_images()[name]
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(ImageError, match=words) as caught:
+    with pytest.raises(ImageError, match=reason) as caught:
         read_image(tmp_path / name)
     assert name in str(caught.value)
 
@@ -117,7 +117,7 @@ def test_a_bad_image_is_refused_with_file_and_reason(tmp_path: Path, name: str) 
 @pytest.mark.parametrize(
     "bomb", [bomb_png(20_000, 20_000, long_text()), radiance(400, 300), two_at_once(20_000, 20_000)]
 )
-def test_what_is_refused_for_its_size_is_not_decoded(
+def test_read_image_does_not_decode_images_that_it_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bomb: bytes
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(bomb)
@@ -126,27 +126,27 @@ def test_what_is_refused_for_its_size_is_not_decoded(
         read_image(tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize("name", odd_images())
-def test_an_odd_image_is_the_same_picture(tmp_path: Path, name: str) -> None:
-    data, distance = odd_images()[name]
+@pytest.mark.parametrize("name", unusual_images())
+def test_read_image_reads_unusual_images(tmp_path: Path, name: str) -> None:
+    data, distance = unusual_images()[name]
     (tmp_path / name).write_bytes(data)
     image = read_image(tmp_path / name)
     assert image.shape == (60, 80, 3)
     assert image.dtype == np.uint8
-    assert np.abs(image.astype(int) - _picture()).mean() <= distance
+    assert np.abs(image.astype(int) - _pixels()).mean() <= distance
     assert hashlib.sha256((tmp_path / name).read_bytes()).digest() == hashlib.sha256(data).digest()
 
 
-def test_grey_and_a_single_pixel_are_images(tmp_path: Path) -> None:
-    grey = Image.fromarray(_picture()).convert("L")
+def test_read_image_reads_grey_images_and_a_single_pixel(tmp_path: Path) -> None:
+    grey = Image.fromarray(_pixels()).convert("L")
     (tmp_path / "grey.png").write_bytes(_saved(grey, "PNG"))
     assert (read_image(tmp_path / "grey.png") == np.asarray(grey)[..., None]).all()
     (tmp_path / "dot.png").write_bytes(_saved(Image.new("RGB", (1, 1), (9, 8, 7)), "PNG"))
     assert read_image(tmp_path / "dot.png").tolist() == [[[9, 8, 7]]]
 
 
-def test_pixels_are_taken_as_they_are() -> None:
-    assert (read_image(_picture()) == _picture()).all()
+def test_read_image_returns_pixels_as_they_are_and_checks_them() -> None:
+    assert (read_image(_pixels()) == _pixels()).all()
     for pixels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(ImageError, match="pixels are"):
             read_image(pixels)

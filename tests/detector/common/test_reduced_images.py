@@ -1,4 +1,4 @@
-"""Decoding JPEGs at a reduced scale: the same picture, the same refusals, exact coordinates."""
+"""Decoding JPEGs at a reduced scale: equal content, equal errors, exact coordinates."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ import detector.model.dataset  # noqa: F401  (registers the transform)
 from detector.common.errors import DetectorError
 from detector.common.images import ImageError, ReducedImage, checked_size, read_image, read_reduced
 from detector.model.image_loading import reduced_pipeline
-from tests.detector.common.test_bad_images import bad_images, odd_images
+from tests.detector.common.test_bad_images import bad_images, unusual_images
 
-TURNS = {  # EXIF's orientation -> how the upright picture is stored
+TURNS = {  # EXIF orientation -> how an upright image is stored
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,7 +35,7 @@ TURNS = {  # EXIF's orientation -> how the upright picture is stored
 
 
 def smooth(height: int, width: int) -> np.ndarray:
-    """A picture without detail that a half of it would not have, and no two corners alike."""
+    """An image without fine detail, whose corners all differ."""
     rows, cols = np.mgrid[:height, :width]
     return np.stack(
         [250 * rows / height, 250 * cols / width, 250 - 250 * rows * cols / (height * width)], 2
@@ -43,12 +43,12 @@ def smooth(height: int, width: int) -> np.ndarray:
 
 
 def save(file: Path, pixels: np.ndarray, orientation: int = 1, **options: object) -> Path:
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     if TURNS[orientation] is not None:
-        picture = picture.transpose(TURNS[orientation])
+        image = image.transpose(TURNS[orientation])
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture.save(file, "JPEG", quality=95, exif=exif, **options)
+    image.save(file, "JPEG", quality=95, exif=exif, **options)
     return file
 
 
@@ -67,7 +67,7 @@ def save(file: Path, pixels: np.ndarray, orientation: int = 1, **options: object
         ((1, 1), (8, 8), 1),
     ],
 )
-def test_the_smallest_scale_that_leaves_enough(
+def test_read_reduced_uses_the_smallest_scale_that_is_large_enough(
     tmp_path: Path, stored: tuple[int, int], size: tuple[int, int], reduction: int
 ) -> None:
     found = read_reduced(save(tmp_path / "a.jpg", smooth(*stored)), size)
@@ -81,23 +81,23 @@ def test_the_smallest_scale_that_leaves_enough(
 
 @pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("stored", [(96, 160), (93, 157)])
-def test_a_turned_image_is_reduced_upright_with_its_coordinates(
+def test_read_reduced_applies_the_exif_orientation_and_keeps_coordinates(
     tmp_path: Path, orientation: int, stored: tuple[int, int]
 ) -> None:
-    picture = smooth(*stored)
-    file = save(tmp_path / "a.jpg", picture, orientation, subsampling=0)
+    image = smooth(*stored)
+    file = save(tmp_path / "a.jpg", image, orientation, subsampling=0)
     pixels, n, size = read_reduced(file, (20, 30))
     assert size == stored
-    # A remainder would be at the start of a turned image, and shift all coordinates.
+    # An incomplete pixel would be the first of a rotated image, and shift all coordinates.
     assert n == (4 if orientation == 1 or stored == (96, 160) else 1)
     rows, cols = (np.arange(length) * n for length in pixels.shape[:2])
     means = np.array(
-        [[picture[r : r + n, c : c + n].mean((0, 1)) for c in cols] for r in rows], np.float32
+        [[image[r : r + n, c : c + n].mean((0, 1)) for c in cols] for r in rows], np.float32
     )
     assert np.abs(pixels - means).mean() < 1.5
 
 
-def test_an_edge_lies_where_the_coordinates_divided_say(tmp_path: Path) -> None:
+def test_read_reduced_divides_coordinates_by_the_reduction(tmp_path: Path) -> None:
     pixels = np.zeros((203, 301, 3), np.uint8)
     pixels[40:120, 100:180] = 255
     reduced = read_reduced(save(tmp_path / "a.jpg", pixels, subsampling=0), (50, 70))
@@ -107,7 +107,7 @@ def test_an_edge_lies_where_the_coordinates_divided_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", bad_images())
-def test_a_bad_image_is_refused_in_the_same_words(tmp_path: Path, name: str) -> None:
+def test_read_reduced_raises_the_errors_of_read_image(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bad_images()[name][0])
     reasons = []
     for size in (None, (8, 8)):
@@ -117,7 +117,7 @@ def test_a_bad_image_is_refused_in_the_same_words(tmp_path: Path, name: str) -> 
     assert reasons[0] == reasons[1]
 
 
-def test_a_jpeg_of_too_many_pixels_is_refused_however_few_would_be_left(
+def test_read_reduced_counts_the_pixels_of_the_stored_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tmp_path / "a.jpg", smooth(64, 64))
@@ -126,9 +126,9 @@ def test_a_jpeg_of_too_many_pixels_is_refused_however_few_would_be_left(
         read_reduced(tmp_path / "a.jpg", (8, 8))
 
 
-@pytest.mark.parametrize("name", odd_images())
-def test_an_odd_image_is_the_same_picture_reduced(tmp_path: Path, name: str) -> None:
-    data, _ = odd_images()[name]
+@pytest.mark.parametrize("name", unusual_images())
+def test_read_reduced_reads_unusual_images(tmp_path: Path, name: str) -> None:
+    data, _ = unusual_images()[name]
     (tmp_path / name).write_bytes(data)
     found = read_reduced(tmp_path / name, (15, 20))
     is_jpeg = data.startswith(b"\xff\xd8")
@@ -139,7 +139,7 @@ def test_an_odd_image_is_the_same_picture_reduced(tmp_path: Path, name: str) -> 
     assert np.abs(ours.astype(int) - whole).mean() < 2
 
 
-def test_grey_and_progressive_are_reduced(tmp_path: Path) -> None:
+def test_read_reduced_reduces_grey_and_progressive_jpegs(tmp_path: Path) -> None:
     Image.fromarray(smooth(40, 60)[..., 0]).save(tmp_path / "grey.jpg", quality=95)
     grey = read_reduced(tmp_path / "grey.jpg", (20, 30))
     assert grey.pixels.shape == (20, 30, 3)
@@ -148,7 +148,7 @@ def test_grey_and_progressive_are_reduced(tmp_path: Path) -> None:
     assert read_reduced(tmp_path / "p.jpg", (20, 30)).reduction == 2
 
 
-def test_threads_that_read_leave_the_filters_of_warnings_as_they_are(tmp_path: Path) -> None:
+def test_read_reduced_in_threads_restores_the_warning_filters(tmp_path: Path) -> None:
     file = save(tmp_path / "a.jpg", smooth(40, 60), 6)
     before, interval = list(warnings.filters), sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -161,7 +161,7 @@ def test_threads_that_read_leave_the_filters_of_warnings_as_they_are(tmp_path: P
         warnings.filters[:] = before
 
 
-def test_damaged_exif_costs_the_reduction_alone(tmp_path: Path) -> None:
+def test_read_reduced_reads_images_with_damaged_exif(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(smooth(40, 60)).save(
         buffer, "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff"
@@ -172,8 +172,8 @@ def test_damaged_exif_costs_the_reduction_alone(tmp_path: Path) -> None:
     assert found.pixels.shape[0] == 40 // found.reduction
 
 
-def test_harmed_headers_are_read_reduced_as_they_are_in_full(tmp_path: Path) -> None:
-    """Size, turn and refusal come from the same bytes, whichever of the two libraries reads them."""
+def test_read_reduced_and_read_image_agree_on_corrupted_headers(tmp_path: Path) -> None:
+    """Size, orientation and errors agree, whether OpenCV or Pillow reads the header."""
     rng = np.random.default_rng(0)
     sources = [
         save(tmp_path / "a.jpg", smooth(61, 83), orientation).read_bytes() for orientation in (1, 6)
@@ -201,7 +201,7 @@ def outcome(file: Path, size: tuple[int, int] | None) -> ReducedImage | str:
         return error.reason
 
 
-def test_pixels_in_memory_are_taken_as_they_are() -> None:
+def test_read_reduced_returns_pixels_as_they_are() -> None:
     pixels = smooth(40, 60)
     found = read_reduced(pixels, (20, 30))
     assert found.reduction == 1
@@ -209,12 +209,12 @@ def test_pixels_in_memory_are_taken_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("size", [224, (224,), (0, 5), (2.5, 4), "ab", (1, 2, 3)])
-def test_what_is_no_size_is_refused(size: object) -> None:
-    with pytest.raises(DetectorError, match="is no size"):
+def test_checked_size_raises_for_other_values(size: object) -> None:
+    with pytest.raises(DetectorError, match="is not a size"):
         checked_size(size)
 
 
-# --- the detector's loading ---------------------------------------------------------------------
+# --- loading images for the detector ------------------------------------------------------------
 
 LOAD, RESIZE = (
     {"type": "LoadVehicleImage"},
@@ -230,7 +230,7 @@ def prepared(file: Path, pipeline: list[dict]) -> dict:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("stored", [(192, 256), (193, 255), (60, 70)])
-def test_found_boxes_stay_in_pixels_of_the_stored_image(
+def test_reduced_pipeline_keeps_boxes_in_pixels_of_the_stored_image(
     tmp_path: Path, orientation: int, stored: tuple[int, int]
 ) -> None:
     pixels = np.zeros((*stored, 3), np.uint8)
@@ -248,7 +248,7 @@ def test_found_boxes_stay_in_pixels_of_the_stored_image(
     np.testing.assert_allclose(found, box, atol=0.75 * cell)
 
 
-def test_an_image_too_small_to_reduce_is_loaded_as_by_load_and_resize(tmp_path: Path) -> None:
+def test_reduced_pipeline_loads_small_images_as_load_and_resize(tmp_path: Path) -> None:
     file = save(tmp_path / "a.jpg", smooth(60, 70))
     ours = prepared(file, reduced_pipeline([LOAD, RESIZE, PACK]))
     theirs = prepared(file, [LOAD, RESIZE, PACK])
@@ -259,6 +259,6 @@ def test_an_image_too_small_to_reduce_is_loaded_as_by_load_and_resize(tmp_path: 
 @pytest.mark.parametrize(
     "pipeline", [[], [LOAD], [LOAD, PACK], [RESIZE, LOAD], [LOAD, {**RESIZE, "keep_ratio": True}]]
 )
-def test_a_pipeline_that_cannot_be_reduced_is_refused(pipeline: list[dict]) -> None:
+def test_reduced_pipeline_raises_for_other_pipelines(pipeline: list[dict]) -> None:
     with pytest.raises(DetectorError, match="must begin with LoadVehicleImage"):
         reduced_pipeline(pipeline)

@@ -26,7 +26,7 @@ from detector.extraction.loading import load_detector
 from detector.extraction.part_detector import PartDetector
 from pgan.apis import load_config
 from pgan.tools.extract_parts import main
-from tests.detector.common.test_bad_images import bad_images, odd_images
+from tests.detector.common.test_bad_images import bad_images, unusual_images
 from tests.detector.parts_samples import paint
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -143,7 +143,7 @@ def test_extract_stops_at_more_unreadable_images_than_max_bad(
 def test_extract_reads_every_odd_image_and_lists_every_bad_one(
     detector: PartDetector, tmp_path: Path, odd: bool
 ) -> None:
-    files = odd_images() if odd else bad_images()
+    files = unusual_images() if odd else bad_images()
     for name, (data, _) in files.items():
         (tmp_path / name).write_bytes(data)
     cv2.imwrite(str(tmp_path / "dot.png"), np.zeros((1, 1, 3), np.uint8))

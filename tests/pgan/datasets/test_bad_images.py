@@ -18,7 +18,7 @@ from pgan.cli.errors import error_sentence as sentence
 from pgan.datasets import DatasetError
 from pgan.datasets.csv_dataset import CSVDataset
 from pgan.datasets.reid_union import ReIDUnion
-from tests.detector.common.test_bad_images import bad_images, odd_images
+from tests.detector.common.test_bad_images import bad_images, unusual_images
 
 PIPELINE = [
     {"type": "LoadReIDImage"},
@@ -61,9 +61,9 @@ def test_a_bad_image_stops_training_with_its_name_and_the_mend(root: Path, name:
     assert (root / "a1.png").read_bytes() == data
 
 
-@pytest.mark.parametrize("name", odd_images())
+@pytest.mark.parametrize("name", unusual_images())
 def test_an_odd_image_is_trained_on(root: Path, name: str) -> None:
-    data, _ = odd_images()[name]
+    data, _ = unusual_images()[name]
     (root / "a1.png").write_bytes(data)
     before = hashlib.sha256(data).digest()
     assert dataset(root)[1]["inputs"].shape == (3, 8, 8)
