@@ -1,4 +1,4 @@
-"""Kinds of checkpoints that are harmed at random: how each is made, and all that is read of it."""
+"""Kinds of checkpoints that are corrupted at random: how each is written, and how it is read."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _SMALL_PGAN = {
 
 
 def make_authors_checkpoint(folder: Path) -> Path:
-    """In the authors' layout and in theirs, the old format, which has no checksums; and in ours."""
+    """Checkpoints in the authors' layout, in torch's old format without checksums, and in our layout."""
     model = MODELS.build({**_SMALL_PGAN, "num_vehicles": 3})
     folder.mkdir()
     torch.save({"state_dict": model.state_dict()}, folder / "made.pth")
@@ -83,7 +83,7 @@ def make_authors_checkpoint(folder: Path) -> Path:
 
 
 def convert(folder: Path, name: str, to: str) -> Any:
-    """Whatever is written has the model's tensors, all of them numbers."""
+    """Convert a checkpoint; all tensors of the result are finite."""
     with TemporaryDirectory(dir=folder.parent) as place:
         done = convert_checkpoint(folder / name, Path(place) / "a.pth", to, _SMALL_PGAN)
         state = load_plain(str(done.path))

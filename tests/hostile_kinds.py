@@ -1,4 +1,4 @@
-"""Kinds of files that are harmed at random: how each is made, and all that is read of it."""
+"""Kinds of files that are corrupted at random: how each is written, and how all its content is read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from pgan.evaluation import (
 from pgan.gallery.adding import add
 from pgan.gallery.info import describe, threshold_of
 from pgan.gallery.part_source import PartSource
-from pgan.gallery.results import as_json, results
+from pgan.gallery.results import as_json, query_results
 from pgan.gallery.search import Query, Searcher, build
 from pgan.gallery.store import Entry, Gallery
 from pgan.gallery.threshold import Curve, Threshold
@@ -116,7 +116,7 @@ def read_pixels(folder: Path) -> None:
 
 
 def make_extraction(folder: Path, images: int = 5) -> Path:
-    """An extraction whose shards are all there, and not yet joined."""
+    """An extraction whose shards are all written, but not merged."""
     writer = begin_extraction(folder, images)
     writer.take()
     for index in writer.pending():
@@ -146,7 +146,7 @@ def merge_extraction(folder: Path) -> Any:
 
 
 def resume_extraction(folder: Path) -> Any:
-    """The same command goes on: what is damaged is extracted again."""
+    """Run the same extraction again, which repeats what is damaged."""
     with TemporaryDirectory(dir=folder.parent) as place:
         copy = shutil.copytree(folder, Path(place) / "cache")
         cache = begin_extraction(copy).fill(found_in, progress=False)
@@ -154,7 +154,7 @@ def resume_extraction(folder: Path) -> Any:
 
 
 def make_authors_files(folder: Path) -> Path:
-    """Three images with text files and mask files of the authors' kind."""
+    """Three images, with text files and mask files in the authors' format."""
     rng = np.random.default_rng(0)
     for number in range(3):
         for kind in ("images", "masks", "boxes"):
@@ -180,7 +180,7 @@ def read_texts(folder: Path) -> None:
 
 
 def read_mask_files(folder: Path) -> None:
-    """A mask is as large as the file says and as the file is, and a cell is covered or not."""
+    """Masks have the size that the header states and the file has, and their cells are 0 or 1."""
     with TemporaryDirectory(dir=folder.parent) as place:
         out = Path(place) / "cache"
         cache, _ = import_masks(folder / "masks", folder / "images", out, progress=False)
@@ -199,7 +199,7 @@ def make_gallery(folder: Path, vehicles: int = 2, images: int = 4) -> Path:
 
 
 def make_indexed_gallery(folder: Path) -> Path:
-    """One with an index that is not exact, which asks for 256 images."""
+    """A gallery with an approximate index, which needs 256 images."""
     make_gallery(folder, 6, 50)
     build(Gallery.open(folder), "hnsw")
     return folder
@@ -211,13 +211,15 @@ def search_gallery(folder: Path) -> Any:
     threshold = threshold_of(gallery)
     query = Query(draw("v1"), Entry("query.jpg", "", "", Time()))
     limit = threshold.distance if threshold else None
-    found = results(gallery, [query], searcher.search([query], 5), limit)
-    told = "\n".join(line for line in describe(gallery).splitlines() if "index: " not in line)
-    return told, as_json(gallery, found, limit, {}), gallery.model
+    found = query_results(gallery, [query], searcher.search([query], 5), limit)
+    description = "\n".join(
+        line for line in describe(gallery).splitlines() if "index: " not in line
+    )
+    return description, as_json(gallery, found, limit, {}), gallery.model
 
 
 def stop_adding(folder: Path) -> Path:
-    """What an addition that was stopped has finished: shards of two images each."""
+    """An interrupted addition, with finished shards of two images each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pgan.gallery.adding.SHARD_ROWS", 2)
         with pytest.raises(KeyboardInterrupt):
@@ -225,7 +227,7 @@ def stop_adding(folder: Path) -> Path:
     return folder
 
 
-def go_on_adding(folder: Path) -> Any:
+def resume_adding(folder: Path) -> Any:
     with TemporaryDirectory(dir=folder.parent) as place:
         copy = shutil.copytree(folder, Path(place) / "gallery")
         add(copy, FakeEmbedder(), annotations(2), PartSource())
@@ -276,7 +278,7 @@ TYPES = {
 
 
 def read_lists(kind: str, folder: Path) -> None:
-    """Whatever is read, every image is one inside the folder, and has a vehicle."""
+    """Every image that is read lies inside the folder and has a vehicle."""
     for split in ("train", "test"):
         dataset = DATASETS.build({"type": kind, "data_root": str(folder), "split": split})
         assert len(dataset) > 0
@@ -288,12 +290,19 @@ def read_lists(kind: str, folder: Path) -> None:
 
 
 class Kind(NamedTuple):
-    """A kind of files: how to make one, which of its files to harm, how to read it."""
+    """A kind of files.
+
+    Attributes:
+        make: Writes the files.
+        read: Reads all their content.
+        corrupted: Patterns of the files to corrupt.
+        checksummed: Whether checksums reveal every change.
+    """
 
     make: Callable[[Path], Path]
     read: Callable[[Path], Any]
-    harmed: tuple[str, ...]
-    sealed: bool  # a checksum tells whatever has changed
+    corrupted: tuple[str, ...]
+    checksummed: bool
 
 
 _EXTRACTION = (PLAN, "*.npy", "shard-*.json")
@@ -325,7 +334,7 @@ KINDS = {
     "gallery's index": Kind(
         make_indexed_gallery, search_gallery, ("index.npz", "built.json"), True
     ),
-    "gallery, stopped": Kind(stop_adding, go_on_adding, ("shard-*",), True),
+    "gallery, stopped": Kind(stop_adding, resume_adding, ("shard-*",), True),
     "threshold": Kind(make_threshold, read_threshold, ("threshold.json",), True),
     "projection": Kind(make_projection, read_projection, ("projection.npz",), True),
     **{
