@@ -27,7 +27,7 @@ from pgan.errors import ConfigError
 from pgan.registry import DATASETS
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-# Written once at the top of a config, and handed to each of its data sets; image_size: to their transforms.
+# Top-level keys that are copied to each data set.
 _SHARED = ("data_root", "part_cache", "num_parts", "test_size")
 # What a test needs none of: so the training images need not be there.
 _TRAINING = (
@@ -42,23 +42,23 @@ _RENAMED = dict.fromkeys(
 
 
 def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
-    """Read a config of either stage, override keys, and complete it.
+    """Load a config of the detector or of re-identification, and override keys.
 
-    The keys ``data_root``, ``part_cache``, ``num_parts`` and ``test_size`` at the top of a
-    re-identification config are handed to each of its data sets, so that ``--cfg-options num_parts=4``
-    changes D everywhere. ``image_size``, height and width in pixels, goes to each of their transforms whose
-    ``size`` is None; one that states its own keeps it.
+    The top-level keys ``data_root``, ``part_cache``, ``num_parts`` and ``test_size`` of a re-identification
+    config are copied to each of its data sets, so that ``--cfg-options num_parts=4`` changes D everywhere.
+    ``image_size``, height and width in pixels, is copied to each transform whose ``size`` is None; a
+    transform with a size of its own keeps it.
 
     Args:
         path: Config file.
         options: Dotted keys and their values, as ``--cfg-options`` gives them.
 
     Raises:
-        ConfigError: The file is missing or is not a config; ``image_size`` is no size, or is overridden where
-            all transforms state their own; ``num_parts`` is no whole number of 0 or more.
+        ConfigError: The file is missing or is not a config; ``image_size`` is not a size, or is overridden
+            where all transforms have their own; ``num_parts`` is not an integer of at least 0.
     """
     if not Path(path).is_file():
-        raise ConfigError(f"{path}: no such config file: see configs/ for those there are")
+        raise ConfigError(f"{path}: no such config file: see configs/")
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
         cfg.merge_from_dict(options or {})
@@ -66,7 +66,7 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     except (SyntaxError, KeyError, TypeError, OSError, AttributeError) as error:
         raise ConfigError(f"{path}: cannot be read as a config: {error}") from error
     loaders = list(filter(None, map(cfg.get, _LOADERS)))
-    if loaders and "num_parts" in cfg:  # those of a study, which has no loaders, are many
+    if loaders and "num_parts" in cfg:  # a study has no loaders, and a list of num_parts
         cfg.num_parts = _checked_num_parts(cfg.num_parts, path)
     for loader in loaders:
         for key in _SHARED:
@@ -78,7 +78,7 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
 
 
 def _import_custom_modules(cfg: Config) -> None:
-    """Import what ``custom_imports`` names, under today's name where a run of an older version names it."""
+    """Import the modules of ``custom_imports``; names of earlier versions are replaced by today's."""
     if custom_imports := cfg.get("custom_imports"):
         custom_imports.imports = [_RENAMED.get(name, name) for name in custom_imports.imports]
         import_modules_from_strings(**custom_imports)
@@ -86,19 +86,19 @@ def _import_custom_modules(cfg: Config) -> None:
 
 def _checked_num_parts(number: Any, path: str) -> int:
     if number is not None and (type(number) is not int or number < 0):
-        raise ConfigError(f"{path}: num_parts={number!r} is no number of parts: give 0 or more")
+        raise ConfigError(f"{path}: num_parts={number!r} must be an integer of at least 0")
     return number or 0
 
 
 def _size_transforms(cfg: Config, path: str, overridden: bool) -> None:
-    """Give ``image_size`` to the transforms whose ``size`` is None."""
+    """Copy ``image_size`` to the transforms whose ``size`` is None."""
     loaders = filter(None, map(cfg.get, _LOADERS))
     steps = [step for loader in loaders for step in loader.dataset.get("pipeline", ())]
     unsized = [step for step in steps if step.get("size", ()) is None]
     if overridden and not unsized:
         raise ConfigError(
-            f"{path}: image_size changes nothing here, where each transform states its own size: change "
-            "theirs, such as test_dataloader.dataset.pipeline.1.size"
+            f"{path}: image_size has no effect, since each transform has its own size: change "
+            "those instead, such as test_dataloader.dataset.pipeline.1.size"
         )
     for step in unsized:
         try:
@@ -108,7 +108,7 @@ def _size_transforms(cfg: Config, path: str, overridden: bool) -> None:
 
 
 def load_detector_config(path: str, options: dict[str, Any] | None = None) -> Config:
-    """A part detector's config, loaded by `load_config`.
+    """Load the config of a part detector; see `load_config`.
 
     Raises:
         ConfigError: The file is missing, or is not a detector config.
@@ -123,10 +123,13 @@ def load_detector_config(path: str, options: dict[str, Any] | None = None) -> Co
 
 
 def load_reid_config(path: str, options: dict[str, Any] | None = None) -> Config:
-    """:func:`load_config` of a re-identification model.
+    """Load the config of a re-identification model; see `load_config`.
 
     Raises:
-        ConfigError: It is missing, or is a config of something else.
+        ConfigError: The file is missing, or is not a re-identification config.
+
+    >>> load_reid_config("configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py", {"num_parts": 4}).model.type
+    'PGAN'
     """
     cfg = load_config(path, options)
     if "ReIDMetric" not in str(cfg.get("test_evaluator")):
@@ -144,22 +147,24 @@ def build_runner(
 ) -> Runner:
     """Build mmengine's runner for training or testing.
 
-    The number of training vehicles is read off the data set where the config leaves it out.
+    If the config states no number of training vehicles, they are counted in the data set.
 
     Args:
-        cfg: Of :func:`load_config`.
-        work_dir: Where logs and checkpoints go.
-        checkpoint: Weights to start from, or to test.
-        resume: Go on from the newest whole checkpoint in ``work_dir``; without one, start anew. A config's
-            ``resume=True`` without ``load_from`` means the same.
+        cfg: A config loaded by `load_config`.
+        work_dir: Folder for logs and checkpoints.
+        checkpoint: Weights to start from.
+        resume: Resume from the newest intact checkpoint in ``work_dir``, or start from the beginning if there
+            is none. A config's ``resume=True`` without ``load_from`` has the same effect.
         amp: Train with automatic mixed precision (``AmpOptimWrapper``).
-        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``; without a GPU the processes of ``pytorch`` talk
-            through gloo.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``; without a GPU, ``pytorch`` uses the gloo
+            backend.
 
     Raises:
-        ConfigError: ``amp`` without a GPU, or another launcher than ``pytorch``; a launcher that has not
+        ConfigError: ``amp``, or a launcher other than ``pytorch``, without a GPU; or the launcher has not
             started this process.
-        DatasetError, CacheError, CheckpointError: See there; raised before training starts.
+        DatasetError: The data set cannot be read; raised before training starts.
+        CacheError: The part cache lacks an image, or is damaged; raised before training starts.
+        CheckpointError: The checkpoint cannot be used.
     """
     cfg.work_dir, cfg.launcher = work_dir, launcher
     cfg.load_from = checkpoint or cfg.get("load_from")
@@ -172,9 +177,7 @@ def build_runner(
             _join_processes_on_cpu(cfg)
     if amp:
         if not torch.cuda.is_available():
-            raise ConfigError(
-                "--amp: mixed precision trains on a GPU, and torch sees none; leave it out"
-            )
+            raise ConfigError("--amp: mixed precision needs a GPU, and torch sees none; omit --amp")
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     init_default_scope(cfg.get("default_scope", "pgan"))
@@ -186,17 +189,17 @@ def build_runner(
 
 
 def _refuse_without_launcher(launcher: str) -> None:
-    """Refuse a launcher that cannot be used, or has not started this process."""
+    """Raise ConfigError if the launcher cannot be used or has not started this process."""
     if launcher != "pytorch" and not torch.cuda.is_available():
         raise ConfigError(
-            f"--launcher {launcher}: torch sees no GPU: on CPUs it is --launcher pytorch"
+            f"--launcher {launcher}: torch sees no GPU: use --launcher pytorch on CPUs"
         )
     rank, command, further = LAUNCHERS[launcher]
     unset = [variable for variable in (rank, *further) if variable not in os.environ]
     if unset and not torch.distributed.is_initialized():
         raise ConfigError(
-            f"--launcher {launcher}: {unset[0]} is not set: start by `{command}` in place of `python`, or "
-            "leave --launcher out for one process"
+            f"--launcher {launcher}: {unset[0]} is not set: start with `{command}` in place of `python`, or "
+            "omit --launcher to run one process"
         )
 
 
@@ -262,9 +265,9 @@ def load_matching_weights(model: nn.Module, checkpoint: str) -> None:
     wanted = [name for name in state if not name.startswith("classifier.")]
     if missing := [name for name in wanted if name not in fitting]:
         raise CheckpointError(
-            f"{checkpoint}: is not a checkpoint of this config's {type(model).__name__}: {len(missing)} of its "
-            f"{len(wanted)} entries are missing or have another shape, the first is {missing[0]!r}; test it "
-            "with the config it was trained with"
+            f"{checkpoint}: is not a checkpoint of this config's {type(model).__name__}: "
+            f"{len(missing)} of its {len(wanted)} entries are missing or have another shape, the first is "
+            f"{missing[0]!r}; test it with the config it was trained with"
         )
     model.load_state_dict(fitting, strict=False)
 

@@ -30,14 +30,14 @@ _NAME = re.compile(r"(?:epoch_(?P<epoch>\d+)(?:_iter_(?P<step>\d+))?|iter_(?P<st
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be used; the message names the file and the mend."""
+    """A checkpoint cannot be used; the message names the file and how to fix it."""
 
 
 class AtomicBackend(LocalBackend):
-    """mmengine's local storage, but a file is either the old one or the whole new one."""
+    """mmengine's local storage with atomic writes."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write ``obj``, making the folder if it is not there."""
+        """Write ``obj``; the folder is created if needed."""
         write_atomically(filepath, lambda file: file.write(obj))
 
 
@@ -45,13 +45,13 @@ register_backend("pgan.atomic", AtomicBackend, force=True)
 
 
 def to_plain(value: Any) -> Any:
-    """Rebuild a nested value from tensors and plain Python types alone.
+    """Convert a nested value to tensors and built-in types.
 
     Raises:
-        TypeError: For a leaf that is neither a tensor, a number, a string nor None.
+        TypeError: A leaf is neither a tensor, a number, a string nor None.
     """
     if isinstance(value, HistoryBuffer):
-        # The counts and values as tensors; the statistics methods are rebuilt by the class.
+        # Values and counts as tensors; the class restores its methods.
         return {
             _HISTORY: [torch.from_numpy(np.array(part, dtype=np.float64)) for part in value.data]
         }
@@ -69,7 +69,7 @@ def to_plain(value: Any) -> Any:
         return value
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
-    raise TypeError(f"{type(value).__name__} has no plain form")
+    raise TypeError(f"{type(value).__name__} cannot be converted to tensors and built-in types")
 
 
 def _restore_history(value: Any) -> Any:
@@ -80,33 +80,34 @@ def _restore_history(value: Any) -> Any:
 
 
 def load_plain(path: str, map_location: Any = "cpu") -> dict[str, Any]:
-    """`detector.common.checkpoint.read_checkpoint`: tensors and plain values; nothing in it is executed.
+    """Read a checkpoint of tensors and built-in types; nothing in it is executed.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, or holds pickled objects or something else.
+        CheckpointError: The file is missing, damaged, or holds pickled objects or something else.
     """
     return read_checkpoint(path, CheckpointError, map_location)
 
 
 def _load_for_mmengine(path: str, map_location: Any = "cpu") -> dict[str, Any]:
-    """Without the config's text, which mmengine's ``resume`` would run, to look for ``gpu_ids`` in it."""
+    """Read a checkpoint without its config text, which mmengine's ``resume`` would execute."""
     checkpoint = load_plain(path, map_location)
     (checkpoint.get("meta") or {}).pop("config", None)
     return checkpoint
 
 
-# mmengine's own loader unpickles whatever the file holds on torch < 2.6, and breaks on its own on >= 2.6.
+# mmengine's own loader unpickles any object on torch < 2.6, and fails on its own checkpoints on >= 2.6.
 CheckpointLoader.register_scheme(prefixes="", loader=_load_for_mmengine, force=True)
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """Return the newest whole checkpoint of a run, or None if it has none; say which are damaged.
+    """Return the newest intact checkpoint of a run, or None if it has no checkpoint; log damaged ones.
 
-    The numbers in the name (``epoch_3.pth``, then ``epoch_3_iter_500.pth``, then ``epoch_4.pth``; or
-    ``iter_500.pth``) decide, so a moved folder or a torn ``last_checkpoint`` file does no harm.
+    Checkpoints are ordered by the numbers in their names (``epoch_3.pth``, ``epoch_3_iter_500.pth``,
+    ``epoch_4.pth``; or ``iter_500.pth``), so a moved folder or a damaged ``last_checkpoint`` file does no
+    harm.
 
     Raises:
-        CheckpointError: It has checkpoints, all of them damaged.
+        CheckpointError: All checkpoints of the run are damaged.
     """
     damaged: list[str] = []
     for file in _newest_first(work_dir):
@@ -114,7 +115,7 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
             if damaged:
                 names = ", ".join(damaged)
                 print_log(
-                    f"{names}: truncated or damaged; {file.name}, the one before, is used",
+                    f"{names}: truncated or damaged; resuming from {file.name} before it",
                     logger="current",
                     level=logging.WARNING,
                 )
@@ -123,7 +124,7 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     if damaged:
         raise CheckpointError(
             f"{work_dir}: {', '.join(damaged)}: truncated or damaged, and there is no other checkpoint: "
-            "delete it to begin anew"
+            "delete it to start from the beginning"
         )
     return None
 
@@ -151,7 +152,7 @@ class _Postponed:
         self.removed.add(path)
 
     def rmtree(self, path: str) -> None:
-        """Leave a folder: none is a checkpoint of ours."""
+        """Ignore folders: none is a checkpoint of ours."""
 
     def remove_now(self, kept: set[str | None]) -> None:
         for path in self.removed - kept:
@@ -160,24 +161,21 @@ class _Postponed:
 
 
 def _validated_at(loop: Any) -> int | None:
-    """The epoch, or the step of a loop over steps, that a validation is of; None without such a loop."""
+    """Return the epoch or step that a validation belongs to, or None for other loops."""
     if isinstance(loop, EpochBasedTrainLoop):
         return loop.epoch
     return loop.iter if isinstance(loop, IterBasedTrainLoop) else None
 
 
 def _forget_other_run(info: dict[str, Any]) -> None:
-    """Drop what is known of checkpoints.
-
-    mmengine's hub goes by config and second, so two runs of one process may share it.
-    """
+    """Drop the checkpoints of another run: two runs of one process may share mmengine's message hub."""
     for key in [*info]:
         if key.startswith(("keep_ckpt", "last_ckpt", "best_")) or key == _VALIDATED:
             del info[key]
 
 
-def _forget_what_is_none(info: dict[str, Any]) -> None:
-    """Drop what is said of checkpoints and is not: mmengine removes what it is told is one."""
+def _drop_invalid_entries(info: dict[str, Any]) -> None:
+    """Drop entries that do not name checkpoints: mmengine would remove the named files."""
     for key in [*info]:
         value = info[key]
         if key.startswith("best_ckpt"):
@@ -194,21 +192,21 @@ def _forget_what_is_none(info: dict[str, Any]) -> None:
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's ``CheckpointHook`` with its faults mended.
+    """mmengine's ``CheckpointHook`` with crash-safe, safely loadable checkpoints.
 
-    - A file, ``last_checkpoint`` too, is written whole or not at all, and the old checkpoint is removed only
-      after the new one is on disk. What a killed run left half-done, here or there, the next one ends: drafts
-      are removed, and so is a checkpoint too many; one process at a time trains in a folder. Nothing outside
-      the run's own folder is removed, whatever a checkpoint says, or wherever it comes from.
-    - It holds only tensors and plain types, so that ``--resume`` works with ``weights_only=True`` (mmengine
-      #1655).
-    - A validation that the kill cut short is made up for, so that the best checkpoint is the undisturbed
-      run's.
+    - Each file, ``last_checkpoint`` included, is written atomically, and an old checkpoint is removed only
+    after the
+      new one is on disk. A resumed run completes what a killed one left: it removes temporary files and
+      surplus checkpoints. Nothing outside the run's own folder is removed, whatever a checkpoint states.
+    - Checkpoints hold tensors and built-in types only, so that ``--resume`` works with ``weights_only=True``
+      (mmengine #1655).
+    - A validation that was cut short is repeated, so that the best checkpoint is that of an uninterrupted
+    run.
 
     Args:
-        iter_interval: Steps between further checkpoints within an epoch, ``epoch_3_iter_500.pth`` after 500
-            steps in all; they count for ``max_keep_ckpts``. None for none.
-        args, kwargs: Of mmengine's hook.
+        iter_interval: Steps between additional checkpoints within an epoch, such as ``epoch_3_iter_500.pth``
+            after 500 steps in total; they count towards ``max_keep_ckpts``. None for no such checkpoints.
+        args, kwargs: Arguments of mmengine's hook.
     """
 
     file_backend: Any  # set by mmengine's hook
@@ -217,10 +215,10 @@ class AtomicCheckpointHook(CheckpointHook):
         kwargs.setdefault("backend_args", {"backend": "pgan.atomic"})
         super().__init__(*args, **kwargs)
         self.iter_interval = iter_interval
-        self.kept: list[int | str] = []  # steps of the checkpoints that are there, oldest first
+        self.kept: list[int | str] = []  # steps of the existing checkpoints, oldest first
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Turn everything in the checkpoint into tensors and plain types."""
+        """Convert the checkpoint to tensors and built-in types."""
         info = checkpoint["message_hub"]["runtime_info"]
         for key in list(info):
             try:
@@ -232,30 +230,30 @@ class AtomicCheckpointHook(CheckpointHook):
             checkpoint[key] = to_plain(checkpoint[key])
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Give the message hub back the log histories that were saved as tensors."""
+        """Restore the log histories of the message hub, which are saved as tensors."""
         hub = checkpoint.get("message_hub")
         if hub is not None:
             hub["log_scalars"] = {k: _restore_history(v) for k, v in hub["log_scalars"].items()}
 
     def before_train(self, runner: Any) -> None:
-        """End what a killed run has begun."""
+        """Complete what a killed run left unfinished."""
         if runner.iter == 0:
             _forget_other_run(runner.message_hub.runtime_info)
-        _forget_what_is_none(runner.message_hub.runtime_info)
-        super().before_train(runner)  # removes checkpoints that are too many
-        self._take_best_for_own(runner.message_hub)
+        _drop_invalid_entries(runner.message_hub.runtime_info)
+        super().before_train(runner)  # removes surplus checkpoints
+        self._adopt_best_checkpoint(runner.message_hub)
         self.kept = list(getattr(self, "keep_ckpt_ids", []))
         self.last_ckpt = runner.message_hub.runtime_info.get("last_ckpt")
         if is_main_process():
             for folder in {self.out_dir, runner.work_dir}:
-                for draft in temporary_files(folder, r"(?:.+\.pth|last_checkpoint)"):
-                    draft.unlink()
-        if self._owes_validation(runner):
-            runner.logger.info(f"Validating step {runner.iter}, which the last run did not.")
+                for file in temporary_files(folder, r"(?:.+\.pth|last_checkpoint)"):
+                    file.unlink()
+        if self._is_validation_due(runner):
+            runner.logger.info(f"Validating step {runner.iter}, which the last run did not finish.")
             runner.val_loop.run()
 
-    def _take_best_for_own(self, hub: Any) -> None:
-        """The best checkpoint of a run that was copied or moved here is the copy."""
+    def _adopt_best_checkpoint(self, hub: Any) -> None:
+        """Point to the best checkpoint in this folder if the run was copied or moved."""
         several = getattr(self, "best_ckpt_path_dict", {})
         for key in [*hub.runtime_info]:
             if key.startswith("best_ckpt"):
@@ -267,7 +265,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 elif key == "best_ckpt" and hasattr(self, "best_ckpt_path"):
                     self.best_ckpt_path = path
 
-    def _owes_validation(self, runner: Any) -> bool:
+    def _is_validation_due(self, runner: Any) -> bool:
         loop = runner.train_loop
         now = _validated_at(loop)
         if runner.val_loop is None or now is None:
@@ -278,13 +276,13 @@ class AtomicCheckpointHook(CheckpointHook):
         return due and runner.message_hub.runtime_info.get(_VALIDATED) != now
 
     def after_val_epoch(self, runner: Any, metrics: dict) -> None:
-        """Save the best checkpoint."""
+        """Save the best checkpoint and record that the step was validated."""
         if (now := _validated_at(runner._train_loop)) is not None:
             runner.message_hub.update_info(_VALIDATED, now)
         super().after_val_epoch(runner, metrics)
 
     def after_train_iter(self, runner: Any, batch_idx: int, *args: Any, **kwargs: Any) -> None:
-        """Save within an epoch."""
+        """Save a checkpoint within an epoch."""
         super().after_train_iter(runner, batch_idx, *args, **kwargs)
         if not (self.iter_interval and self.by_epoch):
             return
@@ -295,15 +293,15 @@ class AtomicCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, f"{runner.epoch}_iter_{steps}", meta)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int | str, meta: dict) -> None:
-        """Save, and only then remove: mmengine removes first."""
+        """Save the new checkpoint before the old one is removed; mmengine removes first."""
         if isinstance(self.file_backend, _Postponed):
-            # The new best one is on disk. The old goes before this file forgets it.
+            # The new best checkpoint is on disk: remove the old one before its name is lost.
             self._remove_old_best()
         if self.kept[-1:] != [step]:
             self.kept.append(step)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
-        # With the one that is still to go, for a run resumed from this file to remove.
+        # Includes the surplus checkpoint, so that a run resumed from this file removes it.
         runner.message_hub.update_info("keep_ckpt_ids", list(self.kept))
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         runner.save_checkpoint(

@@ -1,10 +1,10 @@
-"""A training that is killed at any step and resumed is the training that was not, bit by bit.
+"""Exact resume: a killed and resumed run ends bit-identical to an uninterrupted one.
 
-No random state is saved. Every draw is made from numbers that say where in the training it is made: the
-augmentation of a sample from (seed, epoch, step, place in the global batch), whichever worker makes it
-and however far it reads ahead; everything else of a step, such as dropout, from (seed, rank, step). The
-sampler's position is the step, which every checkpoint holds. So nothing is lost with the process, and as
-many processes as there may be draw alike.
+No random state is saved. Random numbers are seeded from the position in the run: the augmentation of a sample
+from (seed, epoch, step, position in the global batch), whichever worker computes it and however far it
+prefetches; everything else in a step, such as dropout, from (seed, rank, step). The sampler's position is the
+step, which every checkpoint holds. So nothing is lost with the process, and the draws do not depend on the
+number of workers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from pgan.engine.seeding import seed_all
 from pgan.registry import HOOKS
 
-_EPOCH, _STEP, _SAMPLE = range(3)  # what is drawn, so that no two draws share their numbers
+_EPOCH, _STEP, _SAMPLE = range(3)  # kinds of draws, so that no two share a seed
 _LENGTH = "batches_per_epoch"  # in a checkpoint's meta
 _LOADER_OPTIONS = (
     *("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "generator"),
@@ -38,10 +38,10 @@ class Draw(NamedTuple):
 
 
 class SeededDataset(Dataset):
-    """A data set whose samples are read with the random numbers of their `Draw`.
+    """A data set that seeds the random numbers of each sample from its `Draw`.
 
     Args:
-        dataset: Any with samples by index; its other attributes are seen through.
+        dataset: The data set; its other attributes are passed through.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -61,17 +61,17 @@ class SeededDataset(Dataset):
 
 
 class NumberedBatches(Sampler):
-    """The batches of another batch sampler, with the seeds of their samples, from any of them on.
+    """The batches of another batch sampler with the seeds of their samples, starting at any batch.
 
-    What is skipped is indices alone: no sample is read.
+    Skipped batches are indices only: no sample is read.
 
     Args:
-        batches: Of a `DataLoader`.
-        seed: Of the run.
+        batches: Batch sampler of a `DataLoader`.
+        seed: Seed of the run.
 
     Attributes:
-        epoch: Whose augmentations are drawn.
-        begin: How many batches of the epoch to skip.
+        epoch: The current epoch.
+        begin: Number of batches of the epoch to skip.
     """
 
     def __init__(self, batches: Any, seed: int) -> None:
@@ -80,7 +80,7 @@ class NumberedBatches(Sampler):
 
     @property
     def sampler(self) -> Any:
-        """Where mmengine looks for ``set_epoch``."""
+        """The sampler, on which mmengine calls ``set_epoch``."""
         return self.batches.sampler
 
     def __iter__(self) -> Iterator[list[Draw]]:
@@ -98,16 +98,16 @@ class NumberedBatches(Sampler):
 
 
 class EndlessBatches(NumberedBatches):
-    """The same epoch after epoch, for a loop that counts steps alone.
+    """Numbered batches of one epoch after the other, for a loop that counts steps only.
 
     Attributes:
-        begin: How many batches to skip, from the first epoch's on.
+        begin: Number of batches to skip, counted from the first epoch.
     """
 
     def __iter__(self) -> Iterator[list[Draw]]:
         skipped = 0
         for self.epoch in count():
-            # Torch's own shuffling is drawn for the epoch, the steps' numbers anew for each step.
+            # Torch's own shuffling is seeded per epoch, everything in a step per step.
             seed_all(self.seed, _EPOCH, get_rank(), self.epoch)
             if hasattr(self.sampler, "set_epoch"):
                 self.sampler.set_epoch(self.epoch)
@@ -123,13 +123,13 @@ class EndlessBatches(NumberedBatches):
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Resume at the very step of the checkpoint, with the numbers that an undisturbed run would draw.
+    """Resume at the exact step of the checkpoint, with the random numbers of an uninterrupted run.
 
-    mmengine restores weights, optimizer, schedulers and log, but draws other random numbers, and begins
-    the epoch anew. A checkpoint of a run with another number of batches in an epoch (another batch size,
-    data set or number of processes) goes on at the beginning of its epoch, with a warning.
+    mmengine restores weights, optimizer, schedulers and log, but draws other random numbers and restarts the
+    epoch. A checkpoint of a run with another number of batches per epoch (another batch size, data set or
+    number of processes) resumes at the start of its epoch, with a warning.
 
-    So does a loop over steps (`IterBasedTrainLoop`), whatever its sampler. A loop of another kind is left to
+    `EpochBasedTrainLoop` and `IterBasedTrainLoop` resume exactly, with any sampler. Other loops are left to
     mmengine, with a warning.
     """
 
@@ -140,15 +140,15 @@ class ExactResumeHook(Hook):
         self.batches: NumberedBatches | None = None
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Note how long an epoch was."""
+        """Read the number of batches per epoch."""
         self.saved_length = (checkpoint.get("meta") or {}).get(_LENGTH)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Write down how long an epoch is."""
+        """Save the number of batches per epoch."""
         checkpoint["meta"][_LENGTH] = len(runner.train_dataloader)
 
     def before_train(self, runner: Any) -> None:
-        """Number the loader's batches, and skip those that the checkpoint has seen."""
+        """Number the batches of the data loader, and skip those before the checkpoint."""
         loop = runner.train_loop
         sampler = loop.dataloader.batch_sampler
         if sampler is not None and isinstance(loop, EpochBasedTrainLoop):
@@ -157,54 +157,55 @@ class ExactResumeHook(Hook):
             self._number_steps(runner, loop, EndlessBatches(sampler, runner.seed))
         else:
             runner.logger.warning(
-                f"A {type(loop).__name__} does not resume exactly, nor does a loader without batches."
+                f"{type(loop).__name__} does not resume exactly: use EpochBasedTrainLoop or "
+                "IterBasedTrainLoop with a batch sampler."
             )
 
     def _number_epochs(
         self, runner: Any, loop: EpochBasedTrainLoop, batches: NumberedBatches
     ) -> None:
         loop.dataloader, self.batches = _numbered(loop.dataloader, batches), batches
-        if self._same_length(runner, f"epoch {runner.epoch + 1} begins anew"):
+        if self._same_length(runner, f"epoch {runner.epoch + 1} restarts"):
             batches.begin = runner.iter - runner.epoch * len(batches)
         run_iter = loop.run_iter
-        # The loop counts the batches that it is given, the log those of the epoch.
+        # The loop counts the batches it receives, the log those of the epoch.
         loop.run_iter = lambda number, batch: run_iter(batches.begin + number, batch)
 
     def _number_steps(self, runner: Any, loop: IterBasedTrainLoop, batches: EndlessBatches) -> None:
         if isinstance(batches.sampler, InfiniteSampler):
-            # It goes on where it was left: before the iterator that the loop has begun already.
+            # The loop has advanced the sampler already: restart its indices.
             batches.sampler.indices = batches.sampler._indices_of_rank()
-        self._same_length(runner, "it goes on with other images")
+        self._same_length(runner, "it continues with other images")
         batches.begin = runner.iter
         loop.dataloader, self.batches = _numbered(loop.dataloader, batches), batches
-        # The loop asks for the batches that are skipped, too.
+        # The loop requests the skipped batches as well.
         loop.dataloader_iterator = chain(repeat(None, runner.iter), loop.dataloader)
 
     def _same_length(self, runner: Any, otherwise: str) -> bool:
         length = len(runner.train_dataloader)
         if runner.iter and self.saved_length not in (None, length):
             runner.logger.warning(
-                f"An epoch has {length} batches, and had {self.saved_length} when the checkpoint was "
-                f"written: {otherwise}, and the result is not that of one run."
+                f"An epoch has {length} batches, but had {self.saved_length} when the checkpoint was "
+                f"written: {otherwise}, and the result differs from that of an uninterrupted run."
             )
         return self.saved_length == length
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Seed what is drawn for the whole epoch, such as torch's own shuffling."""
+        """Seed the random numbers of an epoch, such as torch's own shuffling."""
         if self.batches is not None:
             self.batches.epoch = runner.epoch
         seed_all(runner.seed, _EPOCH, get_rank(), runner.epoch)
 
     def before_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
-        """Seed what is drawn in a step."""
+        """Seed the random numbers of a step."""
         seed_all(runner.seed, _STEP, get_rank(), runner.iter)
 
     def after_train_epoch(self, runner: Any) -> None:
-        """The next epoch is whole."""
+        """Skip no batch of the next epoch."""
         if self.batches is not None:
             self.batches.begin = 0
         if isinstance(self.batches, EndlessBatches):
-            # Its workers end now: left to the garbage collector, they are waited for five seconds each.
+            # End the workers now: the garbage collector would wait five seconds for each.
             runner.train_loop.dataloader_iterator = iter(())
 
 

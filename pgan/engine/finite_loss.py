@@ -1,4 +1,4 @@
-"""A training whose loss or weights broke ends there, and says on which images."""
+"""Stop training at the first loss or weight that is not finite, and name the images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pgan.engine.checkpoint import latest_checkpoint
 from pgan.registry import HOOKS
 
 _LIST = "broken_batch.json"
-_SHOWN = 3  # files in the sentence; all of them are in the list
+_SHOWN = 3  # files named in the message; the list names all
 
 
 class BrokenTrainingError(ValueError):
@@ -25,12 +25,11 @@ class BrokenTrainingError(ValueError):
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stop at the first loss that is NaN or infinite, and save no weight that is.
+    """Stop at the first loss that is NaN or infinite, and save no such weight.
 
-    Over several processes the losses are averaged first, so that every process stops, and so that the log
-    tells of the whole batch. Files of the batch are those that the samples name in ``img_path``; all of them
-    are left in ``broken_batch.json`` of the work dir. Nothing is saved after the step, so the last checkpoint
-    stands.
+    With several processes the losses are averaged first, so that every process stops and the log describes
+    the whole batch. The images of the batch, by their ``img_path``, are written to ``broken_batch.json`` in
+    the work dir. Nothing is saved after that step, so the last checkpoint stays valid.
     """
 
     priority = "HIGHEST"  # before anything is logged or saved
@@ -45,7 +44,7 @@ class FiniteLossHook(Hook):
         """Check the losses of a step.
 
         Raises:
-            BrokenTrainingError: One is not finite, on this process or another.
+            BrokenTrainingError: A loss is not finite, in this process or another.
         """
         if not outputs:
             return
@@ -74,11 +73,11 @@ class FiniteLossHook(Hook):
         named = ", ".join(f"{name} is {value}" for name, value in losses.items())
         raise BrokenTrainingError(
             f"step {step}, in epoch {epoch}: {named}, on {shown}{more}, listed in {path}; "
-            f"{_standing(runner)}: look at these images, or {_anew(runner)}"
+            f"{_last_checkpoint(runner)}: check these images, or {_advice(runner)}"
         )
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Refuse broken weights: the loss of the step that broke them may still have been finite.
+        """Refuse to save weights that are not finite; the loss of the step may still have been finite.
 
         Raises:
             BrokenTrainingError: A weight is not finite.
@@ -87,17 +86,17 @@ class FiniteLossHook(Hook):
             if value.is_floating_point() and not value.isfinite().all():
                 raise BrokenTrainingError(
                     f"step {checkpoint['meta']['iter']}: {name} is not finite, so no checkpoint is written; "
-                    f"{_standing(runner)}: {_anew(runner)}"
+                    f"{_last_checkpoint(runner)}: {_advice(runner)}"
                 )
 
 
-def _standing(runner: Any) -> str:
+def _last_checkpoint(runner: Any) -> str:
     last = latest_checkpoint(runner.work_dir)
-    return f"{last} stands" if last else "no checkpoint was written yet"
+    return f"the last checkpoint is {last}" if last else "there is no checkpoint yet"
 
 
-def _anew(runner: Any) -> str:
-    begin = "start from it (--load-from)" if latest_checkpoint(runner.work_dir) else "train anew"
+def _advice(runner: Any) -> str:
+    begin = "start from it (--load-from)" if latest_checkpoint(runner.work_dir) else "train again"
     return f"{begin} at a lower learning rate"
 
 

@@ -1,7 +1,7 @@
-"""Several processes that train as one with the global batch, up to rounding.
+"""Make several processes train like one process with the global batch, up to rounding.
 
-mmengine averages the gradients. What else sees the whole batch are the losses on distances, whose hardest
-images may be another process's, and batch normalisation.
+mmengine averages the gradients. Two further parts depend on the whole batch: metric losses, whose hardest
+images may be in another process, and batch normalisation.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from pgan.registry import HOOKS
 
 @HOOKS.register_module()
 class GlobalBatchHook(Hook):
-    """Have what looks at a whole batch look at that of all processes.
+    """Compute metric losses and batch normalisation over the batches of all processes.
 
-    Each process's features go to all, and its gradient comes back from all: with the gradients averaged, as
-    mmengine does, it is that of one process with all images. All processes need batches of one size, which
-    `PKSampler` and mmengine's samplers give. All validate with the running statistics of the first process,
-    whose are saved: they would rank features of models that differ.
+    The features of each process are gathered in all, and gradients flow back: with averaged gradients, as in
+    mmengine, they equal those of one process with all images. All processes need batches of equal size, which
+    `PKSampler` and mmengine's samplers give. All processes validate with the running statistics of the first
+    one, which are the ones that are saved.
 
     Args:
-        metric_losses: The losses in a model's ``metric_losses``.
-        batch_norm: Batch normalisation, on a GPU by torch's ``SyncBatchNorm``, on a CPU, which that does not
-            run on, by `GlobalBatchNorm`.
+        metric_losses: Gather the features for the model's ``metric_losses``.
+        batch_norm: Synchronise batch normalisation, by torch's ``SyncBatchNorm`` on a GPU and by
+            `GlobalBatchNorm` on a CPU.
     """
 
     def __init__(self, metric_losses: bool = True, batch_norm: bool = False) -> None:
         self.metric_losses, self.batch_norm = metric_losses, batch_norm
 
     def before_run(self, runner: Any) -> None:
-        """Change the model, where there are several processes; its weights keep their names."""
+        """Convert the model if there are several processes; its weights keep their names."""
         if get_world_size() == 1:
             return
         model = bare_model(runner.model)
@@ -51,13 +51,13 @@ class GlobalBatchHook(Hook):
             _convert(model)
 
     def before_val(self, runner: Any) -> None:
-        """Give all processes the running statistics of the first."""
+        """Broadcast the running statistics of the first process."""
         for buffer in bare_model(runner.model).buffers() if get_world_size() > 1 else ():
             broadcast(buffer)
 
 
 def _gather(loss: nn.Module, arguments: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """A process's (B, C) features and (B,) labels -> those of all, in order of their ranks."""
+    """Gather the (B, C) features and (B,) labels of all processes, in the order of their ranks."""
     features, labels = arguments
     return torch.cat(differentiable.all_gather(features.contiguous())), torch.cat(
         all_gather(labels)
@@ -67,12 +67,11 @@ def _gather(loss: nn.Module, arguments: tuple[Tensor, Tensor]) -> tuple[Tensor, 
 class GlobalBatchNorm(_BatchNorm):
     """Batch normalisation over the batches of all processes, on any device (Ioffe & Szegedy, 2015).
 
-    Mean and variance are summed over all processes one after the other: the variance of differences rounds
-    less than the mean of squares.
+    The variance is computed from differences to the global mean, which rounds less than the mean of squares.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, C, ...) -> the same, float32."""
+        """Normalise (B, C, ...) float32."""
         if not self.training:
             return super().forward(inputs)
         axes = [axis for axis in range(inputs.dim()) if axis != 1]
@@ -96,7 +95,7 @@ class GlobalBatchNorm(_BatchNorm):
         self.get_buffer("running_var").lerp_(variance, rate)
 
     def _check_input_dim(self, inputs: Tensor) -> None:
-        """Any will do."""
+        """Accept any number of dimensions."""
 
 
 def _convert(module: nn.Module) -> None:

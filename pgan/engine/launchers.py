@@ -1,4 +1,4 @@
-"""What starts the processes of a training, as mmengine's ``--launcher`` names it."""
+"""The launchers of distributed training, by the names of ``--launcher``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ class Launcher(NamedTuple):
     """A launcher.
 
     Attributes:
-        rank: The environment variable in which it tells a process its number among all.
-        command: How it is called.
-        further: Other variables without which its processes do not find each other.
+        rank: The environment variable with the rank of the process.
+        command: The command that starts the processes.
+        further: Further variables that the processes need to connect.
     """
 
     rank: str

@@ -1,4 +1,4 @@
-"""mmengine's runner, which trains from a checkpoint that fits or says why it does not."""
+"""mmengine's runner with checks of the checkpoint that training starts from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detector.common.schema import COUNT, SchemaError, check, fits
 from pgan.engine.checkpoint import CheckpointError
 from pgan.engine.wrappers import bare_model
 
-# Of a training, for a resume; what else it holds is left to mmengine.
+# What a checkpoint needs for a resume; mmengine checks the rest.
 _TRAINING = {"meta": {"epoch": COUNT, "iter": COUNT}, "message_hub": {"log_scalars": {}}}
 _ADDED = {"params", "initial_lr"}  # to a group's own settings
 _OPTIMIZER = "optimizer_name"  # in a checkpoint's meta
@@ -21,17 +21,17 @@ _COUNTER = "num_batches_tracked"  # has the same shape in every model
 
 
 class CheckedRunner(Runner):
-    """A runner that does not train from random weights when it was told to start from others.
+    """A runner that refuses a checkpoint that does not fit.
 
-    mmengine loads what fits, be it nothing, and meets a checkpoint of another training halfway.
+    mmengine loads the tensors that fit, even if none does, and fails late on a checkpoint of another run.
     """
 
     def train(self) -> nn.Module:
-        """Look at the checkpoint before anything is built, and train.
+        """Check the checkpoint before anything is built, then train.
 
         Raises:
-            CheckpointError: No tensor of it is the model's; or, for a resume, not all are, or it is none of a
-                training.
+            CheckpointError: No tensor of the checkpoint fits the model; or, to resume, not all fit, or it is
+                not the checkpoint of a training run.
         """
         if self._load_from:
             checkpoint = CheckpointLoader.load_checkpoint(self._load_from, map_location="cpu")
@@ -39,17 +39,17 @@ class CheckedRunner(Runner):
                 self._refuse_other_training(checkpoint)
                 self._take_seed(checkpoint["meta"])
             else:
-                self._tell_what_fits(checkpoint)
+                self._report_mismatches(checkpoint)
         return super().train()
 
     def _take_seed(self, meta: Mapping[str, Any]) -> None:
-        """Go on with the checkpoint's seed: mmengine takes it after the sampler was built with another."""
+        """Use the checkpoint's seed: mmengine reads it after the sampler was built with another one."""
         seed, stated = meta.get("seed"), self._randomness_cfg.get("seed")
         if not fits(seed, range(2**32)) or seed == stated:
             return
         if stated is not None:
             self.logger.warning(
-                f"{self._load_from}: seed {seed} goes on, not the config's {stated}"
+                f"{self._load_from}: resuming with its seed {seed}, not the config's {stated}"
             )
         self._randomness_cfg["seed"] = seed
         self.set_randomness(**self._randomness_cfg)
@@ -58,7 +58,7 @@ class CheckedRunner(Runner):
         """Load the checkpoint.
 
         Raises:
-            CheckpointError: Something in it is not what mmengine, or a hook, expects there.
+            CheckpointError: An entry is not what mmengine or a hook expects.
         """
         try:
             super().load_or_resume()
@@ -67,14 +67,14 @@ class CheckedRunner(Runner):
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
             raise CheckpointError(
-                f"{self._load_from}: is not a checkpoint of this training ({reason}); "
-                "go on with the config that it was trained with, or start from its weights with --load-from"
+                f"{self._load_from}: is not a checkpoint of this run ({reason}): "
+                "resume with the config it was trained with, or start from its weights with --load-from"
             ) from error
 
     def save_checkpoint(
         self, *args: Any, meta: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        """Save, with the name of the optimizer."""
+        """Save a checkpoint with the name of the optimizer."""
         optimizer = getattr(self.optim_wrapper, "optimizer", None)
         named = {} if optimizer is None else {_OPTIMIZER: type(optimizer).__name__}
         super().save_checkpoint(*args, meta={**(meta or {}), **named}, **kwargs)
@@ -83,7 +83,7 @@ class CheckedRunner(Runner):
         """Load the weights.
 
         Raises:
-            CheckpointError: For a resume, its optimizer has other settings than the config's has.
+            CheckpointError: To resume, its optimizer differs from the config's.
         """
         checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         if self._resume:
@@ -114,17 +114,17 @@ class CheckedRunner(Runner):
         if optimizer is None or saved is None or not fits(saved, {"param_groups": [{}]}):
             return
         name = type(optimizer).__name__
-        trained_by = checkpoint["meta"].get(_OPTIMIZER)  # checkpoints of older versions do not tell
+        trained_by = checkpoint["meta"].get(_OPTIMIZER)  # missing in checkpoints of older versions
         for group in saved["param_groups"]:
             unknown = group.keys() - optimizer.defaults.keys() - _ADDED
-            # A version of torch may add a setting; another optimizer has others.
+            # A newer torch may add a setting; another optimizer has different ones.
             if trained_by not in (None, name) or (
                 unknown and optimizer.defaults.keys() - group.keys()
             ):
                 raise CheckpointError(
                     f"{self._load_from}: was trained by another optimizer "
-                    f"({trained_by or 'its settings'}) than the config's {name}: go on with the config that "
-                    "it was trained with, or start from its weights with --load-from"
+                    f"({trained_by or 'its settings'}) than the config's {name}: resume with the config it "
+                    "was trained with, or start from its weights with --load-from"
                 )
 
     def _report_overridden_settings(self, checkpoint: Mapping[str, Any]) -> None:
@@ -137,12 +137,12 @@ class CheckedRunner(Runner):
             for key in ("initial_lr", "weight_decay"):
                 if key in group and key in stated and group[key] != stated[key]:
                     self.logger.warning(
-                        f"{self._load_from}: {key}={group[key]} goes on, not the config's {stated[key]}: "
-                        "start from its weights with --load-from to change it"
+                        f"{self._load_from}: resuming with {key}={group[key]}, not the config's "
+                        f"{stated[key]}: start from its weights with --load-from to change it"
                     )
                     return
 
-    def _tell_what_fits(self, checkpoint: Mapping[str, Any]) -> None:
+    def _report_mismatches(self, checkpoint: Mapping[str, Any]) -> None:
         names = {
             name for name in bare_model(self.model).state_dict() if not name.endswith(_COUNTER)
         }

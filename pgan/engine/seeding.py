@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed and the place in the training, not on what ran before."""
+"""Seed random numbers from the seed and the position in a run, not from what ran before."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pgan.registry import FUNCTIONS
 
 
 def seed_all(*numbers: int) -> None:
-    """Seed Python, NumPy and torch, on every device, from numbers that are 0 or more."""
+    """Seed Python, NumPy and torch, on every device, from non-negative numbers."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
-    # What torch.manual_seed does, without noting down the stack for each device that is not at work.
+    # Like torch.manual_seed, which also records a stack trace for each device that is not initialised.
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)
@@ -25,10 +25,10 @@ def seed_all(*numbers: int) -> None:
 
 @FUNCTIONS.register_module()
 def seed_worker(worker_id: int, **_: Any) -> None:
-    """Seed a loader worker from torch's seed for it, and keep OpenCV to one thread.
+    """Seed a data loader worker from torch's seed, and keep OpenCV to one thread.
 
-    mmengine's own function gives each worker the same seed in every epoch, so the same augmentations;
-    torch's differs from epoch to epoch.
+    mmengine's own function gives each worker the same seed, and so the same augmentations, in every epoch;
+    torch's seed differs between epochs.
     """
     seed = torch.initial_seed() % 2**32
     random.seed(seed)

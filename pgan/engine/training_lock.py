@@ -1,4 +1,4 @@
-"""One training at a time in a folder."""
+"""Allow one training run at a time per folder."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _LOCK = ".training.lock"
 
 
 class TrainingLockError(ValueError):
-    """Another training is at work in the folder, or nobody can be."""
+    """Another run is training in the folder, or the folder cannot be locked."""
 
 
 @contextmanager
 def training_alone(work_dir: str | os.PathLike[str], launcher: str = "none") -> Iterator[None]:
-    """Keep other trainings out of a folder; to be held before a runner is built, which writes there.
+    """Keep other training runs out of a folder; to be held before the runner is built, which writes there.
 
-    Of the processes of one training the first holds the lock for all. It ends with that process, however that
-    ends: its loader's workers, which may outlive it by seconds, do not inherit it. So a killed training keeps
-    nobody out. The lock's file stays, empty; it is not the lock of a sweep, whose command this may be.
+    The first process of a run holds the lock for all. The lock ends with that process, however it ends: data
+    loader workers, which may outlive it by seconds, do not inherit it. So a killed run blocks nobody. The
+    empty lock file stays. A sweep that starts this run has a lock of its own.
 
     Args:
-        work_dir: Made if it is not there.
-        launcher: As of `pgan.apis.build_runner`.
+        work_dir: The folder; created if needed.
+        launcher: See `pgan.apis.build_runner`.
 
     Raises:
-        TrainingLockError: Another process trains there, or the folder cannot be written to; the launcher's
-            number of this process is no number.
+        TrainingLockError: Another process trains in the folder, the folder cannot be written to, or the
+            launcher's rank variable is not a number.
     """
-    # Asked of the launcher: process groups are made by the runner, which comes too late.
+    # Read from the environment: the runner creates the process group too late.
     if launcher in LAUNCHERS and _rank(launcher) > 0:
         yield
         return
@@ -45,7 +45,7 @@ def _rank(launcher: str) -> int:
     rank = os.environ.get(variable, "0")
     if not rank.isdecimal():
         raise TrainingLockError(
-            f"--launcher {launcher}: {variable}={rank!r} is no process's number: start by `{command}`, which "
-            "sets it"
+            f"--launcher {launcher}: {variable}={rank!r} is not a rank: start with `{command}`, which sets "
+            "it"
         )
     return int(rank)

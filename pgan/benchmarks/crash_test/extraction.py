@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 import detector.model.dataset  # noqa: F401 - registers the transforms
 from detector.cache import Parts
 from detector.cache.writer import PartCacheWriter
-from detector.common.files import temporary_files, file_sha256
+from detector.common.files import file_sha256, temporary_files
 from detector.extraction.extractor import extract
 from detector.extraction.part_detector import PartDetector
 from detector.extraction.work_split import Split

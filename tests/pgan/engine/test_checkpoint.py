@@ -82,11 +82,13 @@ def test_in_place_of_a_damaged_checkpoint_the_one_before_is_used(
     bad = {"truncated": data[:-100], "a byte changed": data, "empty": b"", "zeros": bytes(5000)}
     newest.write_bytes(bad[damage])
     assert latest_checkpoint(tmp_path).name == "epoch_1.pth"
-    assert said == ["epoch_2.pth: truncated or damaged; epoch_1.pth, the one before, is used"]
+    assert said == ["epoch_2.pth: truncated or damaged; resuming from epoch_1.pth before it"]
     with pytest.raises(CheckpointError, match=r"epoch_2.pth: (damaged|not a checkpoint)"):
         load_plain(str(newest))
     (tmp_path / "epoch_1.pth").unlink()
-    with pytest.raises(CheckpointError, match="no other checkpoint: delete it to begin anew"):
+    with pytest.raises(
+        CheckpointError, match="no other checkpoint: delete it to start from the beginning"
+    ):
         latest_checkpoint(tmp_path)
 
 
@@ -123,7 +125,7 @@ def test_to_plain_keeps_values_and_refuses_objects() -> None:
     assert plain["b"] == (1, [3])
     assert type(plain["a"]) is float
     assert plain["c"]["_history_buffer"][0].tolist() == [1.0, 2.0]
-    with pytest.raises(TypeError, match="Path has no plain form|PosixPath has no plain form"):
+    with pytest.raises(TypeError, match="cannot be converted to tensors and built-in types"):
         to_plain({"x": Path("a")})
 
 

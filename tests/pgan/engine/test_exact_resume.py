@@ -99,7 +99,7 @@ def test_another_length_of_the_epoch_begins_the_epoch_anew(tmp_path: Path, capsy
     resumed = make_runner(folder, 2, workers=0, load_from=str(folder / "epoch_1.pth"), resume=True)
     resumed.train()
     assert len(resumed.train_dataloader.dataset.dataset.read) == 10
-    assert "An epoch has 5 batches, and had 7" in capsys.readouterr().out
+    assert "An epoch has 5 batches, but had 7" in capsys.readouterr().out
 
 
 class MeanError(BaseMetric):

@@ -69,7 +69,7 @@ def test_the_sentence_names_step_loss_and_images(tmp_path: Path) -> None:
     assert message.startswith(
         "step 7, in epoch 2: loss_id is nan, on 0.jpg, 1.jpg, 2.jpg and 2 more, listed in "
     )
-    assert "no checkpoint was written yet" in message
+    assert "there is no checkpoint yet" in message
     assert "\n" not in message
     listed = json.loads((tmp_path / "broken_batch.json").read_text())
     assert listed["files"] == [f"{i}.jpg" for i in range(5)]

@@ -45,12 +45,12 @@ def optimize_by_momentum(content: dict) -> None:
         (lambda c: c.update(message_hub=[]), "holds weights, and not how far"),
         (lambda c: c["state_dict"].update(x=torch.ones(1)), r"another model .*1 tensor unexpected"),
         (lambda c: c["state_dict"].pop("last.bias"), r"another model .*1 tensor missing \(first: last"),
-        (optimize_less, r"not a checkpoint of this training \(ValueError: .*parameter group"),
+        (optimize_less, r"not a checkpoint of this run \(ValueError: .*parameter group"),
         (optimize_by_momentum, r"another optimizer \(its settings\) than the config's Adam"),
         (lambda c: c["meta"].update(optimizer_name="AdamW"), r"another optimizer \(AdamW\) than"),
-        (lambda c: c.update(optimizer=5), "not a checkpoint of this training"),
-        (lambda c: c.update(param_schedulers=[{}, 3]), "not a checkpoint of this training"),
-        (lambda c: c["message_hub"].update(log_scalars={"x": {"_history_buffer": 3}}), "this training"),
+        (lambda c: c.update(optimizer=5), "not a checkpoint of this run"),
+        (lambda c: c.update(param_schedulers=[{}, 3]), "not a checkpoint of this run"),
+        (lambda c: c["message_hub"].update(log_scalars={"x": {"_history_buffer": 3}}), "this run"),
     ],
 )  # fmt: skip
 def test_another_training_is_not_resumed(
@@ -70,7 +70,9 @@ def test_a_setting_that_the_checkpoint_overrides_is_told(
 
     start = change(trained, slower)
     make_runner(tmp_path / "run", 2, workers=0, load_from=start, resume=True).train()
-    assert f"{start}: initial_lr=0.05 goes on, not the config's 0.1" in capsys.readouterr().out
+    assert (
+        f"{start}: resuming with initial_lr=0.05, not the config's 0.1" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("stated", [None, 4])
@@ -87,7 +89,9 @@ def test_a_resumed_run_has_the_seed_of_its_checkpoint(
         runner.train()
         weights.append(runner.model.last.weight)
     assert torch.equal(*weights)
-    assert ("seed 3 goes on, not the config's 4" in capsys.readouterr().out) == (stated == 4)
+    assert ("resuming with its seed 3, not the config's 4" in capsys.readouterr().out) == (
+        stated == 4
+    )
 
 
 def test_settings_that_an_older_torch_did_not_have_hinder_no_resume(

@@ -66,7 +66,9 @@ def test_a_second_training_is_told_so_and_changes_nothing(
         assert train.main() == 1
         after = state_of(tmp_path)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"error: {tmp_path}: another process is using it: wait until it ends, or end it"]
+    assert lines == [
+        f"error: {tmp_path}: another process is using it: wait until it ends, or end it"
+    ]
     assert before.keys() == {"epoch_1.pth", ".epoch_2.pth.abcdefgh", ".training.lock"}
     assert after == before
     with training_alone(tmp_path):  # the other has ended
@@ -112,7 +114,7 @@ def test_a_rank_that_is_no_number_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str
 ) -> None:
     monkeypatch.setenv("RANK", rank)
-    words = f"--launcher pytorch: RANK={rank!r} is no process's number: start by `torchrun"
+    words = f"--launcher pytorch: RANK={rank!r} is not a rank: start with `torchrun"
     with pytest.raises(TrainingLockError, match=words):
         training_alone(tmp_path, "pytorch").__enter__()
 

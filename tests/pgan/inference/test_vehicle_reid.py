@@ -86,9 +86,7 @@ def test_vehicle_reid_equals_extraction_and_test(
         assert seen.classes == CLASSES
 
 
-def test_pixels_equal_files_for_any_batch_size(
-    reid: VehicleReID, images: list[Path]
-) -> None:
+def test_pixels_equal_files_for_any_batch_size(reid: VehicleReID, images: list[Path]) -> None:
     files = reid(images, batch_size=5)
     pixels = reid([read_image(image) for image in images], batch_size=1)
     for a, b in zip(files, pixels):
@@ -97,9 +95,7 @@ def test_pixels_equal_files_for_any_batch_size(
     assert reid([]) == []
 
 
-def test_attention_is_the_weighted_sum_of_masks(
-    reid: VehicleReID, images: list[Path]
-) -> None:
+def test_attention_is_the_weighted_sum_of_masks(reid: VehicleReID, images: list[Path]) -> None:
     seen = reid(images[:1])[0]
     expected = np.zeros((5, 7))
     for box, weight in zip(seen.parts.boxes, seen.weights):
@@ -121,16 +117,16 @@ def test_stream_yields_error_of_unreadable_image_in_place(
         reid(batch)
 
 
-def test_stream_yields_error_of_invalid_argument_in_place(reid: VehicleReID, images: list[Path]) -> None:
+def test_stream_yields_error_of_invalid_argument_in_place(
+    reid: VehicleReID, images: list[Path]
+) -> None:
     batch = [images[0], "a\0.png", None, 3, b"a.png", images[1]]
     found = list(reid.stream(batch, batch_size=4))
     assert [isinstance(seen, ImageError) for seen in found] == [False, *[True] * 4, False]
     np.testing.assert_allclose(found[5].feature, reid(images[1:2])[0].feature, atol=1e-5)
 
 
-def test_pixels_may_have_negative_strides(
-    reid: VehicleReID, images: list[Path]
-) -> None:
+def test_pixels_may_have_negative_strides(reid: VehicleReID, images: list[Path]) -> None:
     turned, file = reid([cv2.imread(str(images[0]))[:, :, ::-1], images[0]])
     np.testing.assert_allclose(turned.feature, file.feature, atol=1e-5)
     np.testing.assert_allclose(turned.parts.boxes, file.parts.boxes, atol=1e-3)
@@ -143,7 +139,9 @@ def test_model_without_part_boxes_needs_no_detector(place: Path, images: list[Pa
     assert not seen[0].attention((3, 3)).any()
 
 
-def test_vehicle_reid_raises_for_wrong_models(model: Files, detector: Files, images: list[Path]) -> None:
+def test_vehicle_reid_raises_for_wrong_models(
+    model: Files, detector: Files, images: list[Path]
+) -> None:
     with pytest.raises(ConfigError, match="detector="):
         VehicleReID(*model, device="cpu")(images)
     none = VehicleReID(*model, options={"num_parts": 0}, device="cpu")(images[:1])[0]
@@ -152,7 +150,7 @@ def test_vehicle_reid_raises_for_wrong_models(model: Files, detector: Files, ima
         VehicleReID(model.config, detector.checkpoint, device="cpu")
     with pytest.raises(ConfigError, match="not a re-identification config"):
         VehicleReID(*detector, device="cpu")
-    with pytest.raises(ConfigError, match=r"num_parts=-1 is no number of parts: give 0 or more"):
+    with pytest.raises(ConfigError, match=r"num_parts=-1 must be an integer of at least 0"):
         VehicleReID(*model, options={"num_parts": -1}, device="cpu")
 
 
@@ -164,7 +162,9 @@ def test_vehicle_reid_raises_for_invalid_detector(model: Files, detector: Files)
         VehicleReID(*model, detector=model, device="cpu")
 
 
-def test_call_raises_for_single_image_or_invalid_batch_size(reid: VehicleReID, images: list[Path]) -> None:
+def test_call_raises_for_single_image_or_invalid_batch_size(
+    reid: VehicleReID, images: list[Path]
+) -> None:
     for single in (images[0], str(images[0]), read_image(images[0])):
         with pytest.raises(ConfigError, match=r"write \[image\] for a single one"):
             reid(single)
