@@ -17,29 +17,29 @@ from pgan.registry import MODELS
 
 @MODELS.register_module()
 class TorchvisionBackbone(Sequential):
-    """A classification model of torchvision up to one of its feature maps.
+    """A classification model of torchvision, cut after one of its stages.
 
-    The model is cut into its stages, named as torchvision names them: the children of the model itself
-    (ResNet and its kin: ``layer1`` ... ``layer4``) or of its ``features`` (VGG, MobileNet, EfficientNet,
-    ConvNeXt, DenseNet, Swin ...: ``'0'``, ``'1'`` ...). A Swin's map is turned channels first, at its end
-    after its ``norm``; a ViT's is that of its tokens but the class token (`MapEncoder`). Weights are read by
-    ``init_weights``, which mmengine calls before training and not before testing.
+    Stages have torchvision's names: the children of the model (ResNets: ``layer1`` ... ``layer4``) or of its
+    ``features`` (VGG, MobileNet, EfficientNet, ConvNeXt, DenseNet, Swin: ``'0'``, ``'1'`` ...). The map of a
+    Swin is converted to channels first after its ``norm``; that of a ViT holds its tokens without the class
+    token (`MapEncoder`). Weights are loaded by ``init_weights``, which mmengine calls before training, not
+    before testing.
 
     Args:
-        name: Model, such as ``'resnet50'``; see ``torchvision.models.list_models()``. A ResNet's with
-            ``'_ibn_a'`` behind it is its IBN-Net-a (`IBN`), whose weights are those of a local file.
-        last_stride: 1 or 2, stride of the last stage kept. 1 doubles the map's height and width over 2
-            and changes no weight.
-        out: Last stage kept, also as a number, since a command line makes numbers of ``'5'``; None for the
-            last one before pooling.
-        weights: None for random ones; a name such as ``'DEFAULT'`` or ``'IMAGENET1K_V2'`` for torchvision's
-            download; otherwise a local file with a state dict of the model, classifier or not.
+        name: Model, such as ``'resnet50'``; see ``torchvision.models.list_models()``. ``'_ibn_a'`` after the
+            name of a ResNet selects IBN-Net-a (`IBN`), whose weights are read from a local file.
+        last_stride: Stride of the last stage, 1 or 2. Stride 1 doubles the height and width of the map and
+            changes no weight.
+        out: Last stage that is kept, as text or number; None for the last one before pooling.
+        weights: None for random weights; a name such as ``'DEFAULT'`` or ``'IMAGENET1K_V2'`` for a download
+            by torchvision; otherwise a local file with a state dict of the model, with or without classifier.
 
     Attributes:
         out_channels (int): Channels of the feature map.
 
     Raises:
-        ModelError: Unknown model or stage, a model that is no chain of stages, or no stride to change.
+        ModelError: The model or stage is unknown, the model is not a chain of stages, or it has no stride to
+            change.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class TorchvisionBackbone(Sequential):
         if last_stride == 1:
             remove_last_stride(self, name)
         elif last_stride != 2:
-            raise ModelError(f"backbone.last_stride={last_stride!r}: it is 1 or 2.")
+            raise ModelError(f"backbone.last_stride={last_stride!r}: use 1 or 2.")
 
     def init_weights(self) -> None:
-        """Load the weights that the config names.
+        """Load the weights given in the config.
 
         Raises:
-            ModelError: No such weights, no network to download them, or a file that does not fit.
+            ModelError: There are no such weights, they cannot be downloaded, or the file does not fit.
         """
         if self.weights is None:
             return
@@ -101,7 +101,7 @@ class TorchvisionBackbone(Sequential):
             raise ModelError(f"backbone.weights: {error}") from error
 
     def _load(self, state: dict[str, Tensor]) -> None:
-        """Load what belongs to our stages; the model's later stages and classifier may be there or not."""
+        """Load the weights of our stages; the file may also hold later stages and the classifier."""
         own = {self._names_in_file[key]: value for key, value in self.state_dict().items()}
         # Files older than torch 0.4.1 lack the counters.
         missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]

@@ -1,4 +1,4 @@
-"""What stands between a pooled feature and its losses."""
+"""Layers between a pooled feature and its losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class BNNeck(nn.BatchNorm1d):
     """Batch normalisation whose bias stays 0 (Luo et al., "Bag of Tricks", 2019).
 
-    Triplet losses see the feature before it, the classifier and the ranking the feature after it.
+    Triplet losses use the feature before it, the classifier and the ranking the feature after it.
 
     Args:
         num_features: C, channels of the feature.
@@ -26,8 +26,8 @@ class Classifier(nn.Linear):
     """Linear layers without bias over the training vehicles, initialised from N(0, 0.001).
 
     Args:
-        dims: Channels of each branch of the feature. Each branch is classified on its own; their layers lie
-            side by side in one weight.
+        dims: Channels of each branch of the feature. Each branch is classified on its own; their layers share
+            one weight matrix.
         num_vehicles: Number of training vehicles.
     """
 
@@ -39,11 +39,11 @@ class Classifier(nn.Linear):
     def forward(  # type: ignore[override]  # one tensor for each branch
         self, feature: Tensor
     ) -> list[Tensor]:
-        """(B, C), the branches side by side -> (B, num_vehicles) logits of each branch."""
+        """(B, C), all branches concatenated -> (B, num_vehicles) logits of each branch."""
         branches = zip(feature.split(self.dims, 1), self.weight.split(self.dims, 1))
         return [F.linear(branch, weight) for branch, weight in branches]
 
 
 def global_average_pool(features: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C) float32, whatever the precision of the map."""
+    """Average (B, C, H, W) over the cells -> (B, C) float32, whatever the precision of the map."""
     return features.float().mean((2, 3))

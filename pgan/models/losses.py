@@ -11,13 +11,13 @@ from pgan.registry import MODELS
 
 
 def euclidean_distances(features: Tensor) -> Tensor:
-    """All pairwise Euclidean distances, with zero gradient between equal features.
+    """Return all pairwise Euclidean distances, with zero gradient between equal features.
 
     Args:
         features: (B, C) of any float type.
 
     Returns:
-        (B, B) float32, computed from differences: the matrix-product form rounds small distances away.
+        (B, B) float32, computed from differences, since the matrix-product form loses small distances.
     """
     features = features.float()
     return torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
@@ -27,16 +27,20 @@ def batch_hard_triplet_loss(features: Tensor, labels: Tensor, margin: float = 0.
     """Triplet loss with the hardest positive and negative of each anchor (Hermans et al., 2017).
 
     ``mean over anchors of max(0, margin + d(farthest positive) - d(nearest negative))``, with Euclidean
-    distances between features that are not normalised. An anchor without another image of its vehicle,
-    or without any other vehicle, in the batch is left out.
+    distances between features that are not normalised. An anchor without another image of its vehicle in the
+    batch, or without any other vehicle, is skipped.
 
     Args:
         features: (B, C) of any float type.
         labels: (B,) integer vehicle labels.
-        margin: Wanted gap between the two distances.
+        margin: Desired gap between the two distances.
 
     Returns:
-        Scalar float32; 0, with zero gradient, where no anchor has a triplet.
+        Scalar float32; 0, with zero gradient, if no anchor has a triplet.
+
+    >>> features = torch.tensor([[0.0], [1.0], [3.0]])
+    >>> batch_hard_triplet_loss(features, torch.tensor([0, 0, 1]), margin=0.3)
+    tensor(0.)
     """
     distances = euclidean_distances(features)
     same = labels[:, None] == labels[None]
@@ -52,11 +56,11 @@ def batch_hard_triplet_loss(features: Tensor, labels: Tensor, margin: float = 0.
 
 @MODELS.register_module()
 class BatchHardTripletLoss(nn.Module):
-    """See `batch_hard_triplet_loss`.
+    """The loss of `batch_hard_triplet_loss` as a module.
 
     Args:
-        margin: Wanted gap between the two distances.
-        weight: Factor.
+        margin: Desired gap between the two distances.
+        weight: Factor of the loss.
     """
 
     def __init__(self, margin: float = 0.3, weight: float = 1.0) -> None:
@@ -70,28 +74,29 @@ class BatchHardTripletLoss(nn.Module):
 
 @MODELS.register_module()
 class MetricLearningLoss(nn.Module):
-    """A loss of pytorch-metric-learning, over all pairs of a batch unless its own options say otherwise.
+    """A loss of pytorch-metric-learning over all pairs of a batch, unless its options state otherwise.
 
-    ``InstanceLoss`` takes the k-th image of a batch for the one that those of the k-th label are to be
-    near, whosever it is. So the first image of each vehicle comes first, by label; other losses do not look
-    at the order.
+    ``InstanceLoss`` takes the k-th image of a batch as the target of the k-th label, so the first image of
+    each vehicle is moved to the front, in the order of labels. Other losses do not depend on the order.
 
     Args:
-        name: Its class, such as ``'CircleLoss'``, ``'ContrastiveLoss'`` or ``'LiftedStructureLoss'``.
-        weight: Factor: the circle loss of a batch is some hundred times a triplet loss.
-        options: Its own options.
+        name: Class of the loss, such as ``'CircleLoss'``, ``'ContrastiveLoss'`` or ``'LiftedStructureLoss'``.
+        weight: Factor of the loss; the circle loss of a batch is some hundred times a triplet loss.
+        options: Options of the loss.
 
     Raises:
-        ModelError: No such loss, or no such option of it.
+        ModelError: There is no such loss, or it has no such option.
     """
 
     def __init__(self, name: str, weight: float = 1.0, **options: object) -> None:
         super().__init__()
-        from pytorch_metric_learning import losses  # takes a second, for those who want it
+        from pytorch_metric_learning import losses  # takes a second to import
 
         if not (name.endswith("Loss") and hasattr(losses, name)):
             known = ", ".join(loss for loss in dir(losses) if loss.endswith("Loss"))
-            raise ModelError(f"name={name!r} is no loss of pytorch-metric-learning: {known}.")
+            raise ModelError(
+                f"name={name!r} is not a loss of pytorch-metric-learning: use one of {known}."
+            )
         try:
             self.loss = getattr(losses, name)(**options)
         except TypeError as error:
@@ -105,7 +110,7 @@ class MetricLearningLoss(nn.Module):
 
 
 def _first_of_each_first(labels: Tensor) -> Tensor:
-    """(B,) indices: the first image of each label, by label, then all others."""
+    """Return (B,) indices: the first image of each label, in the order of labels, then all others."""
     order = labels.argsort(stable=True)
     ordered = labels[order]
     first = torch.ones_like(ordered, dtype=torch.bool)

@@ -1,11 +1,11 @@
 """Part attention: how much each detected part matters (PGAN, Eqs. 2-4).
 
-The (B, D, C, H, W) tensor of masked features that the equations speak of is never made: pooling a map
-under D masks is one matrix product, and a weighted sum of D masked maps is the map times one combined
-mask. `pgan.benchmarks.attention_reference` has the equations as they are written, for comparison.
+The (B, D, C, H, W) tensor of masked features in the equations is never materialised: pooling a map under D
+masks is one matrix product, and a weighted sum of D masked maps is the map times one combined mask.
+`pgan.benchmarks.attention_reference` implements the equations as written, for comparison.
 
-Shapes: B images, D part slots, C channels, H x W cells. A slot whose mask is empty is an absent part: it
-takes no part in the softmax and has weight 0.
+Shapes: B images, D part slots, C channels, H x W cells. A slot with an empty mask is an absent part: it is
+left out of the softmax and has weight 0.
 """
 
 from __future__ import annotations
@@ -24,12 +24,17 @@ def masked_average_pool(features: Tensor, masks: Tensor) -> Tensor:
 
     Returns:
         (B, D, C) float32; zeros where a mask is empty.
+
+    >>> features = torch.arange(4.0).view(1, 1, 2, 2)
+    >>> masks = torch.tensor([[[[True, True], [False, False]]]])
+    >>> masked_average_pool(features, masks)
+    tensor([[[0.5000]]])
     """
     masks = masks.flatten(2).float()
     # float16 could not hold the sum over a large mask, and autocast would round the products.
     with torch.autocast(features.device.type, enabled=False):
         maps = features.flatten(2).float()
-        # The order of the factors gives the gradient the layout of the map: half the time.
+        # This order of factors gives the gradient the layout of the map, which halves the time.
         if features.is_contiguous():
             sums = (maps @ masks.transpose(1, 2)).transpose(1, 2)
         else:
@@ -48,12 +53,16 @@ def guide_features(features: Tensor, masks: Tensor, weights: Tensor) -> Tensor:
 
     Returns:
         (B, C, H, W) of the features' type. Without any part it equals ``features``.
+
+    >>> features, masks = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2, dtype=torch.bool)
+    >>> guide_features(features, masks, torch.ones(1, 1)).equal(features)
+    True
     """
     return features * (1 + combine_masks(masks, weights)).to(features.dtype)
 
 
 def combine_masks(masks: Tensor, weights: Tensor) -> Tensor:
-    """The attention map ``sum_i w_i M_i``: (B, D, H, W) bool and (B, D) -> (B, 1, H, W) float32."""
+    """Return the attention map ``sum_i w_i M_i``: (B, D, H, W) bool and (B, D) -> (B, 1, H, W) float32."""
     with torch.autocast(masks.device.type, enabled=False):
         combined = weights.float()[:, None] @ masks.flatten(2).float()
     return combined.view(masks.shape[0], 1, *masks.shape[2:])
@@ -78,7 +87,7 @@ class WeightNormLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """(out_features, in_features) weight in use."""
+        """The weight in use, (out_features, in_features)."""
         return self.weight_v * (self.weight_g / self.weight_v.norm())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,7 +118,7 @@ class PartAttention(nn.Module):
         self.temperature = temperature
 
     def forward(self, features: Tensor, masks: Tensor) -> Tensor:
-        """Weigh the parts.
+        """Compute the weight of each part.
 
         Args:
             features: (B, C, H, W) global feature map.
@@ -130,13 +139,13 @@ class UniformAttention(nn.Module):
     """Equal weight for every present part: PGAN without its attention module (Table III)."""
 
     def forward(self, features: Tensor, masks: Tensor) -> Tensor:
-        """As `PartAttention.forward`; the features are not looked at."""
+        """See `PartAttention.forward`; the features are not used."""
         present = present_parts(masks).float()
         return present / present.sum(-1, keepdim=True).clamp(min=1)
 
 
 def present_parts(masks: Tensor) -> Tensor:
-    """Which slots hold a part: (B, D, H, W) bool masks -> (B, D) bool."""
+    """Return which slots hold a part: (B, D, H, W) bool masks -> (B, D) bool."""
     return masks.flatten(2).any(-1)
 
 
@@ -149,7 +158,10 @@ def softmax_over_present(logits: Tensor, present: Tensor) -> Tensor:
 
     Returns:
         (..., D) of the logits' type; a row without present slots is all 0, with zero gradient.
+
+    >>> softmax_over_present(torch.zeros(3), torch.tensor([True, True, False]))
+    tensor([0.5000, 0.5000, 0.0000])
     """
-    # The lowest number and not -inf: a row of nothing but -inf has no softmax.
+    # The lowest number, not -inf: the softmax of a row of -inf is NaN.
     lowest = torch.finfo(logits.dtype).min
     return logits.masked_fill(~present, lowest).softmax(-1) * present

@@ -1,4 +1,4 @@
-"""From a feature map to one feature: what pools the cells."""
+"""Pool the cells of a feature map into one feature."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ class GeM(nn.Module):
     """Generalised-mean pooling, ``(mean over cells of x^p)^(1/p)``, with a learned p (Radenović et al.,
     "Fine-tuning CNN Image Retrieval with No Human Annotation", 2018, Eq. 3, one p for all channels).
 
-    p = 1 averages, p -> infinity takes the maximum. It is made for maps that are not negative, as after a
-    ReLU: what is below ``eps`` counts as ``eps``.
+    p = 1 is the average, p -> infinity the maximum. It is meant for non-negative maps, such as after a ReLU:
+    values below ``eps`` are set to ``eps``.
 
     Args:
-        p: Exponent to start from; the paper starts from 3.
-        eps: Least value of a cell, above 0.
+        p: Initial exponent; 3 in the paper.
+        eps: Smallest value of a cell, above 0.
+
+    >>> GeM(p=1.0)(torch.tensor([[[[1.0, 3.0]]]]))
+    tensor([[2.]], grad_fn=<ExpBackward0>)
     """
 
     def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
@@ -40,7 +43,7 @@ class GeM(nn.Module):
         """(B, C, H, W) -> (B, C) float32, whatever the precision of the map."""
         with torch.autocast(features.device.type, enabled=False):
             logs = features.float().clamp(min=self.eps).log().flatten(2)
-            # By logarithms, since eps^7 is 0 in float32, where the root has no gradient.
+            # In logarithms: eps^7 is 0 in float32, where the root has no gradient.
             sums = torch.logsumexp(self.p * logs, 2)
             return ((sums - math.log(logs.shape[2])) / self.p).exp()
 
@@ -49,11 +52,11 @@ POOLINGS: dict[str, type[nn.Module]] = {"average": AveragePooling, "gem": GeM}
 
 
 def build_pooling(name: str) -> nn.Module:
-    """The pooling of a config's ``model.pooling``.
+    """Build the pooling that a config names in ``model.pooling``.
 
     Raises:
-        ModelError: No such pooling.
+        ModelError: There is no such pooling.
     """
     if name not in POOLINGS:
-        raise ModelError(f"model.pooling={name!r}: it is one of {', '.join(POOLINGS)}.")
+        raise ModelError(f"model.pooling={name!r}: use one of {', '.join(POOLINGS)}.")
     return POOLINGS[name]()

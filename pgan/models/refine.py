@@ -35,9 +35,8 @@ class SqueezeExcitation(nn.Module):
 class PooledBottleneck(nn.Module):
     """Pre-activation bottleneck (He et al., 2016), pooled over the map; its shortcut is a 1x1 convolution.
 
-    Averaging commutes with 1x1 convolutions, so the last one and the shortcut run on the average: one cell
-    in place of H x W. Another pooling takes the average's place there: both maps come out of a ReLU, as GeM
-    wants them.
+    Averaging commutes with 1x1 convolutions, so the last one and the shortcut run on the average, one cell in
+    place of H x W. Another pooling replaces the average there; both maps come out of a ReLU, as GeM requires.
 
     Args:
         in_channels: Channels in.
@@ -81,7 +80,7 @@ class PooledBottleneck(nn.Module):
         bn = self.bn1
         if bn.training:
             return F.relu(bn(x * channel_weights), inplace=True)
-        # At test both are one multiplication and one addition; a new map of this size costs more than they.
+        # At test, weights and norm are one multiply-add; allocating a new map would cost more.
         mean, variance = bn.get_buffer("running_mean"), bn.get_buffer("running_var")
         scale = bn.weight * (variance + bn.eps).rsqrt()
         shift = (bn.bias - mean * scale)[:, None, None].to(x.dtype)
@@ -96,11 +95,11 @@ class Refine(nn.Module):
     Args:
         in_channels: Channels in.
         out_channels: Channels out, a multiple of 4.
-        overwrite: Whether the map may be overwritten at test, since nobody else needs it.
+        overwrite: Whether the map may be overwritten at test, if nothing else uses it.
         pooling: ``'average'``, as in the release, or ``'gem'``, see `pgan.models.pooling`.
 
     Raises:
-        ModelError: ``out_channels`` is no positive multiple of 4, or no such pooling.
+        ModelError: ``out_channels`` is not a positive multiple of 4, or there is no such pooling.
     """
 
     def __init__(
