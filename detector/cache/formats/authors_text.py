@@ -182,8 +182,8 @@ def export_text(
         Parts in a file -> number of such files. Images that could not be read get no file.
 
     Raises:
-        CacheError: See `authors.export_files`; or the cache holds masks only, or a class whose name cannot be a
-            label.
+        CacheError: See `authors.export_files`; or the cache holds masks only, or a class whose name cannot be
+            a label.
     """
     for name in cache.classes:
         if not (name.strip() == name != "" and _is_text(name)):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detector.cache import CacheError, PartCache, Parts
-from detector.cache.perturb import perturb, import_fleet
+from detector.cache.perturb import import_fleet, perturb
 from detector.cache.writer import PartCacheWriter
 from fleet import FleetSpec, make_fleet
 
