@@ -220,7 +220,7 @@ def build_tester(cfg: Config, work_dir: str, checkpoint: str) -> Runner:
     It needs no training images, and refuses a checkpoint of another model.
 
     Args:
-        cfg: Of :func:`load_config`.
+        cfg: A config loaded by `pgan.apis.load_config`.
         work_dir: Where its log goes.
         checkpoint: Weights to test.
 

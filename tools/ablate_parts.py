@@ -1,7 +1,7 @@
-"""Train and test PGAN with several numbers of parts D, all from one part cache; print a table and the best D.
+"""Train and test PGAN with several numbers of parts D from one part cache; print a table and the best D.
 
-D = 0 is PGAN without parts: its part-guided map is the global one. The same command goes on from where it was
-stopped::
+D = 0 is PGAN without parts: its part-guided map is the global one. An interrupted command resumes when it is
+repeated::
 
     python tools/ablate_parts.py PGAN_CONFIG --cache CACHE --num-parts 0 4 6 8 10 12 --seeds 0 1 2 \\
         --baseline BASELINE_CONFIG --work-dir work_dirs/parts
@@ -25,9 +25,9 @@ def parse_args() -> argparse.Namespace:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("config", help="config of PGAN")
-    add("--cache", required=True, help="part cache, of tools/extract_parts.py")
+    add("--cache", required=True, help="part cache written by tools/extract_parts.py")
     add("--num-parts", type=int, nargs="+", default=[0, 4, 6, 8, 10, 12], metavar="D")
-    add("--baseline", metavar="CONFIG", help="a model without parts, trained beside them")
+    add("--baseline", metavar="CONFIG", help="a model without parts to compare with")
     add_run_options(parser)
     return parser.parse_args()
 

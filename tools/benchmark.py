@@ -1,8 +1,8 @@
-"""How fast the library's own parts are, as ratios between two ways of doing one thing in one run.
+"""Measure how fast the library is, as ratios between two ways of doing one thing in one run.
 
 ``python tools/benchmark.py [NAME …] [--json FILE]``; ``search`` also takes ``--images N …``, and with
-``--extrapolate`` computes what ten million images to a thousand million would take. Seconds differ from
-machine to machine and from minute to minute; the ratios last. Run it on a machine that does nothing else.
+``--extrapolate`` computes what ten million images to a thousand million would take. Seconds vary
+between machines and between runs; ratios are stable. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def machine() -> dict[str, str]:
-    """Where and when it was measured."""
+    """Return where and when the measurement was made."""
     import torch
 
     return {
@@ -136,7 +136,7 @@ def machine() -> dict[str, str]:
 
 @report_errors
 def main() -> int:
-    """Measure what was asked for, and print it."""
+    """Run the selected benchmarks and print their results."""
     args = parse_args()
     from mmengine.logging import MMLogger
 

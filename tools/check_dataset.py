@@ -1,7 +1,7 @@
 """Check the data sets of a config before you train: ``python tools/check_dataset.py CONFIG``.
 
-Reads all lists, compares their counts with the published ones and looks for every image; names the
-first fault of each kind, and exits with 1 if there is any. Nothing is written.
+It reads all lists, compares their counts with the published ones and checks that every image exists. It
+prints the first fault of each kind, and returns 1 if there is any.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pgan.errors import ConfigError
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = ArgumentParser(__doc__)
-    parser.add_argument("config", help="config file of re-identification")
+    parser.add_argument("config", help="config of a re-identification model")
     parser.add_argument(
         "--decode", action="store_true", help="also decode every image: minutes, for a large set"
     )

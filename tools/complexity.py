@@ -1,7 +1,7 @@
-"""Parameters, FLOPs and inference time of models, as in the SSR-Net paper's Table 7.
+"""Print parameters, FLOPs and inference time of models, as in the SSR-Net paper's Table 7.
 
-Networks have random weights and look at random images of their configs' sizes, in float32. They take turns,
-so that the ratios last where the milliseconds do not; ratios are over the first::
+Networks have random weights and run on random images of their configs' sizes, in float32. They take turns, so
+that ratios are stable where the milliseconds are not; ratios are relative to the first model::
 
     python tools/complexity.py                        # SSR-Net over its global branch, beside the paper's
     python tools/complexity.py CONFIG CONFIG ...      # any others
@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("configs", nargs="*", default=list(TABLE_7), metavar="CONFIG", help="re-identification")
-    add("--batch-size", type=int, default=1, help="images at once (%(default)s)")
+    add("--batch-size", type=int, default=1, help="images per batch (%(default)s)")
     add("--repeats", type=int, default=11, help="timed rounds, of which medians are taken (11)")
     parser.add_cfg_options("override keys of every config")
     add("--json", type=Path, help="also write the numbers to this file")
@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
-    """Ours, and the paper's in italics beside it where there is one."""
+    """Return our numbers as a table, with the paper's in italics beside them."""
     lines = []
     for config, row in rows.items():
         paper = TABLE_7.get(config, {})

@@ -1,18 +1,18 @@
-"""Convert a checkpoint of the PGAN authors' release into ours, or one of ours into theirs.
+"""Convert a checkpoint of the PGAN authors' release to ours, or ours to theirs.
 
-To test their ``model_best.pth`` here, and to go on training from it::
+Test their ``model_best.pth`` here, or train from it::
 
     python tools/convert_checkpoint.py model_best.pth veri776.pth
     python tools/test.py configs/pgan/pgan_r50_1xb64-130e_veri776-224x224.py veri776.pth
 
-Their program resizes with Pillow. For its very features, to 1e-5, do likewise:
+Their program resizes with Pillow. To reproduce its features to 1e-5, resize in the same way:
 ``--cfg-options test_dataloader.dataset.pipeline.1.type=PillowResize``.
 
-To run a model of ours in their program::
+Convert a model of ours for their program::
 
     python tools/convert_checkpoint.py work_dirs/RUN/epoch_130.pth ours.pth --to authors
 
-Every tensor has its place and keeps its bytes; one too many, too few or of another shape is refused.
+Tensors keep their bytes; a missing, surplus or misshaped tensor is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = ArgumentParser(__doc__)
     parser.add_argument("source", help="checkpoint to convert")
-    parser.add_argument("target", help="file to write; there must be none yet")
+    parser.add_argument("target", help="file to write; must not exist")
     parser.add_argument(
         "--to", choices=("ours", "authors"), default="ours", help="layout to convert to"
     )

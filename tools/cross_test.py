@@ -1,6 +1,6 @@
 """Test any model on any test set and print a train x test matrix.
 
-Each model brings its test transforms and number of parts, each test set its images, part cache and
+A model determines the test transforms and the number of parts, a test set the images, the part cache and the
 protocol::
 
     python tools/cross_test.py \\
@@ -22,7 +22,11 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("--models", nargs="+", required=True, metavar="CONFIG:CHECKPOINT[:NAME][:KEY=VALUE...]")
     add("--tests", nargs="+", required=True, metavar="CONFIG[:NAME][:KEY=VALUE...]")
-    add("--work-dir", default="work_dirs/cross_test", help="features, scores, matrix (%(default)s)")
+    add(
+        "--work-dir",
+        default="work_dirs/cross_test",
+        help="folder of features, scores and the matrix (%(default)s)",
+    )
     add("--metrics", nargs="+", default=["mAP", "Rank-1"], help="mAP, mINP, Rank-k (mAP Rank-1)")
     parser.add_cfg_options("override keys of every config")
     return parser.parse_args()

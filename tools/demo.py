@@ -1,6 +1,6 @@
-"""The whole pipeline on a synthetic fleet, from images to a ranked gallery and a page of pictures.
+"""Run the whole pipeline on a synthetic fleet, from images to a ranked gallery and a page of results.
 
-Interrupt it whenever you like: the same command goes on from the last finished step or epoch.
+It can be interrupted at any time: the same command resumes from the last finished step or epoch.
 """
 
 from __future__ import annotations

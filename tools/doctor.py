@@ -1,4 +1,4 @@
-"""Say what is wrong with the environment, each fault with its mend.
+"""Check the environment, and print each fault with its fix.
 
 ``python tools/doctor.py`` prints one line per check and exits non-zero if any of them is a fault. It
 needs nothing but the standard library to start, so it also works where nothing is installed.
@@ -34,26 +34,26 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check: what was found, and the mend if it is a fault."""
+    """The outcome of one check: what was found, and the fix if it is a fault."""
 
     name: str
     found: str
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        line = f"{'FAULT' if self.mend else 'ok':5}  {self.name}: {self.found}"
-        return f"{line}\n       mend: {self.mend}" if self.mend else line
+        line = f"{'FAULT' if self.fix else 'ok':5}  {self.name}: {self.found}"
+        return f"{line}\n       fix: {self.fix}" if self.fix else line
 
 
 def check_python() -> Finding:
     """Check the interpreter against the versions that mmcv and torch support."""
     fits = (3, 10) <= sys.version_info[:2] <= (3, 12)
-    mend = "" if fits else "use Python 3.10 to 3.12, e.g. `make setup PYTHON=python3.11`"
-    return Finding("python", f"{platform.python_version()} at {sys.executable}", mend)
+    fix = "" if fits else "use Python 3.10 to 3.12, e.g. `make setup PYTHON=python3.11`"
+    return Finding("python", f"{platform.python_version()} at {sys.executable}", fix)
 
 
 def check_package(module: str, distribution: str) -> Finding:
-    """Check that a package imports, and turn the known import faults into a mend."""
+    """Check that a package imports, and turn known import faults into a fix."""
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -61,7 +61,7 @@ def check_package(module: str, distribution: str) -> Finding:
             return Finding(distribution, "not installed", "run `make setup`, or install it by hand")
         return Finding(distribution, f"needs {error.name}", f"install {error.name}")
     except (ImportError, OSError, RuntimeError, AssertionError) as error:
-        return Finding(distribution, _first_line(error), _mend_of_import(module, str(error)))
+        return Finding(distribution, _first_line(error), _fix_of_import(module, str(error)))
     return Finding(distribution, getattr(found, "__version__", "version unknown"))
 
 
@@ -69,7 +69,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _mend_of_import(module: str, message: str) -> str:
+def _fix_of_import(module: str, message: str) -> str:
     if module == "cv2" and "libGL" in message:
         return "install the system library, e.g. `apt-get install libgl1`"
     if module == "torchvision":
@@ -89,8 +89,8 @@ def check_mmcv_ops() -> Finding:
         found = f"do not fit the installed torch ({_first_line(error)})"
     else:
         return Finding("mmcv operators", "compiled and loaded")
-    mend = "compile mmcv against this torch: delete .venv and run `make setup`, which does so"
-    return Finding("mmcv operators", found, mend)
+    fix = "compile mmcv against this torch: delete .venv and run `make setup`, which does so"
+    return Finding("mmcv operators", found, fix)
 
 
 def check_torchvision_nms() -> Finding:
@@ -101,8 +101,8 @@ def check_torchvision_nms() -> Finding:
 
         nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0.5)
     except (ImportError, RuntimeError, OSError) as error:
-        mend = "install torch and torchvision of one release, as in requirements/lock.txt"
-        return Finding("torchvision NMS", _first_line(error), mend)
+        fix = "install torch and torchvision of one release, as in requirements/lock.txt"
+        return Finding("torchvision NMS", _first_line(error), fix)
     return Finding("torchvision NMS", "runs")
 
 
@@ -111,16 +111,16 @@ def check_gpu() -> Finding:
     try:
         import torch
     except (ImportError, OSError):
-        return Finding("GPU", "unknown, since torch does not import", "mend torch first")
+        return Finding("GPU", "unknown, since torch does not import", "fix torch first")
     if not torch.cuda.is_available():
         return Finding("GPU", f"none: the CPU is used ({os.cpu_count()} cores)")
     try:
         torch.ones(1, device="cuda").add_(1).item()
     except RuntimeError as error:
-        mend = (
+        fix = (
             "install a torch built for this GPU's driver, or set CUDA_VISIBLE_DEVICES= for the CPU"
         )
-        return Finding("GPU", _first_line(error), mend)
+        return Finding("GPU", _first_line(error), fix)
     return Finding("GPU", torch.cuda.get_device_name())
 
 
@@ -133,8 +133,8 @@ def check_writable(name: str, folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        mend = f"make {existing} writable, or run from a folder of your own"
-        return Finding(name, f"{folder}: {error.strerror}", mend)
+        fix = f"make {existing} writable, or run from a folder of your own"
+        return Finding(name, f"{folder}: {error.strerror}", fix)
     return Finding(name, f"{folder} is writable")
 
 
@@ -157,7 +157,7 @@ def main() -> int:
     findings = examine()
     for finding in findings:
         print(finding)
-    faults = sum(bool(finding.mend) for finding in findings)
+    faults = sum(bool(finding.fix) for finding in findings)
     print(f"{faults} fault(s) found" if faults else "no faults found")
     return 1 if faults else 0
 

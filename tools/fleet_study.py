@@ -1,7 +1,7 @@
-"""Study on the synthetic fleet what the paper claims: do parts help, how weighted, how many, how well found?
+"""Test the paper's claims on the synthetic fleet: do parts help, how many, weighted and found how?
 
-Everything is trained from random weights, by a config of configs/study. The same command goes on from where
-it was stopped; tables and plots of what there is are in the work dir all the time::
+All models are trained from random weights by a config of configs/study. An interrupted command resumes when
+it is repeated; the work dir always holds the tables and plots of the finished runs::
 
     python tools/fleet_study.py configs/study/fleet_cpu.py
 """
@@ -20,7 +20,9 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = ArgumentParser(__doc__)
     parser.add_argument("config", help="config of a study")
-    parser.add_argument("--work-dir", help="fleet, caches, runs, tables (work_dirs/CONFIG's name)")
+    parser.add_argument(
+        "--work-dir", help="folder of fleet, caches, runs and tables (work_dirs/NAME of the config)"
+    )
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
 """Train the models of a recipe, test them on all its lists, and print one table.
 
-What the disk has no data for is left out, and said. The same command goes on from where it was stopped; the
-table of what there is lies in the work dir all the time::
+Missing data sets are skipped with a notice. An interrupted command resumes when it is repeated; the work dir
+always holds the table of the finished tests::
 
     python tools/recipe.py configs/recipes/large_scale.py
     python tools/recipe.py configs/recipes/large_scale.py --models 'bot_r50 VehicleID' --dry-run
@@ -21,16 +21,21 @@ def parse_args() -> argparse.Namespace:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("config", help="a recipe, see configs/recipes")
-    add("--work-dir", default="work_dirs/recipes", help="trainings, which recipes share; tables")
     add(
-        "--models", nargs="+", default=[], metavar="NAME", help="of the recipe's models, these only"
+        "--work-dir",
+        default="work_dirs/recipes",
+        help="folder of runs, which recipes share, and tables",
     )
-    add("--no-training", action="store_true", help="test what is trained, and train nothing")
-    add("--jobs", type=int, help="trainings side by side (one on each GPU; without a GPU, one)")
-    add("--gpus-per-run", type=int, default=1, help="train each on so many, a batch on each (1)")
+    add("--models", nargs="+", default=[], metavar="NAME", help="train and test only these models")
+    add("--no-training", action="store_true", help="only test models that are trained")
+    add("--jobs", type=int, help="parallel training runs (one per GPU, or one without a GPU)")
     add(
-        "--dry-run", action="store_true", help="print what would be trained and tested, run nothing"
+        "--gpus-per-run",
+        type=int,
+        default=1,
+        help="GPUs per training run, with a batch on each (1)",
     )
+    add("--dry-run", action="store_true", help="print what would be trained and tested")
     parser.add_cfg_options("override keys of every model")
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
-"""Time per frame of the detector, the baseline and PGAN, as in the paper's Table VII.
+"""Measure the time per frame of the detector, the baseline and PGAN, as in the paper's Table VII.
 
-Networks have random weights and look at random images of their configs' sizes, in float32; reading images is
-left out. The three take turns, so that their ratios last where the milliseconds do not::
+Networks have random weights and run on random images of their configs' sizes, in float32, without reading
+files. The three take turns, so that their ratios are stable where the milliseconds are not::
 
     python tools/running_time.py                      # the paper's sizes
     python tools/running_time.py --detector DETECTOR_CONFIG --pgan PGAN_CONFIG --baseline BASELINE_CONFIG
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     add("--detector", default=DETECTOR, metavar="CONFIG", help="%(default)s")
     add("--pgan", default=PGAN, metavar="CONFIG", help="%(default)s")
     add("--baseline", default=BASELINE, metavar="CONFIG", help="%(default)s")
-    add("--batch-size", type=int, default=1, help="frames at once (1)")
+    add("--batch-size", type=int, default=1, help="frames per batch (1)")
     add("--repeats", type=int, default=11, help="timed rounds, of which medians are taken (11)")
     add("--json", type=Path, help="also write the numbers to this file")
     return parser.parse_args()

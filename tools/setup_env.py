@@ -27,7 +27,7 @@ SUPPORTED = ((3, 10), (3, 12))
 
 
 class SetupError(Exception):
-    """Set-up cannot go on; the message says what is wrong and how to mend it."""
+    """The set-up failed; the message says what is wrong and how to fix it."""
 
 
 def say(message: str) -> None:

@@ -1,13 +1,13 @@
-"""Train and test a config with every combination of some keys' values; print a table of what came out.
+"""Train and test a config with every combination of values of some keys; print a table.
 
-Each run is one training and one test, by tools/train.py and tools/test.py, in a folder of its own; the same
-command goes on from where it was stopped. One run is on each GPU at a time::
+Each run is a training run and a test, by tools/train.py and tools/test.py, in its own folder. An interrupted
+command resumes when it is repeated. Each GPU has one run at a time::
 
     python tools/sweep.py CONFIG --set num_parts=4,8 --set model.feature_dim=256,512 --seeds 0 1 2 \\
         --work-dir work_dirs/parts_and_dims
 
-Experiments of the papers of PGAN and SSR-Net, on VeRi-776 or with configs of your own in place of their
-models'. In one work dir they share the runs that they have in common::
+Run experiments of the PGAN and SSR-Net papers, on VeRi-776 or with your own configs. Experiments in one work
+dir share their common runs::
 
     python tools/sweep.py --paper table3 --work-dir work_dirs/paper
     python tools/sweep.py --paper table3 --model PGAN_CONFIG --baseline BASELINE_CONFIG --work-dir DIR
@@ -31,34 +31,53 @@ def parse_args() -> argparse.Namespace:
     epilog = "\n".join(f"  {name:16} {item.title}" for name, item in EXPERIMENTS.items())
     parser = ArgumentParser(__doc__, epilog=f"experiments of --paper:\n{epilog}")
     add = parser.add_argument
-    add("configs", nargs="*", metavar="CONFIG", help="config files, each with every combination")
-    add("--set", action="append", default=[], metavar="KEY=V1,V2,...", help="what to vary")
+    add(
+        "configs", nargs="*", metavar="CONFIG", help="config files, each run with every combination"
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2,...",
+        help="a key and the values to try",
+    )
     add(
         "--set-test",
         action="append",
         default=[],
         metavar="KEY=V1,V2,...",
-        help="what only the test looks at: one training serves all",
+        help="a key that only affects the test: one training run serves all",
     )
-    add("--paper", metavar="NAME", help="an experiment of a paper, see below")
-    add("--model", "--pgan", metavar="CONFIG", help="with --paper: in place of the model's config")
+    add("--paper", metavar="NAME", help="experiment of a paper, see below")
+    add("--model", "--pgan", metavar="CONFIG", help="with --paper: replaces the model's config")
     add(
-        "--baseline", metavar="CONFIG", help="run beside it; with --paper: in place of its baseline"
+        "--baseline",
+        metavar="CONFIG",
+        help="a model to compare with; with --paper: replaces its baseline",
     )
     add_run_options(parser)
-    add("--dry-run", action="store_true", help="print the commands, run none")
+    add("--dry-run", action="store_true", help="only print the commands")
     return parser.parse_args()
 
 
 def add_run_options(parser: ArgumentParser) -> None:
-    """Add what every sweep can be told."""
+    """Add the options that all sweeps share."""
     add = parser.add_argument
     add("--seeds", type=int, nargs="+", default=[0], help="each point is trained once per seed (0)")
-    add("--work-dir", required=True, help="all runs, tables and plots")
-    add("--jobs", type=int, help="runs side by side (one on each GPU; without a GPU, one)")
-    add("--gpus-per-run", type=int, default=1, help="train each on so many, a batch on each (1)")
-    add("--keep-features", action="store_true", help="of each test, for tools/evaluate.py")
-    add("--metric", default="mAP", help="to plot, and to choose the best point by (mAP)")
+    add("--work-dir", required=True, help="folder of runs, tables and plots")
+    add("--jobs", type=int, help="parallel runs (one per GPU, or one without a GPU)")
+    add(
+        "--gpus-per-run",
+        type=int,
+        default=1,
+        help="GPUs per training run, with a batch on each (1)",
+    )
+    add(
+        "--keep-features",
+        action="store_true",
+        help="keep the features of each test, for tools/evaluate.py",
+    )
+    add("--metric", default="mAP", help="metric to plot and to select the best point by (mAP)")
     parser.add_cfg_options("override keys of every run")
 
 

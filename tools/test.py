@@ -14,13 +14,15 @@ from pgan.errors import ConfigError
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = ArgumentParser(__doc__)
-    parser.add_argument("config", help="config file, of the detector or of re-identification")
+    parser.add_argument("config", help="config of a detector or a re-identification model")
     parser.add_argument("checkpoint", help="weights to test")
-    parser.add_argument("--work-dir", help="log and results (work_dirs/CONFIG's name)")
+    parser.add_argument(
+        "--work-dir", help="folder of the log and results (work_dirs/NAME of the config)"
+    )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
     parser.add_argument(
-        "--dump", help="write features, ids and cameras to this .npz (re-identification)"
+        "--dump", help="write features, ids and cameras to this .npz file (re-identification)"
     )
     parser.add_cfg_options("override config keys, e.g. num_parts=4")
     return parser.parse_args()
@@ -28,7 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 @report_errors
 def main() -> int:
-    """Test as the config says; the metrics go to the log and to results.json in the work dir."""
+    """Test as the config says; write the metrics to the log and to results.json in the work dir."""
     args = parse_args()
     from mmengine.dist import is_main_process
 
@@ -40,7 +42,9 @@ def main() -> int:
     cfg = load_config(args.config, args.cfg_options)
     if args.dump:
         if cfg.test_evaluator.get("type") != "ReIDMetric":
-            raise ConfigError(f"{args.config}: --dump keeps features, and a detector has none")
+            raise ConfigError(
+                f"{args.config}: --dump writes features, which a detector does not have"
+            )
         cfg.test_evaluator["dump"] = args.dump
     work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     runner = build_runner(cfg, work_dir, launcher=args.launcher)

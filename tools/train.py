@@ -13,13 +13,15 @@ from pgan.cli import ArgumentParser, report_errors
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = ArgumentParser(__doc__)
-    parser.add_argument("config", help="config file, of the detector or of re-identification")
-    parser.add_argument("--work-dir", help="logs and checkpoints (work_dirs/CONFIG's name)")
+    parser.add_argument("config", help="config of a detector or a re-identification model")
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the newest checkpoint in the work dir"
+        "--work-dir", help="folder of logs and checkpoints (work_dirs/NAME of the config)"
     )
-    parser.add_argument("--load-from", help="checkpoint whose weights training starts from")
-    parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
+    parser.add_argument(
+        "--resume", action="store_true", help="resume from the newest checkpoint in the work dir"
+    )
+    parser.add_argument("--load-from", help="start from the weights of this checkpoint")
+    parser.add_argument("--amp", action="store_true", help="train with automatic mixed precision")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
     parser.add_cfg_options("override config keys, e.g. num_parts=4")
@@ -30,7 +32,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Train as the config says."""
     args = parse_args()
-    # Only now, since they take seconds: --help and a mistyped option are answered without them.
     from pgan.apis import build_runner, load_config
     from pgan.engine import training_alone
 

@@ -88,7 +88,7 @@ def veriwild_large_benchmark() -> dict[str, float | int]:
     """VERI-Wild large end to end: 10,000 queries, 128,517 gallery images, mAP, CMC, mINP and ROC.
 
     Returns:
-        See :func:`full_size`.
+        See `full_size`.
     """
     return _in_a_process_of_its_own("veriwild-large", 10_000, 128_517, 10_000, 1)
 
@@ -100,7 +100,7 @@ def vehicleid_13164_benchmark(repeats: int = 10) -> dict[str, float | int]:
         repeats: Draws, if not all ten.
 
     Returns:
-        See :func:`full_size`.
+        See `full_size`.
     """
     return _in_a_process_of_its_own("vehicleid-13164", 0, 108_221, 13_164, repeats)
 
@@ -174,7 +174,7 @@ def scaling_benchmark(repeats: int = 3) -> dict[str, float]:
 
 
 def _in_a_process_of_its_own(*task: str | int) -> dict[str, float | int]:
-    """Run :func:`full_size` where the peak of the memory is nobody else's; the bar is passed on."""
+    """Run `full_size` where the peak of the memory is nobody else's; the bar is passed on."""
     program = (
         "import json, sys; from pgan.benchmarks.ranking import full_size; "
         "print(json.dumps(full_size(*json.loads(sys.argv[1]))))"

@@ -88,7 +88,7 @@ def search_benchmark(
 
     Args:
         images: Sizes.
-        kind: ``'auto'``, the rule's, or one of :data:`~pgan.gallery.index.KINDS`.
+        kind: ``'auto'``, the rule's, or one of `pgan.gallery.index.KINDS`.
         dims: Of a feature.
         queries: By which recall is measured; no image of them is in the index.
         repeats: Timed rounds; medians are taken.
@@ -99,7 +99,7 @@ def search_benchmark(
         and ``index_ms`` of one query; ``row_ms``, the index's when it answers one query after the other and
         nothing else has swept the caches in between; ``numpy_over_index`` and ``exact_over_index`` of those;
         ``recall@1`` and ``recall@10``; ``build_s``, ``bytes_per_image``, and ``effort``, how far the index
-        looks for a query. :func:`search_table` prints them.
+        looks for a query. `search_table` prints them.
     """
     results: dict[str, float | str] = {}
     for size in images:
@@ -111,7 +111,7 @@ def search_benchmark(
 
 
 def search_table(results: Mapping[str, float | str]) -> str:
-    """What :func:`search_benchmark` found as a Markdown table, a row per size."""
+    """What `search_benchmark` found as a Markdown table, a row per size."""
     rows = [
         [
             f"{size:,}",
@@ -134,7 +134,7 @@ def search_table(results: Mapping[str, float | str]) -> str:
 
 
 def by_size(results: Mapping[str, float | str]) -> dict[int, dict[str, float | str]]:
-    """Number of images -> name -> value, from the flat names of :func:`search_benchmark`."""
+    """Number of images -> name -> value, from the flat names of `search_benchmark`."""
     found: dict[int, dict[str, float | str]] = {}
     for name, value in results.items():
         name, size = name.rsplit(", ", 1)

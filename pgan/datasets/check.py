@@ -56,7 +56,7 @@ def check_config(
     contradict. A count that differs from the published one is reported, and is no fault.
 
     Args:
-        cfg: Of :func:`pgan.apis.load_config`.
+        cfg: A config loaded by `pgan.apis.load_config`.
         decode: Also decode every image.
         workers: Threads to decode with.
         progress: Show a bar while decoding.
@@ -87,7 +87,7 @@ def unread_datasets(
     """Every data set of a config once, not yet read; of a union, its members.
 
     Args:
-        cfg: Of :func:`pgan.apis.load_config`.
+        cfg: A config loaded by `pgan.apis.load_config`.
         loaders: Whose data sets.
         with_parts: Open their part caches.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class DatasetError(ValueError):
-    """A data set that cannot be used; the message names the file, the line and the mend.
+    """A data set that cannot be used; the message names the file, the line and the fix.
 
     Attributes:
-        kind (str): What sort of fault it is, in a few words, for :mod:`pgan.datasets.check` to count by.
+        kind (str): What sort of fault it is, in a few words, for `pgan.datasets.check` to count by.
     """
 
     def __init__(self, message: str, kind: str = "malformed line") -> None:

@@ -1,4 +1,4 @@
-"""Images by name, whoever is on them: to be looked at, not ranked."""
+"""Images by name, with unknown vehicles and cameras: to be embedded, not ranked."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pgan.datasets.reid_dataset import Parser, ReIDDataset
 
 
 class ImageList(ReIDDataset):
-    """The images named, in their order; vehicle and camera are unknown.
+    """The named images, in their order, with unknown vehicles and cameras.
 
     Args:
         images: Paths relative to ``data_root``, with ``/``.
-        settings: Arguments of :class:`ReIDDataset` but the split.
+        settings: Arguments of `ReIDDataset` but the split.
 
     Raises:
-        DatasetError, CacheError: See :class:`ReIDDataset`.
+        DatasetError, CacheError: See `ReIDDataset`.
     """
 
     TEST_ROLES = ("pool",)
@@ -27,13 +27,13 @@ class ImageList(ReIDDataset):
         super().__init__(split="test", **settings)
 
     def list_file(self, role: str) -> Path:
-        """There is no list: the folder."""
+        """Return the folder, since there is no list."""
         return Path(self.data_root)
 
     def entries(self, role: str) -> Iterator[tuple[int, tuple[str, int, int]]]:
-        """Every image."""
+        """Return every image once."""
         return ((0, (image, 0, -1)) for image in dict.fromkeys(self.images))
 
     def parser(self, role: str) -> Parser:
-        """Nothing is left to do."""
+        """Return the identity: entries are parsed already."""
         return lambda entry: entry

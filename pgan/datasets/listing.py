@@ -18,7 +18,7 @@ def images_of_config(cfg: Config) -> tuple[str, list[str]]:
     The test set's lists of other sizes, as far as they are on disk, are read as well.
 
     Args:
-        cfg: Of :func:`pgan.apis.load_config`.
+        cfg: A config loaded by `pgan.apis.load_config`.
 
     Raises:
         DatasetError: It is no re-identification config, or its data sets have different roots.

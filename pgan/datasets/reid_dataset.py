@@ -28,21 +28,21 @@ Parser = Callable[[Any], tuple[str, int, int]]
 class ReIDDataset(BaseDataset):
     """Images of vehicles with their identity, camera and part boxes.
 
-    A subclass names the file that lists the images of a role (:meth:`list_file`) and says what a line
-    of it means (:meth:`parser`). ``split='train'`` gives the training images, with identities numbered
+    A subclass names the file that lists the images of a role (`list_file`) and says what a line
+    of it means (`parser`). ``split='train'`` gives the training images, with identities numbered
     0..N-1 in ascending order of vehicle id; ``split='test'`` gives all test images in one data set, for
-    :class:`pgan.engine.ReIDMetric` to tell apart by role: ``'query'`` and ``'gallery'`` where the
+    `pgan.engine.ReIDMetric` to tell apart by role: ``'query'`` and ``'gallery'`` where the
     owners list both, ``'pool'`` where their protocol divides the images.
 
     ``metainfo`` holds ``dataset``, a title, and ``protocol``, the name of the protocol that the data set is
-    evaluated by; see :mod:`pgan.evaluation.protocols`.
+    evaluated by; see `pgan.evaluation.protocols`.
 
     Args:
         data_root: Folder of the data set.
         split: ``'train'`` or ``'test'``.
         part_cache: Folder written by ``tools/extract_parts.py``, or None for a model without parts.
         num_parts: D, how many of the cached boxes each sample carries, most confident first.
-        pipeline: Transforms; the first gets ``image_file``, the fields of :class:`ReIDSample`, and
+        pipeline: Transforms; the first gets ``image_file``, the fields of `ReIDSample`, and
             ``part_boxes`` (D, 4) in pixels of the stored image with zeros in empty slots; of a cache of masks
             alone ``part_masks`` (D, h, w).
         test_size: Which test list, where there are several, by its number of vehicles; None for the
@@ -112,9 +112,9 @@ class ReIDDataset(BaseDataset):
         if test_size is None:
             return next(iter(sizes), None)
         if test_size not in sizes:
-            mend = f"use {', '.join(map(str, sizes))}" if sizes else "leave it out"
+            fix = f"use {', '.join(map(str, sizes))}" if sizes else "omit it"
             raise DatasetError(
-                f"test_size={test_size!r}: {type(self).__name__} has no such list: {mend}"
+                f"test_size={test_size!r}: {type(self).__name__} has no such list: {fix}"
             )
         return test_size
 
@@ -190,7 +190,7 @@ class ReIDDataset(BaseDataset):
             first = failed[0]
             raise DatasetError(
                 f"{len(failed)} of {len(paths)} images could not be read when {cache.path} was extracted, "
-                f"the first is {first} ({cache.failed[first]}): mend the files and extract again, or set "
+                f"the first is {first} ({cache.failed[first]}): fix the files and extract again, or set "
                 f"train_dataloader.dataset.max_bad={len(failed)} or more for other images of their vehicles "
                 "in their place"
             )
@@ -284,7 +284,7 @@ class ReIDDataset(BaseDataset):
             except ImageError as error:
                 self._count_bad(error)
         raise DatasetError(
-            f"{before}: and no other image of its vehicle can be read: mend the files"
+            f"{before}: and no other image of its vehicle can be read: fix the files"
         )
 
     def _count_bad(self, error: ImageError) -> None:
@@ -292,7 +292,7 @@ class ReIDDataset(BaseDataset):
             return
         if len(self._bad) == self.max_bad:
             raise DatasetError(
-                f"{error}: mend the file or take it off its list, or set train_dataloader.dataset.max_bad="
+                f"{error}: fix the file or take it off its list, or set train_dataloader.dataset.max_bad="
                 f"{self.max_bad + 1} or more for another image of its vehicle in its place"
             ) from error
         self._bad.add(error.path)

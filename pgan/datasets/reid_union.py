@@ -28,7 +28,7 @@ class ReIDUnion(ConcatDataset):
         shared: Settings of the members that do not state their own.
 
     Raises:
-        DatasetError: There is no member, or one of them is a test set. See :class:`ReIDDataset` too.
+        DatasetError: There is no member, or one of them is a test set. See `ReIDDataset` too.
     """
 
     def __init__(

@@ -18,18 +18,18 @@ from pgan.registry import DATA_SAMPLERS
 class PKSampler(Sampler):
     """Draw batches of ``identities`` x ``images`` for batch-hard triplets (Hermans et al., 2017).
 
-    An epoch is as many whole batches as the data set has images for. Identities come in random order,
-    each once before any comes again; so do the images of an identity, which repeat within a batch only
-    where it has fewer than ``images``. The draw depends on seed and epoch alone.
+    An epoch has as many full batches as the images of the data set fill. Identities come in random order,
+    each once before any is repeated; so do the images of an identity, which are repeated within a batch only
+    if it has fewer than ``images``. The draw depends only on seed and epoch.
 
-    Several processes share the draw of one: W of them, each with batches of P x K, have side by side the
-    batches that one process with ``identities=W * P`` has, so that no identity is in two of them.
+    Several processes share one draw: the batches of W processes with P x K images each are together the
+    batches of one process with ``identities=W * P``, so that no identity is in two of them.
 
     Args:
         dataset: Training split.
         identities: P, identities per batch of a process.
         images: K, images per identity; the loader's batch size must be P·K.
-        seed: Random seed; None takes mmengine's, the same on every process.
+        seed: Random seed; None for mmengine's, which is the same in every process.
 
     Raises:
         DatasetError: The data set has fewer than W·P identities.
@@ -73,12 +73,12 @@ class PKSampler(Sampler):
         return self.num_batches * self.identities * self.images
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, and so the draw."""
+        """Set the epoch, which determines the draw."""
         self.epoch = epoch
 
 
 def _cycle(values: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
-    """Yield the values in random order for ever, each once before any comes again."""
+    """Yield the values endlessly in random order, each once before any is repeated."""
     while True:
         yield from rng.permutation(values).tolist()
 
@@ -88,7 +88,7 @@ def _take(stream: Iterator[int], count: int) -> list[int]:
 
 
 def _distinct(stream: Iterator[int], count: int) -> list[int]:
-    """Take ``count`` different values: a new permutation may begin with one that is in the batch."""
+    """Take ``count`` different values: a new permutation may start with one that is in the batch already."""
     taken: dict[int, None] = {}
     while len(taken) < count:
         taken[next(stream)] = None

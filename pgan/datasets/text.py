@@ -104,7 +104,7 @@ def image_path(folder: str, name: str) -> str:
     """The path of an image that a list names with or without ``.jpg``, in a folder of the data set.
 
     Raises:
-        DatasetError: As :func:`relative_path`.
+        DatasetError: As `relative_path`.
     """
     path = f"{folder}/{relative_path(name)}"
     return path if path.lower().endswith(IMAGE_SUFFIXES) else f"{path}.jpg"

@@ -1,6 +1,6 @@
-"""From a file on disk to the network's input, with the part boxes kept true.
+"""Transforms from an image file to the network's input that keep the part boxes in place.
 
-The geometry is torchvision's (``transforms.v2``): it moves image and boxes together. Its classes are
+The geometry is torchvision's (``transforms.v2``), which transforms image and boxes together. Its classes are
 registered as ``torchvision/Resize``, ``torchvision/RandomHorizontalFlip`` and so on.
 """
 
@@ -32,7 +32,7 @@ for _name in (
 ):
     TRANSFORMS.register_module(name=f"torchvision/{_name}", module=getattr(v2, _name))
 
-# RandomErasing warns that it leaves boxes alone: that is what we want of it.
+# RandomErasing warns that it does not change boxes, which is intended.
 warnings.filterwarnings(
     "ignore", message=r".*passing through inputs of type tv_tensors.BoundingBoxes"
 )
@@ -40,19 +40,19 @@ warnings.filterwarnings(
 
 @TRANSFORMS.register_module()
 class LoadReIDImage:
-    """Read the image and give it and its part boxes torchvision's types.
+    """Read the image, and convert it and its part boxes to torchvision's types.
 
     Adds ``image``, (3, H, W) uint8 RGB; turns ``part_boxes`` (D, 4) into bounding boxes of that image, and
-    ``part_masks`` (D, h, w) into :class:`CellMasks`.
+    ``part_masks`` (D, h, w) into `CellMasks`.
 
     Args:
-        size: Height and width that the image is resized to next: a JPEG is then decoded at a half, a quarter
-            or an eighth of its size where that leaves enough; see `detector.common.images.read_reduced`. Left
-            out, images are decoded in full, as the paper's numbers and the features of the authors' weights
-            are to be had: pixels differ a little. ``size=None`` in a config stands for its ``image_size``.
+        size: Height and width that the image is resized to next, so that a large JPEG is decoded at a half, a
+            quarter or an eighth of its size; see `detector.common.images.read_reduced`. If omitted, images
+            are decoded in full, as for the paper's numbers and the authors' weights; pixels differ slightly.
+            In a config, ``size=None`` stands for its ``image_size``.
 
     Raises:
-        DetectorError: ``size`` is no size.
+        DetectorError: ``size`` is not a height and a width.
     """
 
     def __init__(self, size: Sequence[int] | None = None) -> None:
@@ -76,10 +76,10 @@ class LoadReIDImage:
 
 @TRANSFORMS.register_module()
 class PillowResize:
-    """``torchvision/Resize`` with Pillow's pixels, which the PGAN authors' program has.
+    """``torchvision/Resize`` with Pillow's pixels, as in the PGAN authors' program.
 
-    torchvision's own differ from them by a grey level here and there (in a fifth of the pixels from 300x260
-    to 224x224), and cost a quarter of the time. Takes the same arguments.
+    torchvision's pixels differ by one grey level in places (in a fifth of the pixels from 300x260 to
+    224x224), and take a quarter of the time. The arguments are the same.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -105,10 +105,10 @@ class ToFloat:
 
 @TRANSFORMS.register_module()
 class PackReID:
-    """Clip the boxes to the image and pack everything as the model takes it.
+    """Clip the boxes to the image and pack the inputs of the model.
 
-    Returns ``inputs`` (3, H, W) float32 and ``data_samples``, a :class:`ReIDSample`. A box that the crop
-    left outside becomes an empty slot.
+    Returns ``inputs`` (3, H, W) float32 and ``data_samples``, a `ReIDSample`. A box outside the
+    crop becomes an empty slot.
     """
 
     _FIELDS = ("img_path", "role", "vehicle_id", "camera_id", "vehicle_label")

@@ -33,7 +33,7 @@ class Vehicle1M(ReIDDataset):
         test_size: Vehicles of the test list: 1000 (the default), 2000, 3000 or 5527.
 
     Raises:
-        DatasetError: See :class:`ReIDDataset`.
+        DatasetError: See `ReIDDataset`.
     """
 
     METAINFO = {"dataset": "Vehicle-1M", "protocol": "vehicle1m-1000"}

@@ -31,7 +31,7 @@ class VehicleID(ReIDDataset):
         test_size: Vehicles of the test list: 800 (the default), 1600, 2400, 3200, 6000 or 13164.
 
     Raises:
-        DatasetError: See :class:`ReIDDataset`.
+        DatasetError: See `ReIDDataset`.
     """
 
     METAINFO = {"dataset": "VehicleID", "protocol": "vehicleid-800"}

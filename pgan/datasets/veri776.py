@@ -46,7 +46,7 @@ class VeRi776(ReIDDataset):
     also in the gallery, as the same image: the junk rule removes it.
 
     Raises:
-        DatasetError: See :class:`ReIDDataset`; also when name and XML disagree.
+        DatasetError: See `ReIDDataset`; also when name and XML disagree.
     """
 
     METAINFO = {"dataset": "VeRi-776", "protocol": "veri776"}

@@ -44,7 +44,7 @@ class VERIWild(ReIDDataset):
             adds ``-without-cameras`` to the protocol's name.
 
     Raises:
-        DatasetError: See :class:`ReIDDataset`; also when the cameras are not there, or not of an image.
+        DatasetError: See `ReIDDataset`; also when the cameras are not there, or not of an image.
     """
 
     METAINFO = {"dataset": "VERI-Wild", "protocol": "veriwild-small"}

@@ -24,7 +24,7 @@ class VRIC(ReIDDataset):
         └── vric_gallery.txt            2,811 images, one of each of the same
 
     Raises:
-        DatasetError: See :class:`ReIDDataset`.
+        DatasetError: See `ReIDDataset`.
     """
 
     METAINFO = {"dataset": "VRIC", "protocol": "vric"}

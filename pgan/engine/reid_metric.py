@@ -41,7 +41,7 @@ class ReIDMetric(BaseMetric):
         ranks: The k of ``Rank-k``.
         chunk_size: Queries compared at a time.
         dump: ``.npz`` file for the features with ids, cameras, roles, paths and part weights.
-        protocol: Its name, see :mod:`pgan.evaluation.protocols`. None: the one that the data set names
+        protocol: Its name, see `pgan.evaluation.protocols`. None: the one that the data set names
             in its ``metainfo``, or else ``'cross-camera'``.
         projection: File of a `FeatureProjection` to apply before ranking and keeping.
         collect_device: ``'gpu'`` gathers over the process group, whatever its device; ``'cpu'``

@@ -1,7 +1,7 @@
 """Any model on any test set: which training serves which streets, as a train x test matrix.
 
 A pair runs the model and the test transforms of one config on the test set of another, scored by that
-set's own protocol. Features and scores are kept, so a matrix goes on where it was stopped.
+set's own protocol. Features and scores are kept, so an interrupted matrix resumes.
 """
 
 from __future__ import annotations
@@ -104,13 +104,13 @@ def combine(model: Side, test: Side) -> Config:
     """The config that runs a model, with its transforms and number of parts, on another's test set.
 
     Raises:
-        ConfigError: The model looks at parts, and the test set has no part cache.
+        ConfigError: The model uses parts, and the test set has no part cache.
     """
     cfg = copy.deepcopy(model.cfg)
     own, other = cfg.test_dataloader.dataset, test.cfg.test_dataloader.dataset
     if model.with_parts and not test.with_parts:
         raise ConfigError(
-            f"{model.name} looks at parts, and the test set {test.name} has no part cache: name the one "
+            f"{model.name} uses parts, and the test set {test.name} has no part cache: name the one "
             f"that tools/extract_parts.py made of it, {test.path}:{test.name}:part_cache=FOLDER"
         )
     cfg.test_dataloader.dataset = ConfigDict(
@@ -162,7 +162,8 @@ class Pair:
         """Scores in plain values: kept ones, or new ones of kept features, or of the model run now.
 
         Raises:
-            DatasetError, CacheError, CheckpointError, RankingError: See there.
+            DatasetError, CacheError, CheckpointError, RankingError: A test set, part cache or checkpoint
+                cannot be used, or no query is valid.
         """
         scores = self.kept
         if scores is not None and set(metrics) <= set(scores["metrics"]):
@@ -196,7 +197,7 @@ class Matrix:
     """Scores of every model on every test set.
 
     Attributes:
-        results: As :meth:`Pair.result` gives them, model by model.
+        results: As `Pair.result` gives them, model by model.
         metrics: Names of the metrics to show.
         stacked: A line for each pair, for many test sets, metrics, or pairs that there are not; else a line
             for each model.
@@ -287,7 +288,8 @@ def cross_test(
     Raises:
         ConfigError: Two sides of one name, an unknown metric, or a pair that does not go together: before
             anything is run.
-        DatasetError, CacheError, CheckpointError, RankingError: See there.
+        DatasetError, CacheError, CheckpointError, RankingError: A test set, part cache or checkpoint cannot
+            be used, or no query is valid.
     """
     for sides in (models, tests):
         names = [side.name for side in sides]
@@ -312,7 +314,7 @@ def check_metrics(metrics: Sequence[str]) -> None:
 
 
 def run_pairs(pairs: Sequence[Pair], metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Say which pair it is at, and yield its :meth:`Pair.result`."""
+    """Say which pair it is at, and yield its `Pair.result`."""
     for number, pair in enumerate(pairs, start=1):
         kept = "kept" if pair.kept else "running"
         print(f"[{number}/{len(pairs)}] {pair.model.name} on {pair.test.name}: {kept}", flush=True)

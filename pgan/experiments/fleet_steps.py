@@ -1,4 +1,4 @@
-"""From nothing to a part cache: a fleet rendered, a detector trained and tested on it, its boxes cached."""
+"""The steps from nothing to a part cache: render a fleet, train and test a detector, cache its boxes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def fleet_steps(
         fleet: Folder of the fleet.
         spec: Options of ``tools/make_fleet.py``, as ``images_per_vehicle=12``.
         detector: Config of the detector.
-        reid: Config of a re-identification model, whose images are looked at.
+        reid: Config of a re-identification model, whose images are extracted.
         folder: Where the detector is trained.
         cache: Folder of the part cache.
     """

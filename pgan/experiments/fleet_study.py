@@ -138,7 +138,7 @@ class FleetStudy:
     def run(self) -> Iterator[SweepResults]:
         """Run what is not finished, one seed after the other; yields each sweep's results.
 
-        Interrupted and called again, it goes on; tables and plots are of what there is.
+        An interrupted call resumes when it is repeated; tables and plots show the finished runs.
 
         Raises:
             StepError, SweepError: A step or a run failed.

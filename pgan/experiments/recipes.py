@@ -1,7 +1,7 @@
 """Recipes: models trained on data sets of one's choice and tested on many lists, in one table.
 
 A recipe is a config (``configs/recipes``). Its models are trained as a sweep trains them, once each, and
-tested as by :mod:`pgan.experiments.cross_test`. What the disk has no data for is left out, and said.
+tested as by `pgan.experiments.cross_test`. Missing data sets are skipped with a notice.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class Recipe:
     ) -> Matrix:
         """Train what is not trained, test what is not tested, and write the table after each test.
 
-        Interrupted and called again, it goes on. Recipes share a work dir, and in it the trainings that they
-        have in common; the table is in the folder of the recipe's name.
+        An interrupted call resumes when it is repeated. Recipes share a work dir, and in it the trainings
+        that they have in common; the table is in the folder of the recipe's name.
 
         Args:
             work_dir: Folder of all runs.
@@ -94,9 +94,10 @@ class Recipe:
             train: False to test what is trained, and train nothing.
 
         Raises:
-            ConfigError: See :meth:`ready`.
+            ConfigError: See `ready`.
             SweepError: A folder holds another training, or trainings failed.
-            DatasetError, CacheError, CheckpointError, RankingError: See there.
+            DatasetError, CacheError, CheckpointError, RankingError: A test set, part cache or checkpoint
+                cannot be used, or no query is valid.
         """
         trainings, cells = self.ready(work_dir, train)
         Runner(trainings, places(jobs, gpus_per_run), gpus_per_run).run()

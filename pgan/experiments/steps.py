@@ -1,4 +1,4 @@
-"""Running a chain of commands with progress, so that it can be interrupted and goes on where it was."""
+"""Run a chain of commands with progress; an interrupted chain resumes where it left off."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def run_command(
         show: Is given each line that says how far it has come.
         started: Is given the process.
         env: Variables of its environment beside ours.
-        options: Of :class:`subprocess.Popen`.
+        options: Of `subprocess.Popen`.
     """
     with (
         log.open("a", buffering=1) as file,

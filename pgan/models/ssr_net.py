@@ -31,7 +31,7 @@ class SSRNet(ReIDModel):
     Losses: ``loss_id`` (cross-entropy, the sum over the branches), and ``loss_global``, ``loss_relation`` and
     ``loss_attention``, those on distances, each of weight beta.
 
-    The authors published no code. Where the paper is silent: a mean pools; the relation branch looks at the
+    The authors published no code. Where the paper is silent: a mean pools; the relation branch uses the
     attention's map even where the attention has no branch of its own; the rest stands at `CBAM` and
     `RegionGraph`.
 

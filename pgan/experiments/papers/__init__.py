@@ -20,7 +20,7 @@ def paper_sweep(
     seeds: Sequence[int] = (0,),
     options: Mapping[str, Any] | None = None,
 ) -> Sweep:
-    """One of :data:`EXPERIMENTS` by name; see :meth:`Experiment.sweep`.
+    """One of `EXPERIMENTS` by name; see `Experiment.sweep`.
 
     Raises:
         ConfigError: No such experiment, or a config in place of several.

@@ -33,7 +33,7 @@ _LONGEST_NAME = 100
 
 
 class SweepError(ValueError):
-    """A sweep cannot go on; the message names the run, and the log or the mend."""
+    """A sweep cannot continue; the message names the run, and the log or the fix."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def plan(sweep: Sweep, work_dir: str | os.PathLike[str]) -> list[Job]:
     """The trainings of a sweep with their tests, seed by seed.
 
     Raises:
-        ConfigError: See :meth:`Sweep.check`.
+        ConfigError: See `Sweep.check`.
         SweepError: A folder holds another run.
     """
     from pgan.apis import load_config

@@ -112,7 +112,7 @@ def grid(
     Args:
         configs: Config files; with several, the file's name is a column of its own, the last one.
         settings: Config key -> its values; each combination is a training.
-        test_settings: The same for keys that only the test looks at: they share the training.
+        test_settings: The same for keys that only affect the test: such points share a training run.
         baseline: A config that is run as it is, beside the others.
 
     Raises:
@@ -187,7 +187,7 @@ def _parse_value(text: str) -> Any:
 
 
 def lookup(cfg: Config, key: str) -> Any:
-    """What a config has under a dotted key, :data:`NOTHING` if it has no such key."""
+    """What a config has under a dotted key, `NOTHING` if it has no such key."""
     node: Any = cfg
     for name in key.split("."):
         if isinstance(node, (list, tuple)) and name.isdigit() and int(name) < len(node):
@@ -228,8 +228,8 @@ def _check_option(cfg: Config, config: str, key: str, value: Any) -> None:
         return
     options = {*_keys(cfg.to_dict()), *(f"model.{name}" for name in _arguments(cfg.get("model")))}
     near = difflib.get_close_matches(key, sorted(options), n=1)
-    mend = f": do you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"{key}: {config} has no such key{mend}")
+    hint = f": do you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"{key}: {config} has no such key{hint}")
 
 
 def _arguments(node: Any) -> set[str]:

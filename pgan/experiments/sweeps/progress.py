@@ -29,7 +29,7 @@ def fraction_done(line: str, max_epochs: int | None) -> float | None:
 
 
 class Progress:
-    """What is done, told by many threads, and when the rest will be.
+    """Progress that many threads report, and an estimate of the remaining time.
 
     Args:
         total: Runs in all.
@@ -75,7 +75,7 @@ class Progress:
             self._print(text)
 
     def left(self) -> float | None:
-        """Seconds to the end if all goes on as until now; None while there is nothing to judge by."""
+        """Return the estimated seconds to the end; None before there is an estimate."""
         worked = sum(now - first for first, now in self.shares.values())
         if worked <= 0:
             return None

@@ -170,7 +170,7 @@ class SweepResults:
         return csv_table(lines)
 
     def plot(self, fmt: str = "svg") -> bytes:
-        """The metric of all points, see :func:`pgan.visualization.sweep_plots.sweep_plot`."""
+        """The metric of all points, see `pgan.visualization.sweep_plots.sweep_plot`."""
         from pgan.visualization.sweep_plots import sweep_plot
 
         axis, *others = self.sweep.columns

@@ -32,7 +32,7 @@ def run_sweep(
 ) -> SweepResults:
     """Run what of a sweep is not finished, and write its table and plot into ``work_dir``.
 
-    Interrupted and called again, it goes on: finished runs are kept, the others resume from their last
+    An interrupted call resumes when it is repeated: finished runs are kept, the others resume from their last
     checkpoint. Table and plot are written even then, of what there is.
 
     Args:
@@ -92,8 +92,8 @@ class Runner:
     further one is begun.
 
     Args:
-        jobs: Of :func:`pgan.experiments.sweeps.plan.plan`.
-        places: Of :func:`places`.
+        jobs: Of `pgan.experiments.sweeps.plan.plan`.
+        places: Of `places`.
         gpus_per_run: GPUs of a place.
         metric: What a finished run is announced by.
     """
