@@ -64,7 +64,9 @@ def test_what_is_no_image_size_is_refused(size: object) -> None:
 @pytest.mark.parametrize("number", [-1, 3.5, "x", "3", True, [4]])
 def test_what_is_no_number_of_parts_is_refused(number: object) -> None:
     path = str(CONFIGS / "pgan/pgan_r50_1xb64-130e_veri776-224x224.py")
-    with pytest.raises(ConfigError, match=r"224\.py: num_parts=.* must be an integer of at least 0"):
+    with pytest.raises(
+        ConfigError, match=r"224\.py: num_parts=.* must be an integer of at least 0"
+    ):
         load_config(path, {"num_parts": number})
     assert load_config(path, {"num_parts": None}).test_dataloader.dataset.num_parts == 0
 

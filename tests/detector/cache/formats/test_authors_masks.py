@@ -127,7 +127,9 @@ def test_the_most_confident_are_kept_where_not_all_are(root, masks, tmp_path) ->
 
 def test_a_cache_of_masks_says_which_size_it_serves(root, masks, tmp_path) -> None:
     cache, _ = import_all(tmp_path)
-    with pytest.raises(CacheError, match=r"masks of 14x14 cells and no boxes, and 7x7 was requested"):
+    with pytest.raises(
+        CacheError, match=r"masks of 14x14 cells and no boxes, and 7x7 was requested"
+    ):
         cache.masks(IMAGES[0], 3, (7, 7))
     with pytest.raises(CacheError, match="holds masks and no boxes"):
         cache.parts(IMAGES[0])
