@@ -1,4 +1,4 @@
-"""What a part cache holds: is every record sound, how many parts are there, and are they where parts are?"""
+"""Check the records of a part cache, count its parts, and compare its boxes with true ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUANTILES = (0, 25, 50, 75, 100)
 
 
 def open_sound(path: str | os.PathLike[str]) -> PartCache:
-    """Open a cache whose parts are to be told or carried on: damage in it would get new checksums.
+    """Open a cache and check all its records, before they are copied, exported or counted.
 
     Raises:
         CacheError: As `PartCache.open` and `verify_content`.
@@ -26,10 +26,10 @@ def open_sound(path: str | os.PathLike[str]) -> PartCache:
 
 
 def verify_content(cache: PartCache) -> None:
-    """Compare checksums, then look at every record: no cache that passes can stop a training later.
+    """Compare the checksums, then check every record: a cache that passes cannot stop a training run later.
 
     Raises:
-        CacheError: Names the first image whose record is not sound.
+        CacheError: A record is not sound; names the first such image.
     """
     cache.verify()
     images, records = list(cache.images()), cache.records()
@@ -71,11 +71,11 @@ def verify_content(cache: PartCache) -> None:
 
 
 def statistics(cache: PartCache, num_parts: Sequence[int] = (4, 6, 8, 10, 12, 16)) -> list[str]:
-    """Count what is in a cache, in lines to print.
+    """Return statistics of a cache as lines to print.
 
     Args:
-        cache: Any.
-        num_parts: Ds of which to say how many images have that many parts.
+        cache: The cache.
+        num_parts: Values of D for which to count the images with at least D parts.
     """
     records = cache.records()
     read = records[records["count"] != FAILED]
@@ -97,9 +97,9 @@ def statistics(cache: PartCache, num_parts: Sequence[int] = (4, 6, 8, 10, 12, 16
 def compare(
     cache: PartCache, truth: PartCache, num_parts: int, iou: float = 0.5
 ) -> tuple[float, float]:
-    """How well the boxes that a model would be given lie on the true ones, in all images of both caches.
+    """Return recall and precision of the boxes of a cache against true boxes, over the images in both.
 
-    Labels play no part, as they play none in PGAN.
+    Labels are ignored, as in PGAN.
 
     Args:
         cache: With boxes.
@@ -130,7 +130,7 @@ def compare(
 
 
 def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n, m) intersection over union of (n, 4) and (m, 4) boxes."""
+    """Return the (n, m) intersection over union of (n, 4) and (m, 4) boxes."""
     low = np.maximum(some[:, None, :2], others[:, :2])
     high = np.minimum(some[:, None, 2:], others[:, 2:])
     shared = np.clip(high - low, 0, None).prod(2)

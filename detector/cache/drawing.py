@@ -1,4 +1,4 @@
-"""Pictures of what a part cache holds."""
+"""Draw the parts of a cache on their images."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def draw_sheet(
     num_parts: int = 8,
     columns: int = 4,
 ) -> Path:
-    """Write one picture of several images with their parts.
+    """Write one image that shows several images with their parts.
 
     Args:
         root: Folder that the names are relative to.
@@ -75,9 +75,9 @@ def draw_sheet(
     rows = -(-len(names) // columns)
     sheet = np.full((rows * _SIDE, min(columns, len(names)) * _SIDE, 3), 255, np.uint8)
     for index, name in enumerate(names):
-        picture = draw_parts(read_image(Path(root) / name), cache, name, num_parts)
+        tile = draw_parts(read_image(Path(root) / name), cache, name, num_parts)
         top, left = index // columns * _SIDE, index % columns * _SIDE
-        sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return write_picture(out, sheet)
 
 

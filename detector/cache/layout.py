@@ -44,28 +44,36 @@ class CacheError(ValueError):
 
 
 def encode_name(name: str) -> bytes:
-    """An image's path as bytes; file names that are no UTF-8 survive the round trip."""
+    """Encode an image's path; file names that are not UTF-8 survive the round trip.
+
+    >>> decode_name(encode_name("a/0.jpg"))
+    'a/0.jpg'
+    """
     return name.encode("utf-8", "surrogateescape")
 
 
 def decode_name(data: bytes) -> str:
-    """The path that `encode_name` encoded."""
+    """Decode a path encoded by `encode_name`."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def first_slot(name: bytes, table_size: int) -> int:
-    """The slot of the hash table that is a name's, unless others were there before."""
+    """Return the first slot of the hash table for a name."""
     return int.from_bytes(blake2b(name, digest_size=8).digest(), "little") % table_size
 
 
 def name_slots(name: bytes, table_size: int) -> Iterable[int]:
-    """The slots of the hash table at which a name may stand, in the order to try them."""
+    """Iterate over the slots of the hash table for a name, in the order to try them."""
     first = first_slot(name, table_size)
     return ((first + step) % table_size for step in range(table_size))
 
 
 def is_plain_path(name: str) -> bool:
-    """Whether a name leads from a folder to a file in it, in the one way that it can be written."""
+    """Return whether a path is relative, normalised and does not leave its folder.
+
+    >>> is_plain_path("a/0.jpg"), is_plain_path("../0.jpg"), is_plain_path("a//0.jpg")
+    (True, False, False)
+    """
     pure = PurePosixPath(name)
     plain = str(pure) == name != "." and "\0" not in name
     return plain and not pure.is_absolute() and ".." not in pure.parts

@@ -1,4 +1,4 @@
-"""From boxes of parts to masks over the cells of a feature map of any size."""
+"""Convert part boxes to masks over the cells of a feature map of any size."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from typing import Any
 def overlap_masks(
     boxes: Any, image_size: tuple[float, float], cell_rows: Any, cell_cols: Any
 ) -> Any:
-    """Turn boxes into masks over the cells of a feature map: 1 iff box and cell overlap.
+    """Convert boxes to masks over the cells of a feature map: True iff box and cell overlap.
 
-    Works alike on numpy arrays and torch tensors, on any device.
+    It accepts NumPy arrays and torch tensors on any device.
 
     Args:
         boxes: (..., 4) float ``x1 y1 x2 y2`` in pixels of the image, right and bottom exclusive.
         image_size: Height and width of the image in the same pixels.
-        cell_rows: ``arange(h)`` for a map of h rows, of the boxes' library and device; numpy is quicker where
-            it is of their type, too.
+        cell_rows: ``arange(h)`` for a map of h rows, of the boxes' library and device; in NumPy the boxes'
+            dtype is faster.
         cell_cols: ``arange(w)`` for a map of w columns.
 
     Returns:
         (..., h, w) bool. A box of positive area inside the image covers at least one cell at any
         resolution; a box of zero or negative area, as in an empty slot, covers none.
+
+    >>> import numpy as np
+    >>> boxes = np.array([[0.0, 0, 10, 10]])
+    >>> overlap_masks(boxes, (20, 20), np.arange(2), np.arange(2)).astype(int).tolist()
+    [[[1, 0], [0, 0]]]
     """
     height, width = image_size
     x1, y1, x2, y2 = (boxes[..., i, None] for i in range(4))
@@ -31,7 +36,7 @@ def overlap_masks(
 
 
 def _overlap(low: Any, high: Any, length: float, cells: Any) -> Any:
-    """Which of the cells, each ``length / n`` long, the interval [low, high) overlaps."""
+    """Return which cells, each ``length / n`` long, overlap the interval [low, high)."""
     count = cells.shape[0]
     # Scaled so that cell c is [c, c + 1) * length: whole numbers, compared without a division.
     start, end, edges = low * count, high * count, cells * length

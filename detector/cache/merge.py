@@ -1,4 +1,4 @@
-"""Caches and unfinished extractions joined into one, and two caches compared."""
+"""Merge caches or splits of an extraction into one cache, and compare two caches."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from detector.cache.writer import PartCacheWriter, differences, shown
 
 
 def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> PartCache:
-    """Join what several processes have written: shares of one extraction, or caches of other images.
+    """Merge splits of one extraction, or caches of different images.
 
-    The folders stay as they are. Killed, the same call goes on.
+    The folders are not changed. An interrupted call resumes when it is repeated.
 
     Args:
-        folders: All unfinished extractions of the same images by the same detector, such as
-            ``extract_parts.py --split i/N`` leaves; or all finished caches by the same detector. An image in
-            several of these has the same parts in each.
-        out: The new cache's folder; for shares it may be one of them.
+        folders: Either unfinished extractions of the same images by the same detector, as written by
+            ``extract_parts.py --split i/N``; or finished caches by the same detector. An image in several
+            caches must have the same parts in each.
+        out: Folder of the new cache; for splits it may be one of the folders.
 
     Raises:
-        CacheError: The folders do not belong together, one is damaged, shards are missing in all of them, or
-            `out` holds something else or cannot be written to.
+        CacheError: The folders do not belong together, one is damaged, a shard is missing in all of them, or
+            ``out`` holds something else or cannot be written to.
     """
     begun = [(Path(folder) / PLAN).is_file() for folder in folders]
     if not any(begun):
@@ -40,23 +40,23 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
         raise CacheError(
             f"{going} is an unfinished extraction, {done} is none: merge one kind at a time"
         )
-    return _merge_shares([PartCacheWriter.reopen(folder) for folder in folders], out)
+    return _merge_splits([PartCacheWriter.reopen(folder) for folder in folders], out)
 
 
-def _merge_shares(shares: list[PartCacheWriter], out: str | os.PathLike[str]) -> PartCache:
-    first = shares[0]
+def _merge_splits(splits: list[PartCacheWriter], out: str | os.PathLike[str]) -> PartCache:
+    first = splits[0]
     settings = first.identity, first.facts, first.plan["shard_size"]
     writer = PartCacheWriter(out, first.images, *settings)
     sources = []
-    for share in shares:
-        if (share.identity, share.images) != (first.identity, first.images):
-            found = differences(first.identity, share.identity)
+    for split in splits:
+        if (split.identity, split.images) != (first.identity, first.images):
+            found = differences(first.identity, split.identity)
             which = found[0][0] if found else "list of images"
             raise CacheError(
-                f"{first.path} and {share.path} differ in their {which}: they are not one extraction"
+                f"{first.path} and {split.path} differ in their {which}: they are not one extraction"
             )
-        # By the plan of the new folder: shards of another size are no shards of it.
-        sources.append(ShardFolder(share.path, writer.plan))
+        # With the plan of the new folder, so that shards of another size do not count.
+        sources.append(ShardFolder(split.path, writer.plan))
     writer.take_all()
     missing = []
     for index in writer.pending():
@@ -69,7 +69,7 @@ def _merge_shares(shares: list[PartCacheWriter], out: str | os.PathLike[str]) ->
         writer.shards.release()
         raise CacheError(
             f"{len(missing)} of {len(writer.shards)} shards are in none of the folders (first: "
-            f"shard {missing[0]}, {writer.shard(missing[0])[0]}): run those shares again, "
+            f"shard {missing[0]}, {writer.shard(missing[0])[0]}): run those splits again, "
             "with the same --shard-size, and merge again"
         )
     return writer.finish()
@@ -94,7 +94,7 @@ def _merge_caches(caches: list[PartCache], out: str | os.PathLike[str]) -> PartC
 
 
 def _result(cache: PartCache, image: str) -> Parts | np.ndarray | str:
-    """What a writer takes of an image: its parts, its masks, or why it could not be read."""
+    """Return what a writer stores of an image: its parts, its masks, or why it could not be read."""
     if image in cache.failed:
         return cache.failed[image]
     return cache.masks(image, None, cache.mask_size) if cache.mask_size else cache.parts(image)
@@ -102,17 +102,17 @@ def _result(cache: PartCache, image: str) -> Parts | np.ndarray | str:
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two caches differ.
+    """The differences between two caches.
 
     Attributes:
-        settings: Dotted keys of what the parts depend on, and their values in the first and second.
-        only_first: Images of the first alone.
-        only_second: Images of the second alone.
-        changed: Images of both whose parts differ, or of which one could not be read.
-        common: How many images are in both.
-        box_shift: Greatest difference of a coordinate in pixels, among images with as many parts of the same
-            labels in both.
-        score_shift: The same of a score.
+        settings: Dotted keys of differing settings, with the values of the first and the second cache.
+        only_first: Images that only the first cache has.
+        only_second: Images that only the second cache has.
+        changed: Images of both caches whose parts differ, or that one could not read.
+        common: Number of images in both caches.
+        box_shift: Largest difference of a coordinate in pixels, over images with the same number of parts and
+            the same labels.
+        score_shift: Largest difference of a score over these images.
     """
 
     settings: list[tuple[str, object, object]]
@@ -125,7 +125,7 @@ class Difference:
 
     @property
     def same_parts(self) -> bool:
-        """Whether both have the same images with the same parts."""
+        """Whether both caches have the same images with equal parts."""
         return not (self.only_first or self.only_second or self.changed)
 
 
@@ -146,7 +146,7 @@ def diff(first: PartCache, second: PartCache) -> Difference:
     changed = old != new if old.dtype == new.dtype else np.ones(len(common), bool)
     box_shift = score_shift = 0.0
     if not first.mask_size and old.dtype == new.dtype:
-        # Of other labels, or another number of parts, it would not be the same box that moved.
+        # With other labels or another number of parts, slots do not correspond.
         alike = (old["count"] == new["count"]) & (old["labels"] == new["labels"]).all(1)
         box_shift = float(np.abs(old["boxes"] - new["boxes"])[alike].max(initial=0))
         score_shift = float(np.abs(old["scores"] - new["scores"])[alike].max(initial=0))

@@ -1,16 +1,17 @@
-"""The folder of a part cache that is being made: its plan, its shards, and who is at work on which of them.
+"""The folder of an unfinished part cache: its plan, its shards, and which process works on which shard.
 
-::
+Its layout::
 
     CACHE/
     ├── extraction.json              what is being extracted
     ├── names.npy, offsets.npy       from which images, as in the finished cache
     ├── shard-00000.npy, .json       records of a finished shard; their checksum and the failed images
-    └── .lock                        byte k is locked by the process at work on shard k, one far behind them
-                                     all, for a moment, by the process that begins
+    └── .lock                        byte k is locked by the process that works on shard k, and a byte far
+    behind
+                                     them by a process that is starting
 
-Processes share nothing but this folder. A lock ends with its process, however that ends, and is not inherited
-by the workers that read images for it, so a killed process leaves nothing that keeps the next one out.
+Processes share only this folder. A lock ends with its process, however it ends, and is not inherited by the
+workers that read images, so a killed process does not block the next one.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from detector.common.locks import lock_bytes
 from detector.common.schema import add_checksum, fits
 
 LOCK = ".lock"
-_BEGIN = 2**30  # the byte of the lock that is held by the process that begins
+_BEGIN = 2**30  # the byte that a starting process locks
 _NAMES = ("names.npy", "offsets.npy")
 _SHARD = r"shard-\d{5,}\.(?:npy|json)"
 _OURS = "|".join([_SHARD, *map(re.escape, (MANIFEST, PLAN, *FILES))])  # anything else is a user's
@@ -63,7 +64,7 @@ class ShardFolder:
     def __init__(self, path: Path, plan: dict[str, Any]) -> None:
         self.path = path
         self._number = -(-plan["num_images"] // plan["shard_size"])
-        # A shard of another plan, such as one with another number of images in it, is no shard of ours.
+        # A shard of another plan, such as one with another shard size, does not count.
         keys = ("identity", "images_sha256", "shard_size")
         text = json.dumps({key: plan[key] for key in keys}, sort_keys=True)
         self._plan_sha256 = hashlib.sha256(text.encode()).hexdigest()
@@ -73,11 +74,11 @@ class ShardFolder:
         return self._number
 
     def file(self, index: int, suffix: str) -> Path:
-        """Path of a shard's ``npy`` or ``json``."""
+        """Return the path of a shard's ``npy`` or ``json`` file."""
         return self.path / f"shard-{index:05d}.{suffix}"
 
     def write(self, index: int, records: np.ndarray, failed: dict[str, str]) -> None:
-        """Store a finished shard: the records, then what makes them count.
+        """Store a finished shard: the records, then the JSON file that makes it valid.
 
         Raises:
             CacheError: The folder cannot be written to.
@@ -93,7 +94,7 @@ class ShardFolder:
         write_json(self.file(index, "json"), facts)
 
     def read(self, index: int) -> tuple[np.ndarray, dict[str, str]] | None:
-        """A finished shard's records and failures; None if it is not there, damaged, or of another plan."""
+        """Return a shard's records and failed images; None if it is missing, damaged or of another plan."""
         try:
             facts = read_json(self.file(index, "json"))
             data = self.file(index, "npy").read_bytes()
@@ -107,12 +108,12 @@ class ShardFolder:
         return np.load(io.BytesIO(data), allow_pickle=False), facts["failed"]
 
     def num_failed(self) -> int:
-        """Images that could not be read, of all shards that are finished."""
+        """Return the number of failed images in all finished shards."""
         shards = map(self.read, range(len(self)))
         return sum(len(shard[1]) for shard in shards if shard)
 
     def take(self, shards: range) -> bool:
-        """Lock some shards for this process; False if another is at work on one of them.
+        """Lock some shards for this process; return False if another process has one of them.
 
         Raises:
             CacheError: The folder cannot be written to, or its file system does not lock.
@@ -125,18 +126,18 @@ class ShardFolder:
             return lock_bytes(self._lock, shards.start, len(shards))
 
     def release(self) -> None:
-        """Let go of all shards."""
+        """Release the locks of all shards."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def sweep(self) -> None:
-        """Remove what killed writers left half-written; only while all shards are taken."""
+        """Remove temporary files of killed writers; call it only while all shards are locked."""
         for file in temporary_files(self.path, _OURS):
             file.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove shards, plan, temporary files and lock: the cache is finished."""
+        """Remove shards, plan, temporary files and lock of a finished cache."""
         with writing_to(self.path):
             shards = [file for file in self.path.iterdir() if re.fullmatch(_SHARD, file.name)]
             left = [*shards, *temporary_files(self.path, _OURS), self.path / PLAN, self.path / LOCK]
@@ -148,9 +149,10 @@ class ShardFolder:
 
 @contextmanager
 def beginning(folder: Path) -> Iterator[None]:
-    """Begin alone in a folder: another that begins waits, and then finds what was begun.
+    """Start in a folder alone: another starting process waits, and then finds the plan.
 
-    Not while this process has shards of the folder: the system would let go of their locks, too.
+    It must not be used while this process holds shards of the folder: the system would release their locks
+    too.
 
     Raises:
         CacheError: The folder cannot be written to, or its file system does not lock.
@@ -167,17 +169,17 @@ def beginning(folder: Path) -> Iterator[None]:
 
 
 def write_names(folder: Path, images: Sequence[str]) -> None:
-    """Write the images' names as the finished cache has them."""
+    """Write the images' names in the format of a finished cache."""
     names = [encode_name(image) for image in images]
     write_array(folder / _NAMES[0], np.frombuffer(b"".join(names), np.uint8))
     write_array(folder / _NAMES[1], np.cumsum([0, *map(len, names)], dtype="<i8"))
 
 
 def read_names(folder: Path) -> list[str]:
-    """The names that `write_names` wrote.
+    """Read the names written by `write_names`.
 
     Raises:
-        CacheError: They are not there, or damaged.
+        CacheError: The files are missing or damaged.
     """
     try:
         names, offsets = (np.load(folder / name, allow_pickle=False) for name in _NAMES)
@@ -185,12 +187,12 @@ def read_names(folder: Path) -> list[str]:
         return [decode_name(data[a:b]) for a, b in pairwise(offsets)]
     except Exception as error:  # numpy raises many kinds for a broken file
         raise CacheError(
-            f"{folder} does not say which images it is of ({error}): run its extraction again, which mends it"
+            f"{folder} lacks its list of images ({error}): run its extraction again, which restores it"
         ) from None
 
 
 def is_fresh(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a writer that was killed at once can have left."""
+    """Return whether a folder holds at most what a writer that was killed at its start leaves."""
     if not folder.is_dir():
         return False
     # Listed first: a temporary file that appears later is not among them.
@@ -226,8 +228,8 @@ def writing_to(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CacheError(
-            f"cannot write to {folder} ({error.strerror or error}): mend that, or give another folder with "
-            "--out. What was finished is kept, and the same command goes on from there"
+            f"cannot write to {folder} ({error.strerror or error}): fix that, or give another folder with "
+            "--out. Finished shards are kept, and the same command resumes"
         ) from error
 
 

@@ -52,18 +52,17 @@ _PLAN |= {"facts": dict, "shard_size": SHARD_SIZES}
 
 
 class PartCacheWriter:
-    """Fills a folder with a part cache; may be killed at any moment and made again.
+    """Write a part cache shard by shard; it can be killed at any moment and created again to resume.
 
-    A finished cache is never changed: the same request finds nothing left to do, any other is
-    refused.
+    A finished cache is never changed: the same request has nothing left to do, any other is refused.
 
     Args:
-        path: Folder; made if it does not exist.
+        path: Folder; created if it does not exist.
         images: Paths relative to the data root, with forward slashes; stored sorted.
-        identity: What the parts depend on, as JSON values; has ``classes`` and ``max_parts``, and for a
-            cache of masks alone ``mask_size``.
-        facts: Further entries of the manifest, not compared (the detector's resolved config).
-        shard_size: Images per shard. A resumed extraction keeps the one it was begun with.
+        identity: Everything the parts depend on, as JSON values, with ``classes`` and ``max_parts``; for a
+            cache of masks also ``mask_size``.
+        facts: Further entries of the manifest that are not compared, such as the detector's resolved config.
+        shard_size: Images per shard. A resumed extraction keeps its first shard size.
 
     Raises:
         CacheError: The folder holds something else, or a cache of another identity or other images.
@@ -97,15 +96,15 @@ class PartCacheWriter:
 
     @classmethod
     def reopen(cls, path: str | os.PathLike[str]) -> PartCacheWriter:
-        """Go on with what a folder says itself, without the detector and the images.
+        """Resume from the plan in a folder, without the detector and the images.
 
         Raises:
-            CacheError: No extraction was begun there, or what it says is damaged.
+            CacheError: The folder has no unfinished extraction, or its plan is damaged.
         """
         folder = Path(path)
         if not (folder / PLAN).is_file():
-            PartCache.open(folder)  # says what is there instead
-            raise CacheError(f"{folder} is finished: there is nothing to go on with")
+            PartCache.open(folder)  # raises if there is no cache
+            raise CacheError(f"{folder} is finished: there is nothing to resume")
         plan = _read_plan(folder / PLAN, _PLAN)
         settings = plan["identity"], plan["facts"], plan["shard_size"]
         return cls(folder, read_names(folder), *settings)
@@ -116,7 +115,7 @@ class PartCacheWriter:
         return (self.path / MANIFEST).is_file()
 
     def _begin(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """Make the folder ours, or find that it already is."""
+        """Start in the folder, or find the plan of an earlier start."""
         # A user's folder is left as it is, even without our lock: but what is there may be others' beginning.
         unknown = self.path.exists() and not is_fresh(self.path)
         begun = self._begun(plan)
@@ -196,7 +195,7 @@ class PartCacheWriter:
         """`take` all shards.
 
         Raises:
-            CacheError: Another process is at work on one.
+            CacheError: Another process has one of them.
         """
         if not self.take():
             raise CacheError(
@@ -275,7 +274,7 @@ class PartCacheWriter:
         """Join the shards and write the manifest, last.
 
         Raises:
-            CacheError: A shard is not there yet, or another process is at work.
+            CacheError: A shard is missing, or another process is writing.
         """
         if not self.finished:
             self.take_all()

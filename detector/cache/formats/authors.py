@@ -64,7 +64,7 @@ def pair_files(folder: str | os.PathLike[str], suffix: str, root: str | os.PathL
     Args:
         folder: Where the files are, such as ``masks/VeRi``.
         suffix: How they end, such as ``'.npy'``.
-        root: Data root, whose images are all looked at.
+        root: Data root with the images.
 
     Raises:
         CacheError: No such folder, no file or no pair in it, or a file that two images claim, or two files
@@ -112,9 +112,9 @@ def check_files(
     """Find and read all files of an import, before anything is written.
 
     Args:
-        folder: See `pair_files`, as ``suffix`` and ``root``.
-        suffix: See there.
-        root: See there.
+        folder: See `pair_files`.
+        suffix: See `pair_files`.
+        root: See `pair_files`.
         out: Folder of the cache; no finished one may be there.
         max_parts: Parts kept of an image, None for all.
         look: Is given every file and its content, and raises CacheError if it is bad.
@@ -193,7 +193,7 @@ def export_files(
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder to fill, which then becomes ``out``; one that a killed process left is begun anew."""
+    """Yield a folder to fill that then becomes ``out``; what a killed process left is removed."""
     workshop = out.parent / f".{out.name}.export"
     with exclusive_lock(workshop, CacheError, inherited=False):
         try:

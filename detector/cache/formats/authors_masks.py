@@ -122,9 +122,10 @@ def import_masks(
     allow_missing: bool = False,
     progress: bool = True,
 ) -> tuple[PartCache, list[str]]:
-    """Make a part cache of mask files.
+    """Import mask files as a part cache.
 
-    All files are read and checked before anything is written; stopped, the same call goes on.
+    All files are read and checked before anything is written. An interrupted call resumes when it is
+    repeated.
 
     Args:
         folder: The data set's masks, such as ``masks/VeRi``; see `detector.cache.formats.authors`.
