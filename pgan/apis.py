@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
@@ -23,6 +22,7 @@ from pgan.engine import FingerprintHook
 from pgan.engine.checkpoint import CheckpointError, latest_checkpoint, load_plain
 from pgan.engine.launchers import LAUNCHERS
 from pgan.engine.runner import CheckedRunner
+from pgan.engine.wrappers import bare_model
 from pgan.errors import ConfigError
 from pgan.registry import DATASETS
 
@@ -278,8 +278,7 @@ def load_weights_for_test(runner: Runner, checkpoint: str) -> None:
     Raises:
         CheckpointError: See `load_matching_weights`.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    load_matching_weights(model, checkpoint)
+    load_matching_weights(bare_model(runner.model), checkpoint)
     runner._has_loaded = True
 
 

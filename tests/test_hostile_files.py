@@ -43,6 +43,8 @@ from pgan.registry import DATASETS
 from tests.hostile_kinds import KINDS, make_cache
 from tests.pgan.datasets.layouts import LAYOUTS
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = int(os.environ.get("MUTATIONS", "120"))  # for all kinds of files together
 SECONDS = 10  # to read a small file; longer means that the reader hangs
 

@@ -18,6 +18,8 @@ from pgan.experiments.sweeps import plan
 from pgan.tools import demo as demo_tool
 from pgan.tools import extract_parts, make_fleet, test, train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 DETECTOR = str(ROOT / "configs/detector/ssdlite_resnet_fleet.py")
 PGAN = str(ROOT / "configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py")

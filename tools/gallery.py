@@ -26,14 +26,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from detector.common.files import write_json
 from pgan.cli import ArgumentParser, positive_int, report_errors
-from pgan.gallery.adding import add, remove
 from pgan.gallery.errors import GalleryError
-from pgan.gallery.info import describe, describe_index, describe_threshold, short_path, threshold_of
-from pgan.gallery.part_source import PartSource, caches_of_configs
-from pgan.gallery.search import Filters, Searcher, build
-from pgan.gallery.store import Gallery
 from pgan.gallery.times import Time
 
 # Commands that run a model import it themselves: torch takes seconds, and the other commands do not need it.
@@ -41,6 +35,8 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
     from pgan.gallery.embedding import Embedder
+    from pgan.gallery.part_source import PartSource
+    from pgan.gallery.store import Gallery
 
 
 def parse_args() -> argparse.Namespace:
@@ -132,9 +128,11 @@ def run_add(args: argparse.Namespace) -> int:
     """Add images and print the outcome."""
     from mmengine.logging import MMLogger
 
+    from pgan.gallery.adding import add
     from pgan.gallery.embedding import Embedder
     from pgan.gallery.images import labelled_images
     from pgan.gallery.queries import gallery_model
+    from pgan.gallery.store import Gallery
 
     MMLogger.get_current_instance().setLevel("WARNING")
     images, configs = labelled_images(
@@ -156,9 +154,13 @@ def run_add(args: argparse.Namespace) -> int:
 
 def run_search(args: argparse.Namespace) -> int:
     """Search, print the results, and write them as JSON, panels and page if requested."""
+    from detector.common.files import write_json
     from pgan.gallery.files import image_files
+    from pgan.gallery.info import describe_threshold, threshold_of
     from pgan.gallery.queries import gallery_model, make_queries
     from pgan.gallery.results import as_json, as_text, query_results
+    from pgan.gallery.search import Filters, Searcher
+    from pgan.gallery.store import Gallery
 
     gallery = Gallery.open(args.gallery)
     searcher = Searcher(gallery)
@@ -193,12 +195,17 @@ def run_search(args: argparse.Namespace) -> int:
 
 def run_info(args: argparse.Namespace) -> int:
     """Print what is in a gallery."""
+    from pgan.gallery.info import describe
+    from pgan.gallery.store import Gallery
+
     print(describe(Gallery.open(args.gallery)))
     return 0
 
 
 def run_verify(args: argparse.Namespace) -> int:
     """Verify a gallery; damage is an error."""
+    from pgan.gallery.store import Gallery
+
     gallery = Gallery.open(args.gallery)
     gallery.verify()
     print(f"{args.gallery}: sound, {len(gallery)} images")
@@ -207,6 +214,9 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def run_remove(args: argparse.Namespace) -> int:
     """Take images out of a gallery."""
+    from pgan.gallery.adding import remove
+    from pgan.gallery.store import Gallery
+
     if not args.images and not args.vehicle:
         raise GalleryError("name images to remove, or --vehicle ID")
     removed = remove(args.gallery, args.images, args.vehicle)
@@ -216,6 +226,10 @@ def run_remove(args: argparse.Namespace) -> int:
 
 def run_index(args: argparse.Namespace) -> int:
     """Build an index and print its recall."""
+    from pgan.gallery.info import describe_index
+    from pgan.gallery.search import build
+    from pgan.gallery.store import Gallery
+
     gallery = Gallery.open(args.gallery)
     index = build(gallery, args.kind, args.seed, progress=sys.stderr.isatty())
     print(f"{args.gallery}: {len(gallery):,} images, index: {describe_index(gallery)}")
@@ -233,6 +247,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
         write_threshold,
     )
     from pgan.gallery.queries import gallery_model
+    from pgan.gallery.store import Gallery
 
     gallery = Gallery.open(args.gallery)
     if args.split.endswith(".npz"):
@@ -255,6 +270,8 @@ def _parts(
     configs: Sequence[Config] = (),
 ) -> PartSource:
     """Open the part cache that is given, those that the gallery remembers, and those of the configs."""
+    from pgan.gallery.part_source import PartSource, caches_of_configs
+
     if not embedder.num_parts:
         return PartSource()
     configs = [*configs, embedder.cfg]
@@ -268,6 +285,8 @@ def _parts(
 
 def _report_failed(failed: dict[str, str]) -> int:
     """Report images that cannot be read; returns the exit status."""
+    from pgan.gallery.info import short_path
+
     for path, reason in list(failed.items())[:5]:
         print(f"  {short_path(path)}: {reason}", file=sys.stderr)
     if failed:

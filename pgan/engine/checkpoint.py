@@ -195,13 +195,12 @@ class AtomicCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook`` with crash-safe, safely loadable checkpoints.
 
     - Each file, ``last_checkpoint`` included, is written atomically, and an old checkpoint is removed only
-    after the
-      new one is on disk. A resumed run completes what a killed one left: it removes temporary files and
-      surplus checkpoints. Nothing outside the run's own folder is removed, whatever a checkpoint states.
+      after the new one is on disk. A resumed run completes what a killed one left: it removes temporary files
+      and surplus checkpoints. Nothing outside the run's own folder is removed, whatever a checkpoint states.
     - Checkpoints hold tensors and built-in types only, so that ``--resume`` works with ``weights_only=True``
       (mmengine #1655).
     - A validation that was cut short is repeated, so that the best checkpoint is that of an uninterrupted
-    run.
+      run.
 
     Args:
         iter_interval: Steps between additional checkpoints within an epoch, such as ``epoch_3_iter_500.pth``

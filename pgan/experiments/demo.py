@@ -301,7 +301,7 @@ class DemoPage:
                 Figure(
                     self.results.plot(),
                     f"mAP of PGAN, trained with D = {self.demo.num_parts}, when it is tested with D "
-                    "parts from the same cache. (The paper trains anew for each D.)",
+                    "parts from the same cache. (The paper trains a model for each D.)",
                     "mAP against the number of parts",
                 )
             ],

@@ -1,4 +1,4 @@
-"""The synthetic fleet as a benchmark: which of the paper's claims hold on it, and what hangs on the detector.
+"""The synthetic fleet as a benchmark: which claims of the paper hold on it, and what depends on the detector.
 
 A study is a config (``configs/study``). Its steps lead from a fleet to part caches of several qualities; its
 sweeps train every model from random weights, and share the runs that they have in common.
@@ -46,7 +46,9 @@ class FleetStudy:
         """
         config = load_config(path)
         if missing := [key for key in _KEYS if key not in config]:
-            raise ConfigError(f"{path}: is no study, it has no {missing[0]!r}: see configs/study")
+            raise ConfigError(
+                f"{path}: is not a study, it has no {missing[0]!r}: see configs/study"
+            )
         return cls(config, Path(work_dir))
 
     @property

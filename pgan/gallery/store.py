@@ -361,11 +361,7 @@ class Gallery:
             inside = [row for row in dict.fromkeys(rows) if first <= row < first + shard.rows]
             if inside:
                 selected = shard.read().take(np.array(inside) - first)
-                paths = map(decode_name, selected.paths.tolist())
-                found |= {
-                    row: _entry(shard, selected, i, p)
-                    for i, (row, p) in enumerate(zip(inside, list(paths)))
-                }
+                found |= dict(zip(inside, _entries(shard, selected)))
             first += shard.rows
         return [found[row] for row in rows]
 
@@ -382,17 +378,19 @@ def read_json(path: Path, shape: dict[Any, Any]) -> dict[str, Any]:
         raise GalleryError(_damaged(path.parent, f"{path.name}: {error}")) from None
 
 
-def _entry(shard: Shard, rows: Rows, i: int, path: str) -> Entry:
-    known = (
-        path,
-        str(rows.vehicles[i]),
-        str(rows.cameras[i]),
-        Time(shard.time, float(rows.times[i])) if np.isfinite(rows.times[i]) else Time(),
-    )
-    if rows.parts is None or rows.weights is None:
-        return Entry(*known)
-    parts = read_parts(rows.parts[i], shard.classes)
-    return Entry(*known, parts, rows.weights[i][: len(parts)], list(parts.names))
+def _entries(shard: Shard, rows: Rows) -> Iterator[Entry]:
+    """Yield the entries of a shard's rows."""
+    paths = [decode_name(path) for path in rows.paths.tolist()]
+    parts = [] if rows.parts is None else [read_parts(r, shard.classes) for r in rows.parts]
+    labels = [found.names for found in parts]
+    for i, path in enumerate(paths):
+        time = Time(shard.time, float(rows.times[i])) if np.isfinite(rows.times[i]) else Time()
+        known = path, str(rows.vehicles[i]), str(rows.cameras[i]), time
+        if rows.weights is None or not parts:
+            yield Entry(*known)
+        else:
+            weights = rows.weights[i][: len(labels[i])]
+            yield Entry(*known, parts[i], weights, list(labels[i]))
 
 
 def _damaged(folder: Path, what: str) -> str:

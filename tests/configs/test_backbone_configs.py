@@ -19,6 +19,8 @@ from pgan.models import ReIDModel, TorchvisionBackbone
 from pgan.registry import MODELS
 from pgan.structures import ReIDSample
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "configs/pgan/backbones"
 MAPS = {  # at 224 x 224, and at 64 x 96
     "r50-ibn": ((2048, 14, 14), (4, 6)),

@@ -11,6 +11,8 @@ import pytest
 from pgan.apis import build_runner, load_config
 from tests.configs.test_dataset_configs import LOADERS, SMALL, plain_config_text, tiny_data
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "configs/baseline"
 VERI = sorted(FOLDER.glob("*_veri776-*.py"))
 

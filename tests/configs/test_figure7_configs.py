@@ -14,6 +14,8 @@ from pgan.registry import MODELS
 from tests.pgan.datasets.layouts import make_veri
 from tests.configs.test_dataset_configs import SMALL, cache_parts
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "configs/pgan/paper"
 MAPS = {
     "r18": (512, 14, 14),

@@ -13,6 +13,8 @@ from fleet import FleetError, FleetSpec, make_fleet, read_fleet
 from fleet.preview import contact_sheet
 from pgan.tools import make_fleet as tool
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_make_fleet_writes_the_same_bytes_with_two_workers(fleet_dir, spec, tmp_path, file_digests):

@@ -18,6 +18,8 @@ from fleet.styles import STYLES
 from fleet.vehicle import DETAILS, draw_detail, draw_fleet
 from fleet.visibility import OcclusionMasks, within
 
+pytestmark = pytest.mark.slow
+
 BEHIND_GLASS = {"annusigns", "entrylicense", "hungs", "layon", "newersign", "safebelt", "tissuebox"}
 SPEC = FleetSpec(vehicles=60, seed=11, occluded=0.4)
 

@@ -14,6 +14,8 @@ from pgan.experiments.papers.ssrnet import TABLE_7
 from pgan.tools import complexity as tool
 from tests.tools.tiny_sweeps import BASELINE, OneConvolution
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SSRNET = str(ROOT / "configs/ssrnet/ssrnet_r18-cpu_1xb64-24e_fleet-96x96.py")
 

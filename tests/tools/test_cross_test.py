@@ -22,6 +22,8 @@ from pgan.experiments.cross_test import Pair, Side, combine
 from pgan.registry import MODELS
 from pgan.tools import cross_test as tool
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PGAN = str(ROOT / "configs/pgan/pgan_r18-cpu_1xb64-30e_csv-128x128.py")
 BASELINE = str(ROOT / "configs/pgan/baseline_r18-cpu_1xb64-30e_csv-128x128.py")

@@ -15,6 +15,8 @@ import pytest
 from pgan.evaluation import PROTOCOLS, FeatureSet, evaluate, save_features
 from pgan.tools import evaluate as tool
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -24,6 +24,8 @@ from pgan.tools import gallery as tool
 from tests.pgan.datasets.layouts import draw, write
 from tests.pgan.tiny_models import CLASSES, tiny_detector, tiny_reid
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 VEHICLES, IMAGES = 8, 4
 

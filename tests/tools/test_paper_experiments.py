@@ -16,6 +16,8 @@ from pgan.tools import sweep
 from tests.pgan.datasets.layouts import LAYOUTS
 from tests.tools.tiny_sweeps import SMALL, Tools, cache_two_parts
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {
     "veri776": "VeRi",

@@ -20,6 +20,8 @@ from pgan.tools import part_cache, train
 from tests.configs.test_dataset_configs import SMALL, cache_parts
 from tests.pgan.datasets.layouts import make_veri
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Path(__file__).resolve().parents[2] / "configs/pgan/pgan_r50_1xb64-130e_veri776-224x224.py"
 
 

@@ -16,6 +16,8 @@ from pgan.tools import recipe as tool
 from tests.pgan.datasets.layouts import make_vehicle1m, make_vehicleid, make_veri
 from tests.tools.tiny_sweeps import ROOT, SMALL, Tools, cache_two_parts
 
+pytestmark = pytest.mark.slow
+
 LARGE, CROSS = "configs/recipes/large_scale.py", "configs/recipes/cross_domain.py"
 SETS = {"VehicleID": make_vehicleid, "Vehicle-1M": make_vehicle1m, "VeRi": make_veri}
 TINY = ["--cfg-options", *SMALL, "train_cfg.max_epochs=1"]

@@ -10,6 +10,8 @@ import pytest
 
 from pgan.tools import running_time
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from pgan.tools import setup_env
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

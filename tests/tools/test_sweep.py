@@ -14,6 +14,8 @@ from pgan.tools import ablate_parts, sweep, train
 from tests.pgan.datasets.layouts import make_veri
 from tests.tools.tiny_sweeps import BASELINE, PGAN, ROOT, SMALL, Tools, cache_two_parts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,6 +17,8 @@ from pgan.tools import visualize
 from tests.pgan.datasets.layouts import draw, make_veri
 from tests.tools.tiny_sweeps import BASELINE, PGAN, SMALL, Tools, cache_two_parts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -29,6 +29,8 @@ from pgan.tools.extract_parts import main
 from tests.detector.common.test_bad_images import bad_images, unusual_images
 from tests.detector.parts_samples import paint
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 SIZES = [(64, 64), (50, 90), (33, 20)]
 

@@ -17,6 +17,8 @@ from detector.cache.writer import PartCacheWriter
 from detector.common.errors import DetectorError
 from detector.extraction.work_split import Split, claim
 
+pytestmark = pytest.mark.slow
+
 IDENTITY = {"classes": ["wheel", "plate"], "max_parts": 3}
 IMAGES = [f"{number:03d}.jpg" for number in range(22)]
 FORK = multiprocessing.get_context("fork")

@@ -13,6 +13,8 @@ from mmengine.registry import init_default_scope
 from detector.common.attributes import ATTRIBUTES
 from detector.model.part_head import PartSSDHead
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = sorted((Path(__file__).resolve().parents[3] / "configs/detector").glob("*.py"))
 
 

@@ -23,6 +23,8 @@ from detector.model.top_d import first_candidates, order_keys, select_candidates
 from pgan.benchmarks.top_d import random_outputs, ssd300_head, top_d_benchmark
 from tests.detector.parts_samples import paint
 
+pytestmark = pytest.mark.slow
+
 KEYS = ("bboxes", "scores", "labels")
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pgan.benchmarks.extraction import extraction_benchmark
 from pgan.benchmarks.part_cache import cache_benchmark
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_cache_is_smaller_and_takes_no_memory() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from pgan.benchmarks.loader import loader_benchmark
 
+pytestmark = pytest.mark.slow
+
 FLEET = {"small": "configs/pgan/pgan_r18-cpu_1xb64-24e_fleet-96x96.py"}
 
 

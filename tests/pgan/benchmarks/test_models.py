@@ -4,6 +4,8 @@ import torch
 from pgan.benchmarks import models as benchmark
 from pgan.benchmarks.timing import paired_medians
 
+pytestmark = pytest.mark.slow
+
 
 def test_functions_take_turns_after_the_warmup(monkeypatch):
     calls, clock = [], iter(range(100))

@@ -4,6 +4,8 @@ import pytest
 from pgan.benchmarks import ranking as benchmark
 from pgan.benchmarks.ranking_reference import argsort_average_precision, literal_evaluate
 
+pytestmark = pytest.mark.slow
+
 
 def test_benchmark_reports_the_ratio_of_its_own_times():
     result = benchmark.ranking_benchmark(repeats=1, literal_queries=2)

@@ -16,6 +16,8 @@ from pgan.benchmarks.search_extrapolation import (
     extrapolation_table,
 )
 
+pytestmark = pytest.mark.slow
+
 PARTS = IndexCosts(
     dims=512,
     bytes_per_image=80.0,

@@ -14,6 +14,8 @@ from mmengine.runner import Runner
 from pgan.engine import latest_checkpoint, load_plain
 from tests.pgan.engine.small_runs import KillAfter, Numbers, make_runner
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 3
 
 

@@ -14,6 +14,8 @@ from pgan.engine import BrokenTrainingError, latest_checkpoint, load_plain
 from pgan.engine.finite_loss import FiniteLossHook
 from tests.pgan.engine.small_runs import make_runner
 
+pytestmark = pytest.mark.slow
+
 FINITE = {"type": "pgan.FiniteLossHook"}
 
 

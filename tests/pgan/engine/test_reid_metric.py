@@ -19,6 +19,8 @@ from pgan.evaluation import (
 from pgan.registry import METRICS
 from pgan.structures import ReIDSample
 
+pytestmark = pytest.mark.slow
+
 NUM_SAMPLES = 31  # odd, so that two processes need padding
 
 

@@ -11,6 +11,8 @@ import torch
 from pgan.engine import CheckpointError, load_plain
 from tests.pgan.engine.small_runs import make_runner
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:

@@ -17,6 +17,8 @@ from pgan.registry import MODELS
 from tests.pgan.datasets.layouts import draw, write_xml
 from tests.tools.tiny_sweeps import PGAN, cache_two_parts
 
+pytestmark = pytest.mark.slow
+
 STEPS = 20
 # A forked process has everything imported.
 PROCESSES = multiprocessing.get_context("fork")

@@ -14,6 +14,8 @@ import pytest
 from pgan.engine import TrainingLockError, training_alone
 from pgan.tools import train
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "configs/pgan/baseline_r18-cpu_1xb64-30e_csv-128x128.py"
 
 

@@ -13,6 +13,8 @@ from pgan.experiments.fleet_study import FleetStudy
 from pgan.experiments.sweeps import plan
 from pgan.tools import fleet_study
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = sorted((ROOT / "configs/study").glob("*.py"))
 

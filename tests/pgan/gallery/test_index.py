@@ -13,6 +13,8 @@ from pgan.benchmarks.search import fleet_features
 from pgan.gallery import index as module
 from pgan.gallery.index import KINDS, Index, SearchIndexError, build_index, load_index
 
+pytestmark = pytest.mark.slow
+
 IMAGES, QUERIES, DIMS = 3000, 60, 64
 
 

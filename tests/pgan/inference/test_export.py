@@ -23,6 +23,8 @@ from pgan.structures import ReIDSample
 from pgan.tools.export import main
 from tests.pgan.tiny_models import CLASSES, tiny_detector, tiny_reid
 
+pytestmark = pytest.mark.slow
+
 
 @TRANSFORMS.register_module()
 class Square:

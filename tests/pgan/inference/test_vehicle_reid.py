@@ -21,6 +21,8 @@ from pgan.tools import extract_parts
 from pgan.tools import test as test_tool
 from tests.pgan.tiny_models import CLASSES, Files, tiny_detector, tiny_reid
 
+pytestmark = pytest.mark.slow
+
 
 def call(tool: object, *words: object) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -9,6 +9,8 @@ from pgan.models import ModelError, TorchvisionBackbone
 from pgan.models.backbone_stages import cut_into_stages
 from pgan.models.vision_transformer import MapEncoder
 
+pytestmark = pytest.mark.slow
+
 
 def small_vit() -> VisionTransformer:
     vit = VisionTransformer(

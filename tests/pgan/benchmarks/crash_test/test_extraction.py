@@ -11,6 +11,8 @@ from detector.cache.layout import FILES, MANIFEST
 from pgan.benchmarks.crash_test import Job, crash_test
 from pgan.benchmarks.crash_test.extraction import extraction, finalisation
 
+pytestmark = pytest.mark.slow
+
 
 def survive(work: Job, folder: Path, seed: int) -> None:
     report = crash_test(work, folder, 5, seed)

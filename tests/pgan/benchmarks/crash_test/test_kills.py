@@ -13,6 +13,8 @@ from detector.common.files import temporary_files, write_atomically
 from pgan.benchmarks.crash_test import CrashTestError, Job, crash_test
 from pgan.benchmarks.crash_test.training import training
 
+pytestmark = pytest.mark.slow
+
 
 def contents(place: Path) -> dict[str, str]:
     return {file.name: file.read_text() for file in place.glob("*.txt")}

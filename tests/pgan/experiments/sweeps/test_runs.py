@@ -17,6 +17,8 @@ from pgan.experiments.sweeps import Point, SweepError
 from pgan.experiments.sweeps.plan import Job, Run, RunFolder
 from pgan.experiments.sweeps.runs import Runner, places
 
+pytestmark = pytest.mark.slow
+
 TRAIN = """
 import os, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
