@@ -178,7 +178,7 @@ def test_recipes_share_a_work_dir_and_what_is_the_same_in_it(here: Path) -> None
         (
             "tests = {'a': 'configs/baseline/bot_r50_1xb64-120e_vehicleid-128x256.py'}",
             ["--models", "PGAN VehicleID"],
-            "PGAN VehicleID looks at parts, and the test set a has no part cache",
+            "PGAN VehicleID uses parts, and the test set a has no part cache",
         ),
     ],
 )

@@ -101,7 +101,7 @@ def test_the_data_set_names_its_protocol_and_another_in_its_layout_its_own(tmp_p
     metainfo = {"dataset": "another", "protocol": "cross-camera"}
     found = VeRi776(root, split="test", metainfo=metainfo).metainfo
     assert (found["dataset"], found["protocol"]) == ("another", "cross-camera")
-    with pytest.raises(DatasetError, match="test_size=800: VeRi776 has no such list: leave it out"):
+    with pytest.raises(DatasetError, match="test_size=800: VeRi776 has no such list: omit it"):
         VeRi776(root, split="test", test_size=800)
 
 

@@ -88,5 +88,5 @@ def test_finished_runs_become_tables_and_plots(
 
 def test_a_config_of_something_else_is_refused(tmp_path: Path) -> None:
     config = ROOT / "configs/pgan/baseline_r18-cpu_1xb64-24e_fleet-96x96.py"
-    with pytest.raises(ConfigError, match=r"is no study, it has no 'fleet': see configs/study"):
+    with pytest.raises(ConfigError, match=r"is not a study, it has no 'fleet': see configs/study"):
         FleetStudy.read(str(config), tmp_path)

@@ -62,7 +62,7 @@ def test_a_deep_copy_still_switches_between_training_and_testing():
     [
         ({"name": "resnet19"}, "backbone.name='resnet19'"),
         ({"name": "resnet18", "out": "layer5"}, "'layer5' is no stage of resnet18: conv1, bn1"),
-        ({"name": "resnet18", "last_stride": 3}, "last_stride=3: it is 1 or 2"),
+        ({"name": "resnet18", "last_stride": 3}, "last_stride=3: use 1 or 2"),
         ({"name": "densenet121", "last_stride": 1}, "densenet121 downsamples last by pooling"),
     ],
 )

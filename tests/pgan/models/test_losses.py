@@ -110,7 +110,7 @@ def test_a_loss_brings_the_images_of_a_vehicle_together(name):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"name": "CircelLoss"}, "'CircelLoss' is no loss.*CircleLoss"),
+        ({"name": "CircelLoss"}, "'CircelLoss' is not a loss.*CircleLoss"),
         ({"name": "CircleLoss", "gama": 1}, "CircleLoss of pytorch-metric-learning.*gama"),
     ],
 )

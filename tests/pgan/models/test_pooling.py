@@ -66,5 +66,5 @@ def test_every_model_takes_either_and_learns_the_exponent(build, batch, name):
 
 
 def test_an_unknown_pooling_names_those_there_are():
-    with pytest.raises(ModelError, match="model.pooling='max': it is one of average, gem"):
+    with pytest.raises(ModelError, match="model.pooling='max': use one of average, gem"):
         build_pooling("max")

@@ -61,7 +61,7 @@ def test_autocast_leaves_the_feature_in_float32(build, batch):
     ("changes", "message"),
     [
         ({"feature_dim": 0}, "model.feature_dim=0: it is 1 or more, or None"),
-        ({"pooling": "max"}, "model.pooling='max': it is one of average, gem"),
+        ({"pooling": "max"}, "model.pooling='max': use one of average, gem"),
     ],
 )
 def test_what_cannot_be_built_is_refused(build, changes, message):
