@@ -25,7 +25,7 @@ from pgan.registry import HOOKS
 _HISTORY = "_history_buffer"
 _VALIDATED = "epoch_validated"  # "val..." would be logged as a metric
 _STEP = re.compile(r"\d+(?:_iter_\d+)?")  # of a checkpoint that is kept
-_BEST = re.compile(r"best_.+\.pth", re.DOTALL)
+_BEST = re.compile(r"best_[^/\\\0]+\.pth")
 _NAME = re.compile(r"(?:epoch_(?P<epoch>\d+)(?:_iter_(?P<step>\d+))?|iter_(?P<steps>\d+))\.pth")
 
 

@@ -66,7 +66,7 @@ class SamplePipeline:
     Args:
         steps: The transforms of ``test_dataloader.dataset.pipeline``.
         num_parts: D, slots of part boxes.
-        needs_parts: Whether the model takes part boxes at all, be it D = 0 of them.
+        needs_parts: Whether the model takes part boxes. True even for a model with D = 0 slots.
     """
 
     def __init__(self, steps: Sequence[dict], num_parts: int, needs_parts: bool) -> None:

@@ -71,7 +71,7 @@ def test_a_table_that_points_behind_the_last_image_is_named(tmp_path: Path) -> N
         verify_content(reseal(cache.path, "table.npy"))
 
 
-@pytest.mark.parametrize("name", ["/tmp/x.jpg", "../../x.jpg", "a/../x.jpg", "a\0.jpg", "", "."])
+@pytest.mark.parametrize("name", ["/x.jpg", "../../x.jpg", "a/../x.jpg", "a\0.jpg", "", "."])
 def test_a_name_that_leaves_the_root_is_named_and_nothing_is_exported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -265,7 +265,7 @@ def test_a_full_disk_is_reported_and_the_next_run_resumes(
 
     monkeypatch.setattr("detector.common.files.os.fsync", full)
     with pytest.raises(
-        CacheError, match=r"cannot write to .*No space left on device.*(goes on|resume)"
+        CacheError, match=r"cannot write to .*No space left on device.*the same command resumes"
     ):
         writer_of(tmp_path / "cache").fill(parts_of, progress=False)
     monkeypatch.undo()

@@ -13,8 +13,21 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from pgan.engine import CheckpointError, latest_checkpoint, load_plain
-from pgan.engine.checkpoint import AtomicBackend, to_plain
+from pgan.engine.checkpoint import AtomicBackend, _drop_invalid_entries, to_plain
 from tests.pgan.engine.small_runs import make_runner
+
+
+@pytest.mark.parametrize("name", ["best_a\0b.pth", "best_a\\b.pth", "best_/b.pth", "best_a/b.pth"])
+def test_drop_invalid_entries_drops_best_checkpoint_with_unsafe_name(name: str) -> None:
+    info = {"best_ckpt": f"run/{name}", "best_ckpt_mAP": f"run/{name}"}
+    _drop_invalid_entries(info)
+    assert info == {}
+
+
+def test_drop_invalid_entries_keeps_best_checkpoint_with_plain_name() -> None:
+    info = {"best_ckpt": "run/best_mAP_epoch_3.pth", "best_score": 0.5}
+    _drop_invalid_entries(info)
+    assert info == {"best_ckpt": "run/best_mAP_epoch_3.pth", "best_score": 0.5}
 
 
 def test_checkpoints_load_without_unpickling_and_old_ones_go(tmp_path: Path) -> None:
@@ -125,7 +138,7 @@ def test_to_plain_keeps_values_and_refuses_objects() -> None:
     assert plain["b"] == (1, [3])
     assert type(plain["a"]) is float
     assert plain["c"]["_history_buffer"][0].tolist() == [1.0, 2.0]
-    with pytest.raises(TypeError, match="cannot be converted to tensors and built-in types"):
+    with pytest.raises(TypeError, match="Path cannot be converted to tensors and built-in types"):
         to_plain({"x": Path("a")})
 
 

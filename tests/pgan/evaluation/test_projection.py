@@ -197,7 +197,7 @@ def test_load_projection_raises_for_invalid_values(training, tmp_path, change) -
 def test_load_projection_raises_for_bad_files(training, testing, tmp_path):
     with pytest.raises(ProjectionError, match=r"none.npz: no such file; tools/fit_projection.py"):
         load_projection(tmp_path / "none.npz")
-    with pytest.raises(ProjectionError, match=r"must end in .npz"):
+    with pytest.raises(ProjectionError, match=r"must end in \.npz"):
         save_projection(tmp_path / "pca.pkl", fit_projection(training()))
     path = tmp_path / "bad.npz"
     path.write_bytes(b"not a zip")
