@@ -9,6 +9,7 @@ from pgan.models.pgan import PGAN
 from pgan.models.reid_model import ReIDModel
 from pgan.models.ssr_net import SSRNet
 from pgan.models.strong_baseline import StrongBaseline
+from pgan.models.timm_backbone import TimmBackbone
 from pgan.models.vgg_m import VGGM
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "ReIDModel",
     "SSRNet",
     "StrongBaseline",
+    "TimmBackbone",
     "TorchvisionBackbone",
 ]
