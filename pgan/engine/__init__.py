@@ -9,6 +9,7 @@ from pgan.engine.checkpoint import (
 from pgan.engine.exact_resume import ExactResumeHook
 from pgan.engine.finite_loss import BrokenTrainingError, FiniteLossHook
 from pgan.engine.global_batch import GlobalBatchHook
+from pgan.engine.layer_decay import LayerDecayConstructor
 from pgan.engine.memory_format import ChannelsLastHook
 from pgan.engine.reid_metric import FingerprintHook, ReIDMetric
 from pgan.engine.runner import CheckedRunner
@@ -25,6 +26,7 @@ __all__ = [
     "FingerprintHook",
     "FiniteLossHook",
     "GlobalBatchHook",
+    "LayerDecayConstructor",
     "ReIDMetric",
     "TrainingLockError",
     "latest_checkpoint",

