@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
@@ -35,7 +37,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
                 f"optim_wrapper.paramwise_cfg.layer_decay={decay!r}: it is above 0 and at most 1."
             )
         model = getattr(model, "module", model)
-        backbone = getattr(getattr(model, "backbone", None), "model", None)
+        backbone: Any = getattr(getattr(model, "backbone", None), "model", None)
         if not hasattr(backbone, "group_matcher"):
             raise ConfigError(
                 "LayerDecayConstructor needs a TimmBackbone, whose layers timm numbers: remove "

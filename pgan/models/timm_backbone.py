@@ -74,7 +74,7 @@ class TimmBackbone(BaseModule):
         self._options = dict(options or {})
         if img_size is not None:
             self._options["img_size"] = img_size if isinstance(img_size, int) else tuple(img_size)
-        self.model = _create(name, self._options)
+        self.model: Any = _create(name, self._options)
         if last_stride == 1:
             remove_last_stride(nn.Sequential(*self.model.children()), name)
         elif last_stride != 2:
@@ -198,7 +198,9 @@ class TimmBackbone(BaseModule):
             self._channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
             with torch.enable_grad():
                 features = self(image)
-                grads = torch.autograd.grad(features.sum(), parameters.values(), allow_unused=True)
+                grads = torch.autograd.grad(
+                    features.sum(), list(parameters.values()), allow_unused=True
+                )
             if features.ndim != 4:
                 raise ValueError
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
@@ -214,7 +216,7 @@ class TimmBackbone(BaseModule):
         return features.shape[1]
 
     def _check_size(self, height: int, width: int) -> None:
-        embed = getattr(self.model, "patch_embed", None)
+        embed: Any = getattr(self.model, "patch_embed", None)
         size = getattr(embed, "img_size", None)
         if size is None:
             return
@@ -252,9 +254,9 @@ def _is_bare(module: nn.Module) -> bool:
     return next(module.parameters(), None) is None
 
 
-def _accepted_size(model: nn.Module) -> tuple[int, int]:
+def _accepted_size(model: Any) -> tuple[int, int]:
     """Height and width of images that the model takes, small ones if it takes several sizes."""
-    embed = getattr(model, "patch_embed", None)
+    embed: Any = getattr(model, "patch_embed", None)
     if getattr(embed, "img_size", None) is None:
         fixed = model.pretrained_cfg.get("fixed_input_size", False)
         return model.pretrained_cfg["input_size"][1:] if fixed else (128, 128)
@@ -265,7 +267,7 @@ def _accepted_size(model: nn.Module) -> tuple[int, int]:
 
 
 def _overlap_patches(model: nn.Module, name: str, stride: int) -> None:
-    embed = getattr(model, "patch_embed", None)
+    embed: Any = getattr(model, "patch_embed", None)
     grid = getattr(model, "dynamic_img_size", False) and getattr(embed, "dynamic_feat_size", None)
     patch = embed.patch_size if grid else (0, 0)
     if not 1 <= stride <= min(patch):
