@@ -8,8 +8,12 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 
-from pgan.apis import load_config
+from pgan.apis import build_runner, load_config
+from pgan.engine import load_plain
 from pgan.registry import MODELS
+from tests.configs.test_dataset_configs import SMALL_TIMM, plain_config_text, tiny_data
+
+__all__ = ["plain_config_text"]
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs/pgan"
 LITE0 = [f"{model}_efflite0-cpu_1xb64-12e_csv-128x128" for model in ("baseline", "pgan")]
@@ -60,3 +64,22 @@ def test_dinov2_has_the_map_and_the_rates_that_are_stated(name):
         assert rates[f"backbone.model.{key}"][1] == 0, key
     assert rates["backbone.model.blocks.0.mlp.fc1.weight"][1] == 0.05
     assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_epochs
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("plain_config_text")
+def test_averaged_weights_are_saved_and_resumed(tmp_path):
+    options = SMALL_TIMM | tiny_data("csv", tmp_path, with_parts=False)
+    options |= {"default_hooks.checkpoint.interval": 1, "train_cfg.max_epochs": 2}
+    ema = {"type": "EMAHook", "momentum": 0.1, "priority": "ABOVE_NORMAL"}
+    cfg = load_config(str(FOLDER / f"{LITE0[0]}.py"), options)
+    cfg.custom_hooks = [ema]
+    build_runner(cfg, str(tmp_path / "run")).train()
+    saved = load_plain(str(tmp_path / "run/epoch_2.pth"))
+    name = "backbone.model.conv1.0.weight"
+    averaged, plain = saved["state_dict"][name], saved["ema_state_dict"][f"module.{name}"]
+    assert not torch.equal(averaged, plain)
+    cfg.train_cfg.max_epochs = 3
+    resumed = build_runner(cfg, str(tmp_path / "run"), resume=True)
+    resumed.train()
+    assert resumed.epoch == 3
