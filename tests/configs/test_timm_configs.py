@@ -16,7 +16,7 @@ from tests.configs.test_dataset_configs import SMALL_TIMM, plain_config_text, ti
 __all__ = ["plain_config_text"]
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs/pgan"
-LITE0 = [f"{model}_efflite0-cpu_1xb64-12e_csv-128x128" for model in ("baseline", "pgan")]
+LITE0 = [f"{model}_efflite0-cpu_1xb32-12e_csv-128x128" for model in ("baseline", "pgan")]
 DINO = [f"backbones/{model}_dinov2-s14_1xb64-60e_veri776-224x224" for model in ("baseline", "pgan")]
 
 

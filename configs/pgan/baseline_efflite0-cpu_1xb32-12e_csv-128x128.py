@@ -6,5 +6,5 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-# Two images of each vehicle, as data of two cameras has them: 32 vehicles a batch, no image twice.
-train_dataloader = dict(sampler=dict(identities=32, images=2))
+# Two images of each vehicle, as data of two cameras has them, and small batches, since the data is small.
+train_dataloader = dict(batch_size=32, sampler=dict(identities=16, images=2))
