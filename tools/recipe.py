@@ -48,8 +48,8 @@ def main() -> int:
 
     recipe = Recipe.read(args.config, args.models, args.cfg_options)
     if args.dry_run:
-        trainings, cells = recipe.ready(args.work_dir, not args.no_training)
-        for command in (job.train_command() for job in trainings if job.pending()):
+        runs, cells = recipe.ready(args.work_dir, not args.no_training)
+        for command in (job.train_command() for job in runs if job.pending()):
             print(f"python {shlex.join(command)}")
         for model, test in cells:
             print(f"test {model.name} on {test.name}")

@@ -55,7 +55,7 @@ def extraction_benchmark(
     Returns:
         ``speedup`` over DetInferencer; ``speedup_with_our_head`` over DetInferencer with our post-processing;
         ``over_network``, time per image over that of the network alone, with folded batch norms, on all of
-        torch's threads; ``over_network_in_lanes``, over that of the network alone in worker threads, as an
+        torch's threads; ``over_network_in_threads``, over that of the network alone in worker threads, as an
         extraction runs it; each stage's share of the sum of all in percent, run one after the other by one
         thread; and ``images_per_second`` of our extraction.
     """
@@ -81,20 +81,20 @@ def extraction_benchmark(
         functions = {
             "ours": extraction,
             "alone": lambda: _run(ours, tensors * passes, 1),
-            "in_lanes": lambda: _run(ours, tensors * passes, count_worker_threads(ours.device)),
+            "in_threads": lambda: _run(ours, tensors * passes, count_worker_threads(ours.device)),
             "mmdet": inferencer(cfg, weights, device, paths, batch_size, "SSDHead"),
             "our_head": inferencer(cfg, weights, device, paths, batch_size, "PartSSDHead"),
             **{name: _by_one_thread(stage) for name, stage in stages.items()},
         }
         seconds = paired_medians(functions, repeats)
-    long = {"ours": images} | dict.fromkeys(("alone", "in_lanes"), passes * len(few))
+    long = {"ours": images} | dict.fromkeys(("alone", "in_threads"), passes * len(few))
     each = {name: seconds[name] / long.get(name, len(few)) for name in seconds}
     total = sum(each[stage] for stage in stages)
     return {
         "speedup": each["mmdet"] / each["ours"],
         "speedup_with_our_head": each["our_head"] / each["ours"],
         "over_network": each["ours"] / each["alone"],
-        "over_network_in_lanes": each["ours"] / each["in_lanes"],
+        "over_network_in_threads": each["ours"] / each["in_threads"],
         **{f"{stage}_percent": 100 * each[stage] / total for stage in stages},
         "images_per_second": 1 / each["ours"],
     }

@@ -99,7 +99,7 @@ class CheckedRunner(Runner):
             check(checkpoint, _TRAINING)
         except SchemaError as error:
             raise CheckpointError(
-                f"{self._load_from}: holds weights, and not how far a training run was ({error}): start from "
+                f"{self._load_from}: holds weights but no state of a training run ({error}): start from "
                 "them with --load-from, without --resume"
             ) from None
         if found := self._mismatches(checkpoint):

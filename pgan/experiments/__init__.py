@@ -1,1 +1,1 @@
-"""Many trainings, one table: sweeps, papers, recipes, studies and the demo."""
+"""Experiments of many training runs: sweeps, papers, recipes, studies and the demo."""

@@ -164,7 +164,7 @@ class DemoPage:
                 "its baseline learned to find a vehicle again among near-twins that differ only "
                 f"in those parts. PGAN's mAP is {abs(gain):.1f} points "
                 f"{'above' if gain > 0 else 'below'} the baseline's. The numbers are of a small network "
-                "trained for minutes on rendered pictures: they show how the library works, and say "
+                "trained for minutes on rendered images: they show how the library works, and say "
                 "nothing about real roads."
             ),
             sections=[

@@ -84,23 +84,23 @@ class Recipe:
     ) -> Matrix:
         """Train what is not trained, test what is not tested, and write the table after each test.
 
-        An interrupted call resumes when it is repeated. Recipes share a work dir, and in it the trainings
-        that they have in common; the table is in the folder of the recipe's name.
+        An interrupted call resumes when it is repeated. Recipes share a work dir, and in it the training
+        runs that they have in common; the table is in the folder of the recipe's name.
 
         Args:
             work_dir: Folder of all runs.
-            jobs: Trainings side by side; None for one on each GPU, or one at a time without a GPU.
+            jobs: Training runs side by side; None for one on each GPU, or one at a time without a GPU.
             gpus_per_run: GPUs that train one model together.
             train: False to test what is trained, and train nothing.
 
         Raises:
             ConfigError: See `ready`.
-            SweepError: A folder holds another training, or trainings failed.
+            SweepError: A folder holds another training run, or training runs failed.
             DatasetError, CacheError, CheckpointError, RankingError: A test set, part cache or checkpoint
                 cannot be used, or no query is valid.
         """
-        trainings, cells = self.ready(work_dir, train)
-        Runner(trainings, places(jobs, gpus_per_run), gpus_per_run).run()
+        runs, cells = self.ready(work_dir, train)
+        Runner(runs, places(jobs, gpus_per_run), gpus_per_run).run()
         folder = Path(work_dir) / self.name
         results: list[dict[str, Any]] = []
         matrix = Matrix(results, self.metrics, stacked=True)
@@ -126,13 +126,13 @@ class Recipe:
             SweepError: A folder holds another training.
         """
         left_out: dict[tuple[str, str], list[str]] = defaultdict(list)  # for whom, why -> what
-        trainings, models, cells = [], [], []
+        runs, models, cells = [], [], []
         for job in plan(self.models, work_dir):
             model = _side(job.runs[0].point, job.folder.options, str(job.checkpoint))
             if reason := _why_untrained(job, model.cfg, train):
                 left_out["", reason].append(model.name)
             else:
-                trainings.append(job)
+                runs.append(job)
                 models.append(model)
         for test in self.tests:
             without: dict[str, list[str]] = defaultdict(list)
@@ -151,7 +151,7 @@ class Recipe:
                 f"{self.name}: nothing is left to run: bring the data that the lines above name, "
                 "docs/recipes.md says how it is laid out"
             )
-        return trainings, cells
+        return runs, cells
 
 
 def _points(

@@ -54,7 +54,7 @@ class Chain:
         steps: In order; each may use what those before it left.
         log_dir: Where each step's whole output is kept.
         rest: Expected seconds of what follows the last of them.
-        goal: What the time left is said to lead to.
+        goal: What the steps lead to, named with the time left.
     """
 
     steps: Sequence[Step]

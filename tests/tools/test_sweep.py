@@ -100,12 +100,12 @@ def test_a_failed_run_is_named_and_stops_no_other_but_at_the_start(
     assert tools.run(sweep.main, *words) == 1
     assert tools.called() == ["train", "test", "train", "train", "test"]
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("error: 1 of 3 trainings failed: feature_dim=6, seed 0: A refined")
+    assert error.startswith("error: 1 of 3 training runs failed: feature_dim=6, seed 0: A refined")
     assert [row["seeds"] for row in table(tmp_path / "sweep.csv")] == ["1", "0", "1"]
     words[2] = "model.feature_dim=6,32"
     assert tools.run(sweep.main, *words) == 1
     assert tools.called() == ["train"]
-    assert "1 of 2 trainings failed and 1 were not begun" in capsys.readouterr().err
+    assert "1 of 2 training runs failed and 1 were not begun" in capsys.readouterr().err
 
 
 def test_ablating_parts_ranks_each_d_from_one_cache_beside_the_baseline(

@@ -14,7 +14,7 @@ from pgan.experiments.sweeps.points import Point
 
 PGAN = "configs/pgan/pgan_r50_1xb64-130e_{}-224x224.py"
 BASELINE = "configs/pgan/baseline_r50_1xb64-130e_{}-224x224.py"
-DATA = "veri776"  # where nothing else is said
+DATA = "veri776"  # the default data set
 
 RELEASE = "authors' release"
 RELEASE_VERI = f"{RELEASE}, VeRi-776"
@@ -183,7 +183,7 @@ def _table6() -> list[Point]:
 EXPERIMENTS = {
     "table2": Experiment("Table II: the losses", _table2()),
     "table3": Experiment("Table III: what the attention looks at", _table3()),
-    "table4": Experiment("Tables IV and V: number of parts D, at 256 dimensions", _parts(256)),
+    "table4": Experiment("Table IV: number of parts D, at 256 dimensions", _parts(256)),
     "table5": Experiment("Tables IV and V: number of parts D, at 512 dimensions", _parts(512)),
     "table6": Experiment("Table VI: four data sets", _table6()),
     "figure5": Experiment("Figure 5: dimension 2C' of the feature", _figure5()),

@@ -1,8 +1,8 @@
 """The experiments of the SSR-Net paper (Xu et al., ACM TOMM 2022, 10.1145/3578578), one by what it varies.
 
-No copy of the paper's Tables 1 to 6 was at hand: the values that are swept, and which combinations are
-compared, are chosen here so that those it is known to compare are among them; its numbers for these do not
-stand beside ours. Those of its Table 7 do, by ``tools/complexity.py``.
+The swept values and the compared combinations are our choice, since no copy of the paper's Tables 1 to 6 was
+available; the results are therefore shown without the paper's numbers. ``tools/complexity.py`` compares its
+Table 7 with ours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pgan.experiments.sweeps.points import Point
 SSRNET = "configs/ssrnet/ssrnet_r50_1xb32-120e_{}-256x256.py"
 GLOBAL = "configs/ssrnet/global_r50_1xb32-120e_{}-256x256.py"  # its global branch alone
 
-# Config -> what the paper's Table 7 has of it; the time is over the first's.
+# Config -> its row in the paper's Table 7; times are ratios to the first row.
 TABLE_7 = {
     GLOBAL.format("veri776"): {"parameters": 2.35e7, "flops": 8.11e9, "time_ratio": 1.0},
     SSRNET.format("veri776"): {"parameters": 3.45e7, "flops": 9.20e9, "time_ratio": 1.20},

@@ -28,7 +28,7 @@ class Point:
         values: Column -> what this point has there; the first is the axis of the plot.
         config: Config file.
         options: Config keys to change.
-        test_options: Those of the test alone: points that differ in nothing else share a training.
+        test_options: Those of the test alone: points that differ in nothing else share a training run.
         reference: Whether it stands beside the sweep, as a baseline does: it is never the best point.
         published: Whose numbers -> metric, named as ours -> their value in percent.
     """
@@ -59,7 +59,7 @@ class Sweep:
         options: Config keys to change in all points; a point's own come after them.
         name: Of its table and plot, as files.
         keep_features: Whether each test keeps its features, for ``tools/evaluate.py``.
-        tested: Whether there are tests; without them its trainings are run, and leave checkpoints alone.
+        tested: Whether there are tests; without them the training runs only leave checkpoints.
     """
 
     title: str
@@ -111,7 +111,7 @@ def grid(
 
     Args:
         configs: Config files; with several, the file's name is a column of its own, the last one.
-        settings: Config key -> its values; each combination is a training.
+        settings: Config key -> its values; each combination is a training run.
         test_settings: The same for keys that only affect the test: such points share a training run.
         baseline: A config that is run as it is, beside the others.
 

@@ -14,7 +14,7 @@ _ITER = re.compile(r"Iter\(train\)\s*\[\s*(\d+)/(\d+)\]")
 
 
 def fraction_done(line: str, max_epochs: int | None) -> float | None:
-    """How much of a training is done by a line of its log, from 0 to 1; None if it does not say.
+    """Return the progress stated by a line of a training log, from 0 to 1; None if it states none.
 
     Args:
         line: As mmengine logs it.

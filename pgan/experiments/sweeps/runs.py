@@ -115,7 +115,7 @@ class Runner:
             self.free.put(place)
         self.workers = len(places)
         self.processes: list[subprocess.Popen] = []
-        self.outcomes: list[bool] = []  # of trainings, as they ended: whether they succeeded
+        self.outcomes: list[bool] = []  # whether each finished training run succeeded
         self.stopped = False
 
     def run(self) -> None:
@@ -137,7 +137,7 @@ class Runner:
         if failures:
             ended, pending = len(self.outcomes), len(self.pending)
             left = "" if ended == pending else f" and {pending - ended} were not begun"
-            raise SweepError(f"{len(failures)} of {pending} trainings failed{left}: {failures[0]}")
+            raise SweepError(f"{len(failures)} of {pending} training runs failed{left}: {failures[0]}")
 
     def _wait(self, futures: set[Future]) -> list[str]:
         failures: list[str] = []
@@ -249,7 +249,7 @@ def _last_words(log: Path, begin: int) -> str:
 
 @contextmanager
 def _termination_interrupts() -> Iterator[None]:
-    """A polite kill is taken for Ctrl-C, so that no training is left behind."""
+    """Treat SIGTERM like Ctrl-C, so that no training run is left behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -41,10 +41,10 @@ def optimize_by_momentum(content: dict) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda c: [c.pop(key) for key in [*c] if key != "state_dict"], "holds weights, and not"),
-        (lambda c: c["meta"].pop("epoch"), "holds weights, and not how far"),
-        (lambda c: c.update(meta=None), "holds weights, and not how far"),
-        (lambda c: c.update(message_hub=[]), "holds weights, and not how far"),
+        (lambda c: [c.pop(key) for key in [*c] if key != "state_dict"], "holds weights but no state"),
+        (lambda c: c["meta"].pop("epoch"), "holds weights but no state of a training run"),
+        (lambda c: c.update(meta=None), "holds weights but no state of a training run"),
+        (lambda c: c.update(message_hub=[]), "holds weights but no state of a training run"),
         (lambda c: c["state_dict"].update(x=torch.ones(1)), r"another model .*1 tensor unexpected"),
         (lambda c: c["state_dict"].pop("last.bias"), r"another model .*1 tensor missing \(first: last"),
         (optimize_less, r"not a checkpoint of this run \(ValueError: .*parameter group"),

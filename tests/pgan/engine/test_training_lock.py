@@ -1,4 +1,4 @@
-"""Two trainings in one folder: the second is told so, and changes nothing; a killed one keeps nobody out."""
+"""Tests of the training lock: a second run in a work dir is refused; a killed run leaves no lock."""
 
 from __future__ import annotations
 
