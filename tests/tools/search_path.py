@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-_bootstrap: Any = sys.modules["_frozen_importlib"]  # both import statements and import_module use it
+# Both import statements and import_module call its _find_and_load.
+_bootstrap: Any = sys.modules["_frozen_importlib"]
 
 
 class PathCounter:

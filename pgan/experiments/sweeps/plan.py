@@ -1,13 +1,13 @@
 """Commands of a sweep and their folders; each training run has a folder, which also holds its tests.
 
-    WORK_DIR/
-    ├── num_parts=8/seed_0/
-    │   ├── run.json        config, options and seed, and a checksum of what they come to
-    │   ├── train.log, epoch_24.pth ...
-    │   ├── test.log
-    │   └── results.json    the run is finished
-    ├── sweep.md, sweep.csv, sweep.json
-    └── sweep.png, sweep.svg
+WORK_DIR/
+├── num_parts=8/seed_0/
+│   ├── run.json        config, options and seed, and a checksum of what they come to
+│   ├── train.log, epoch_24.pth ...
+│   ├── test.log
+│   └── results.json    the run is finished
+├── sweep.md, sweep.csv, sweep.json
+└── sweep.png, sweep.svg
 """
 
 from __future__ import annotations

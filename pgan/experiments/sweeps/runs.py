@@ -137,7 +137,9 @@ class Runner:
         if failures:
             ended, pending = len(self.outcomes), len(self.pending)
             left = "" if ended == pending else f" and {pending - ended} were not begun"
-            raise SweepError(f"{len(failures)} of {pending} training runs failed{left}: {failures[0]}")
+            raise SweepError(
+                f"{len(failures)} of {pending} training runs failed{left}: {failures[0]}"
+            )
 
     def _wait(self, futures: set[Future]) -> list[str]:
         failures: list[str] = []
