@@ -94,7 +94,7 @@ def trained(place: Path) -> Path:
     return place
 
 
-def test_the_detector_leaves_its_precision_by_attribute(place: Path) -> None:
+def test_detector_test_writes_precision_by_attribute(place: Path) -> None:
     metrics = json.loads((place / "detector" / "results.json").read_text())["metrics"]
     assert 0 <= metrics["parts/mAP"] <= 1
     assert {"parts/AP50_wheel", "parts/COCO_AP_wheel"} <= set(metrics)
@@ -147,7 +147,7 @@ def test_images_that_are_not_in_the_cache_stop_before_training(
     assert "image_train/" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-def test_resume_goes_on_from_the_last_epoch(trained: Path) -> None:
+def test_resume_continues_from_the_last_epoch(trained: Path) -> None:
     options = options_of(trained, "train_cfg.max_epochs=3")
     run_dir = trained / "baseline_resumed"
     run_dir.mkdir()
@@ -176,13 +176,13 @@ def test_ssr_net_trains_resumes_and_tests(place: Path) -> None:
     assert metrics["reid/mAP"] == pytest.approx(evaluate(features).metrics()["mAP"])
 
 
-def test_a_detector_checkpoint_in_place_of_a_reid_one_is_refused(trained: Path, capsys) -> None:
+def test_detector_checkpoint_is_refused_as_a_reid_checkpoint(trained: Path, capsys) -> None:
     words = [BASELINE, trained / "detector" / "epoch_1.pth", "--work-dir", trained / "x"]
     assert call(test.main, *words, *options_of(trained)) == 1
     assert "is not a checkpoint of" in capsys.readouterr().err
 
 
-def test_the_demo_goes_on_and_ends_in_a_page(
+def test_demo_resumes_and_writes_a_page(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     """Every step is done but the page; the tiny runs stand in for the demo's."""

@@ -83,7 +83,7 @@ def test_search_takes_sizes_and_prints_its_table_and_what_follows(
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["search", "--images", "5"]])
-def test_what_cannot_be_measured_is_refused(
+def test_invalid_sizes_are_refused(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])

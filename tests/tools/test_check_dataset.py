@@ -45,7 +45,9 @@ def test_faults_end_with_one_each_kind_with_its_first(
     assert "train_list.txt:2: image/0000002.jpg is not there" in out
 
 
-def test_what_cannot_be_opened_is_one_sentence(capsys: pytest.CaptureFixture) -> None:
+def test_missing_folder_and_other_kinds_of_config_are_refused(
+    capsys: pytest.CaptureFixture,
+) -> None:
     assert call(ROOT / CONFIG, "--cfg-options", "data_root=nowhere") == 1
     assert "error: data_root='nowhere' is not a folder" in capsys.readouterr().err
     assert call(ROOT / "configs/detector/ssd300_vgg16_parts.py") == 1

@@ -47,7 +47,7 @@ def test_the_global_branch_has_the_papers_parameters_and_flops() -> None:
     assert operations == pytest.approx(paper["flops"], rel=0.005)
 
 
-def test_models_stand_beside_the_first(
+def test_models_are_compared_with_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [BASELINE, SSRNET, "--repeats", "1", "--json", str(tmp_path / "out.json")]
@@ -68,7 +68,7 @@ def test_models_stand_beside_the_first(
         (["configs/nothing.py"], "nothing.py"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_arguments_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words, message
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["complexity.py", *words])

@@ -176,7 +176,7 @@ def test_a_changed_number_of_parts_is_run_again(place: Path, again: Path, not_ru
     assert not_run == ["PGAN on one", "PGAN on CSVDataset"]
 
 
-def test_a_part_cache_that_was_made_anew_is_run_again(
+def test_new_part_cache_causes_a_new_run(
     place: Path, again: Path, not_run: list, tmp_path: Path
 ) -> None:
     other = tmp_path / "other_parts"
@@ -220,7 +220,7 @@ def test_the_model_brings_its_transforms_and_the_test_set_everything_else(tmp_pa
         (lambda w: [*w, "--metrics", "Rank-0"], "'Rank-0' is not a metric here"),
     ],
 )
-def test_what_does_not_go_is_one_sentence_before_anything_runs(
+def test_invalid_request_is_refused_before_anything_runs(
     place: Path, not_run: list, capsys, change, message
 ) -> None:
     assert call(*change(words(place))) == 1

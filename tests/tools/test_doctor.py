@@ -36,7 +36,7 @@ def test_runs_where_nothing_is_installed() -> None:
         ("mmdet", AssertionError("MMCV==2.2.0 is used but incompatible"), "mmcv 2.1.0"),
     ],
 )
-def test_known_import_faults_have_their_own_mend(
+def test_known_import_faults_have_their_own_fix(
     monkeypatch: pytest.MonkeyPatch, module: str, error: Exception, fix: str
 ) -> None:
     def fail(name: str) -> None:

@@ -47,7 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_what_experiments_have_in_common_is_trained_once(
+def test_common_runs_of_experiments_are_trained_once(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PGAN of 512 dimensions, with 8 parts, lambda 2 and all losses is in all four."""
@@ -62,7 +62,7 @@ def test_what_experiments_have_in_common_is_trained_once(
 
 # Of SSR-Net's, the others' points are tests/pgan/papers.
 @pytest.mark.parametrize("name", [*EXPERIMENTS, "ssrnet_datasets", "ssrnet_depth"])
-def test_an_experiment_trains_and_tests_all_that_it_compares(
+def test_experiment_trains_and_tests_all_its_models(
     tools: Tools,
     place: Path,
     name: str,

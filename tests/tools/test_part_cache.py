@@ -102,7 +102,7 @@ def test_text_files_are_imported_verified_and_counted(place, tmp_path, capsys) -
     assert "is not a part cache" in capsys.readouterr().err
 
 
-def test_disturbed_boxes_are_compared_with_what_they_were(
+def test_perturbed_boxes_are_compared_with_the_originals(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     boxes, moved = place / "VeRi_parts", tmp_path / "moved"
@@ -133,7 +133,7 @@ def test_boxes_are_moved_one_way_at_a_time(place, tmp_path, capsys) -> None:
     assert not (tmp_path / "no").exists()
 
 
-def test_a_folder_that_is_no_fleet_is_an_error(place, tmp_path, capsys) -> None:
+def test_folder_without_a_fleet_is_refused(place, tmp_path, capsys) -> None:
     assert call(part_cache, "import-fleet", place / "VeRi", "--out", tmp_path / "true") == 1
     assert "give the folder of tools/make_fleet.py" in capsys.readouterr().err
     assert not (tmp_path / "true").exists()
@@ -172,7 +172,7 @@ def test_a_cache_is_drawn_merged_and_compared(place, tmp_path, capsys) -> None:
     ],
     ids=" ".join,
 )
-def test_damage_is_not_told_and_gets_no_new_checksum(
+def test_commands_refuse_a_damaged_cache_and_write_no_checksum(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], name: str
 ) -> None:
     sound, damaged, out = place / "VeRi_parts", tmp_path / "damaged", tmp_path / "out"

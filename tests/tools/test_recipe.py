@@ -95,7 +95,7 @@ def test_the_whole_recipe_trains_tests_and_prints_its_table(
     ]
 
 
-def test_what_the_disk_has_no_data_for_is_said_in_a_line_each(
+def test_missing_data_sets_are_skipped_with_a_notice(
     tools: Tools, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(here / "data/Vehicle-1M")
@@ -121,7 +121,7 @@ def test_what_the_disk_has_no_data_for_is_said_in_a_line_each(
     assert not (here / "work_dirs").exists()
 
 
-def test_without_training_nothing_that_is_not_trained_is_tested(
+def test_no_training_tests_only_trained_models(
     tools: Tools, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tools.run(tool.main, LARGE, "--no-training", "--models", "bot_r50 union") == 1
@@ -155,7 +155,7 @@ def test_every_model_looks_at_images_128_high_and_256_wide(here: Path) -> None:
         assert sizes == [(128, 256)] * 3
 
 
-def test_recipes_share_a_work_dir_and_what_is_the_same_in_it(here: Path) -> None:
+def test_recipes_share_a_work_dir_and_common_runs(here: Path) -> None:
     folders = []
     for config in (LARGE, CROSS, LARGE):
         (job,) = plan(Recipe.read(config, ["bot_r50 VehicleID"]).models, here / "work")
@@ -182,7 +182,7 @@ def test_recipes_share_a_work_dir_and_what_is_the_same_in_it(here: Path) -> None
         ),
     ],
 )
-def test_what_does_not_go_is_one_sentence_before_anything_runs(
+def test_invalid_request_is_refused_before_anything_runs(
     tools: Tools, here: Path, capsys: pytest.CaptureFixture[str], text, words, message
 ) -> None:
     path = LARGE

@@ -34,7 +34,7 @@ def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.open()))
 
 
-def test_a_sweep_runs_each_point_once_and_leaves_table_and_plot(
+def test_sweep_runs_each_point_once_and_writes_table_and_plot(
     tools: Tools, data: Path, tmp_path: Path, capsys
 ) -> None:
     words = [BASELINE, "--set", "model.feature_dim=8,16", "--work-dir", tmp_path, *options(data)]
@@ -62,7 +62,7 @@ def test_a_sweep_runs_each_point_once_and_leaves_table_and_plot(
     assert "2 of 2 runs done before" in capsys.readouterr().out
 
 
-def test_a_killed_run_goes_on_from_its_last_epoch(
+def test_killed_run_resumes_from_its_last_epoch(
     tools: Tools, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [BASELINE, "--set", "model.feature_dim=8,16", "--work-dir", tmp_path, *options(data)]
@@ -169,7 +169,7 @@ def test_a_dry_run_prints_the_commands(tools: Tools, tmp_path: Path, capsys, mon
         (["--set", "num_parts=4,8", "--seeds", "1", "1"], "two seeds of a sweep are 1"),
     ],
 )
-def test_a_bad_command_line_is_one_sentence(
+def test_bad_command_line_is_refused(
     tools: Tools, tmp_path: Path, capsys, words: list[str], message: str
 ) -> None:
     assert tools.run(sweep.main, PGAN, *words, "--work-dir", tmp_path / "out") == 1

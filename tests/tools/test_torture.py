@@ -45,7 +45,7 @@ def test_losses_are_named_and_the_status_is_1(tmp_path: Path, monkeypatch, capsy
     assert "error: killed_1: file" in errors
 
 
-def test_bad_arguments_are_one_sentence(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_bad_arguments_are_refused(tmp_path: Path, monkeypatch, capsys) -> None:
     work = Job(lambda place: (place / "file").write_text("the same"), temporary_files, contents)
     status, _, errors = run(work, tmp_path / "new", monkeypatch, capsys, kills="-3")
     assert (status, errors) == (

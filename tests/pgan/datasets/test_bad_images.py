@@ -52,7 +52,7 @@ def paths(samples: list[dict]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", bad_images())
-def test_a_bad_image_stops_training_with_its_name_and_the_mend(root: Path, name: str) -> None:
+def test_bad_image_stops_training_with_its_name_and_the_fix(root: Path, name: str) -> None:
     data, words = bad_images()[name]
     (root / "a1.png").write_bytes(data)
     with pytest.raises(DatasetError, match=rf"a1\.png: .*{words}.*max_bad=1") as caught:
@@ -118,7 +118,7 @@ def test_a_test_replaces_nothing(root: Path) -> None:
         dataset(root, split="test", max_bad=1)
 
 
-def test_what_extraction_could_not_read_is_replaced_too(root: Path, tmp_path: Path) -> None:
+def test_image_that_extraction_could_not_read_is_replaced_too(root: Path, tmp_path: Path) -> None:
     names = [f"{vehicle}{i}.png" for vehicle, count in VEHICLES.items() for i in range(count)]
     writer = PartCacheWriter(tmp_path / "cache", names, {"classes": ["wheel"], "max_parts": 2})
     found = Parts(

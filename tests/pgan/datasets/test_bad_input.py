@@ -123,7 +123,7 @@ def test_paths_that_leave_the_folder_are_refused(
 
 @each_reader
 @pytest.mark.parametrize("vehicle", ["x12", "-3", "1.5", "1e3", "٣", "9" * 19, "9" * 5000])
-def test_an_id_that_is_no_number_is_refused(
+def test_id_that_is_not_a_number_is_refused(
     tmp_path: Path, kind, make, name: str, line: str, vehicle: str
 ) -> None:
     root = make(tmp_path)
@@ -171,7 +171,7 @@ def test_lines_of_veriwild_are_checked(tmp_path: Path, line: str, message: str) 
         VERIWild(str(root))
 
 
-def test_a_camera_of_veriwild_that_is_no_number_is_named(tmp_path: Path) -> None:
+def test_veriwild_camera_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
     root = make_veriwild(tmp_path)
     file = root / "train_test_split/vehicle_info.txt"
     rewrite(file, lambda data: data.replace(b"000002;1;", b"000002;north;"))

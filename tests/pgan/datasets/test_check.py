@@ -100,7 +100,7 @@ def test_a_camera_that_is_the_same_everywhere_is_a_fault(tmp_path: Path) -> None
     only_fault(check("VRIC", root), "camera that is constant", 1, message)
 
 
-def test_a_list_that_is_not_there_hides_no_other_fault(tmp_path: Path) -> None:
+def test_missing_list_does_not_hide_other_faults(tmp_path: Path) -> None:
     root = make_vric(tmp_path)
     (root / "vric_train.txt").unlink()
     (root / "gallery_images/1.jpg").unlink()

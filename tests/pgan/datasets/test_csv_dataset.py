@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         CSVDataset(str(tmp_path)).full_init()
 
 
-def test_a_quote_that_never_ends_is_no_csv(tmp_path: Path) -> None:
+def test_unclosed_quote_is_refused(tmp_path: Path) -> None:
     for text in ('"path,vehicle_id,split\n', GOOD + '"e.jpg,taxi,south,gallery\n'):
         with pytest.raises(DatasetError, match="is not CSV"):
             CSVDataset(write(tmp_path, text))

@@ -169,7 +169,7 @@ def test_images_are_found_and_the_folder_is_left_as_it_was(tmp_path: Path, make,
 
 
 @pytest.mark.parametrize(("make", "kind"), SETS)
-def test_what_was_found_is_compared_with_what_was_published(
+def test_counts_are_compared_with_the_published_ones(
     tmp_path: Path, make, kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make(tmp_path)

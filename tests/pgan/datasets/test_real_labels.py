@@ -55,7 +55,7 @@ def test_veri776(veri: Path) -> None:
     assert names["query"] < names["gallery"]
 
 
-def test_the_xml_of_veri776_says_what_its_names_say(veri: Path) -> None:
+def test_veri776_xml_agrees_with_the_file_names(veri: Path) -> None:
     labels = read_labels(veri / "test_label.xml")
     assert len(labels) == 11_579
     assert labels["0002_c002_00030600_0.jpg"] == (2, 2)

@@ -31,7 +31,7 @@ def test_images_repeat_only_where_an_identity_has_too_few() -> None:
         assert len({i for i in batch if labels[i] == label}) == distinct
 
 
-def test_every_identity_comes_before_any_comes_again() -> None:
+def test_every_identity_is_sampled_before_any_is_repeated() -> None:
     sampler, labels = make([8] * 6, identities=2, images=4, seed=3)
     order = labels[list(sampler)].reshape(-1, 4)[:, 0]
     assert sorted(order[:6]) == list(range(6))

@@ -125,7 +125,7 @@ def test_boxes_follow_an_image_that_was_decoded_at_a_reduced_scale(
     assert boxes.dtype == np.float32
 
 
-def test_a_size_that_is_none_is_refused() -> None:
+def test_invalid_size_is_refused() -> None:
     with pytest.raises(DetectorError, match="height and width"):
         TRANSFORMS.build({"type": "LoadReIDImage", "size": 224})
 

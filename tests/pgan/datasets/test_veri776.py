@@ -81,7 +81,7 @@ def test_a_missing_image_an_empty_split_and_a_wrong_root_are_named(tmp_path: Pat
         VeRi776(str(tmp_path / "nowhere"))
 
 
-def test_a_line_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_repeated_line_is_refused(tmp_path: Path) -> None:
     make_veri(tmp_path)
     names = tmp_path / "name_train.txt"
     names.write_bytes(names.read_bytes() + b"0001_c001_00000001_0.jpg\r\n")
@@ -89,7 +89,7 @@ def test_a_line_that_stands_twice_is_refused(tmp_path: Path) -> None:
         VeRi776(str(tmp_path)).full_init()
 
 
-def test_the_users_folder_is_left_as_it_was(tmp_path: Path) -> None:
+def test_data_folder_is_unchanged(tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in make_veri(tmp_path).rglob("*")}
     VeRi776(str(tmp_path), split="test").full_init()
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before

@@ -37,7 +37,7 @@ def test_checkpoints_load_without_unpickling_and_old_ones_go(tmp_path: Path) -> 
     assert {"state_dict", "optimizer", "message_hub", "param_schedulers"} <= set(checkpoint)
 
 
-def test_a_kill_while_writing_leaves_the_former_checkpoint(
+def test_kill_while_writing_keeps_the_previous_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = make_runner(tmp_path / "run", 3, workers=0)
@@ -81,7 +81,7 @@ def test_checkpoints_within_an_epoch_stand_between_those_of_epochs(tmp_path: Pat
 
 
 @pytest.mark.parametrize("damage", ["truncated", "a byte changed", "empty", "zeros"])
-def test_in_place_of_a_damaged_checkpoint_the_one_before_is_used(
+def test_resume_falls_back_to_the_checkpoint_before_a_damaged_one(
     tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -105,7 +105,7 @@ def test_in_place_of_a_damaged_checkpoint_the_one_before_is_used(
         latest_checkpoint(tmp_path)
 
 
-def test_what_a_kill_left_behind_goes_when_the_run_goes_on(tmp_path: Path) -> None:
+def test_resume_removes_temporary_files_of_a_killed_run(tmp_path: Path) -> None:
     """Killed between saving the new and removing the old, and within writing, twice."""
     folder = tmp_path / "run"
     runner = make_runner(folder, 3, workers=0, checkpoint={"max_keep_ckpts": 2})
@@ -161,7 +161,7 @@ def test_nothing_in_a_checkpoint_is_executed(
     assert not (tmp_path / "made-by-a-checkpoint").exists()
 
 
-def test_the_config_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+def test_config_in_a_checkpoint_is_not_executed(tmp_path: Path) -> None:
     make_runner(tmp_path, 1, workers=0).train()
     newest = str(latest_checkpoint(tmp_path))
     content = load_plain(newest)

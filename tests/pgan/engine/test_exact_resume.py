@@ -65,7 +65,7 @@ def test_workers_do_not_change_the_run(whole: Runner, tmp_path: Path) -> None:
     assert_same_runs(whole, helped)
 
 
-def test_what_is_skipped_is_not_read(tmp_path: Path) -> None:
+def test_skipped_batches_are_not_read(tmp_path: Path) -> None:
     resumed = train_in_two(tmp_path / "run", 9, workers=0, checkpoint={"iter_interval": 4})
     data: Numbers = resumed.train_dataloader.dataset.dataset
     # Of 3 epochs of 5 steps, 8 steps were done, of which the second epoch has 3.
@@ -92,7 +92,7 @@ def test_the_log_counts_the_steps_of_the_epoch(tmp_path: Path) -> None:
     assert seen == [3, 4]
 
 
-def test_another_length_of_the_epoch_begins_the_epoch_anew(tmp_path: Path, capsys) -> None:
+def test_changed_epoch_length_restarts_the_epoch(tmp_path: Path, capsys) -> None:
     folder = tmp_path / "longer"
     make_runner(folder, 1, workers=0).train()
     checkpoint = load_plain(str(folder / "epoch_1.pth"))

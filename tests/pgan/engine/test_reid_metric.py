@@ -126,7 +126,7 @@ def _one_of_two_processes(rank, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_give_what_one_gives_bit_for_bit(tmp_path, monkeypatch, pytestconfig):
+def test_two_processes_give_the_metrics_of_one_bit_for_bit(tmp_path, monkeypatch, pytestconfig):
     monkeypatch.syspath_prepend(pytestconfig.rootpath)  # the children import this module anew
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     torch.multiprocessing.spawn(_one_of_two_processes, (tmp_path,), nprocs=2)

@@ -55,7 +55,7 @@ def optimize_by_momentum(content: dict) -> None:
         (lambda c: c["message_hub"].update(log_scalars={"x": {"_history_buffer": 3}}), "this run"),
     ],
 )  # fmt: skip
-def test_another_training_is_not_resumed(
+def test_resume_refuses_an_incomplete_or_other_checkpoint(
     trained: Path, tmp_path: Path, spoil: Callable[[dict], object], words: str
 ) -> None:
     start = change(trained, spoil)
@@ -64,7 +64,7 @@ def test_another_training_is_not_resumed(
     assert "\n" not in str(caught.value)
 
 
-def test_a_setting_that_the_checkpoint_overrides_is_told(
+def test_setting_that_the_checkpoint_overrides_is_reported(
     trained: Path, tmp_path: Path, capsys
 ) -> None:
     def slower(content: dict) -> None:
@@ -105,7 +105,7 @@ def test_settings_that_an_older_torch_did_not_have_hinder_no_resume(
     assert (tmp_path / "run" / "epoch_2.pth").exists()
 
 
-def test_weights_of_which_none_fits_are_refused(tmp_path: Path) -> None:
+def test_weights_that_match_no_key_are_refused(tmp_path: Path) -> None:
     other = {"layers.0.weight": torch.ones(1), "layers.1.num_batches_tracked": torch.tensor(0)}
     torch.save(other, tmp_path / "other.pth")
     with pytest.raises(
@@ -115,7 +115,7 @@ def test_weights_of_which_none_fits_are_refused(tmp_path: Path) -> None:
     assert not list((tmp_path / "run").glob("*.pth"))
 
 
-def test_how_many_weights_fit_is_told(trained: Path, tmp_path: Path, capsys) -> None:
+def test_number_of_matching_weights_is_reported(trained: Path, tmp_path: Path, capsys) -> None:
     start = change(trained, lambda c: c["state_dict"].update({"last.weight": torch.ones(9, 8)}))
     make_runner(tmp_path / "run", 1, workers=0, load_from=start).train()
     told = f"{start}: 7 of the model's 8 tensors are loaded; 1 tensor of another shape (first: last.weight)"

@@ -57,7 +57,7 @@ def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
 
 
-def test_a_second_training_is_told_so_and_changes_nothing(
+def test_second_training_in_a_work_dir_is_refused_and_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "epoch_1.pth").write_bytes(b"a checkpoint")
@@ -112,7 +112,7 @@ def test_the_first_process_locks_for_all_of_one_training(
 
 
 @pytest.mark.parametrize("rank", ["abc", "", "-1", "1.5"])
-def test_a_rank_that_is_no_number_is_one_sentence(
+def test_rank_that_is_not_a_number_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str
 ) -> None:
     monkeypatch.setenv("RANK", rank)
@@ -121,7 +121,7 @@ def test_a_rank_that_is_no_number_is_one_sentence(
         training_alone(tmp_path, "pytorch").__enter__()
 
 
-def test_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+def test_work_dir_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrainingLockError, match="file/run: cannot be written to"):
         training_alone(tmp_path / "file" / "run").__enter__()

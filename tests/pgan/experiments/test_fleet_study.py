@@ -25,7 +25,7 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_every_model_is_trained_once_per_seed_and_stands_beside_the_baseline(
+def test_every_model_is_trained_once_per_seed_and_compared_with_the_baseline(
     config: Path, tmp_path: Path
 ) -> None:
     study = FleetStudy.read(str(config), tmp_path)

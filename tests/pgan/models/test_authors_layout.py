@@ -136,7 +136,7 @@ def test_a_file_converted_there_and_back_holds_the_same_bytes(tmp_path: Path, wr
     assert (tmp_path / "back.pth").read_bytes()[:2] != b"PK"
 
 
-def test_what_is_no_number_is_not_converted(tmp_path: Path) -> None:
+def test_non_finite_weight_is_not_converted(tmp_path: Path) -> None:
     state = random_state()
     state["bottleneck.0.weight"][3] = math.nan
     torch.save(state, tmp_path / "theirs.pth")
@@ -178,7 +178,7 @@ def test_a_tensor_too_few_too_many_or_misshapen_is_named(
     assert [file.name for file in tmp_path.iterdir()] == ["theirs.pth"]
 
 
-def test_what_is_no_such_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_other_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save(random_state(), tmp_path / "theirs.pth")
     with pytest.raises(CheckpointError, match="layout of 'authors' already: convert it to 'ours'"):
         convert_checkpoint(tmp_path / "theirs.pth", tmp_path / "a.pth", "authors", SMALL)

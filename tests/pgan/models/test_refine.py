@@ -17,7 +17,7 @@ def trained(**kwargs):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_refine_computes_what_its_parts_say(training):
+def test_refine_equals_the_composition_of_its_layers(training):
     block = trained().train(training)
     x = torch.randn(2, 16, 5, 4)
     first, second = block.se.fc[0].weight, block.se.fc[2].weight
@@ -30,7 +30,7 @@ def test_refine_computes_what_its_parts_say(training):
     assert [c.bias for c in (b.conv1, b.conv2, b.conv3, b.conv4)] == [None] * 4
 
 
-def test_gem_takes_the_averages_place_and_adds_its_exponent():
+def test_gem_replaces_the_average_and_adds_its_exponent():
     block, average = trained(pooling="gem").eval(), trained().eval()
     assert set(block.state_dict()) - set(average.state_dict()) == {"bottleneck.pooling.p"}
     average.load_state_dict(block.state_dict(), strict=False)

@@ -121,7 +121,7 @@ def test_a_file_with_torchvisions_names_loads(monkeypatch, tmp_path, name, make,
 
 
 @pytest.mark.parametrize(("name", "make"), [("vit_b_16", small_vit), ("swin_t", small_swin)])
-def test_what_has_no_stride_or_stage_says_so(monkeypatch, name, make):
+def test_backbone_without_stride_or_stage_is_refused(monkeypatch, name, make):
     monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: make())
     with pytest.raises(ModelError, match=f"{name} downsamples last by .*last_stride=2"):
         TorchvisionBackbone(name, last_stride=1)

@@ -47,7 +47,7 @@ def test_losses_of_table_2_are_on_and_off_as_named() -> None:
     assert len(weights) == 6
 
 
-def test_published_numbers_say_whose_they_are() -> None:
+def test_published_numbers_name_their_source() -> None:
     vric = next(p for p in paper_sweep("table6").points if p.values["test set"] == "VRIC")
     assert vric.published["PGAN paper, Table VI"] == {"mAP": 84.8, "Rank-1": 78.0, "Rank-5": 93.2}
     assert vric.published["authors' release"] == {"mAP": 85.1, "Rank-1": 78.1, "Rank-5": 93.5}

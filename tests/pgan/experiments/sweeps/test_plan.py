@@ -51,7 +51,7 @@ def test_values_are_read_as_cfg_options_reads_them(text: str, values: list) -> N
 
 
 @pytest.mark.parametrize("text", ["a", "a=", "=4", "a=4,,8", "a=(1,2", "a=)("])
-def test_what_is_no_setting_is_refused(text: str) -> None:
+def test_invalid_setting_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not understood: write KEY=V1,V2"):
         parse_settings([text])
 
@@ -90,7 +90,7 @@ def test_a_training_is_named_by_the_test_that_changes_nothing() -> None:
     assert job.title == "num_parts=8, seed 0"
 
 
-def test_features_are_kept_beside_the_scores_if_the_sweep_says_so() -> None:
+def test_features_are_kept_if_the_sweep_asks_for_them() -> None:
     points = grid([PGAN], {}, {"num_parts": [4, 8]})
     for keep in (False, True):
         (job,) = plan(Sweep("", points, (0,), {"num_parts": 8}, keep_features=keep), "w")
@@ -160,7 +160,7 @@ def test_two_points_of_one_run_are_refused() -> None:
         plan(Sweep("", points[:1], ()), "w")
 
 
-def test_what_is_run_is_written_down(tmp_path: Path) -> None:
+def test_run_file_records_config_and_options(tmp_path: Path) -> None:
     (job,) = plan(Sweep("", grid([PGAN], {"num_parts": [4]}), (7,)), tmp_path)
     job.folder.claim()
     written = json.loads((job.folder.path / "run.json").read_text())

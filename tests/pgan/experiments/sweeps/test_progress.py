@@ -17,7 +17,7 @@ from pgan.experiments.sweeps.progress import Progress, fraction_done
         ("loss: 1", None),
     ],
 )
-def test_a_training_says_how_much_of_it_is_done(line: str, fraction: float | None) -> None:
+def test_log_line_gives_the_fraction_done(line: str, fraction: float | None) -> None:
     assert fraction_done(line, max_epochs=10) == fraction
 
 

@@ -91,7 +91,7 @@ def test_an_unknown_metric_is_named_after_the_first_run(tmp_path: Path) -> None:
     assert not (tmp_path / "1").exists()
 
 
-def test_terminated_it_ends_what_it_has_begun(tmp_path: Path) -> None:
+def test_sigterm_ends_the_started_runs(tmp_path: Path) -> None:
     stop = f"import signal, time; os.kill({os.getpid()}, signal.SIGTERM); time.sleep(60)"
     (job,) = jobs(tmp_path, stop)
     handler = signal.getsignal(signal.SIGTERM)
@@ -101,7 +101,7 @@ def test_terminated_it_ends_what_it_has_begun(tmp_path: Path) -> None:
     assert not job.checkpoint.exists()  # which a run left alone would have written by now
 
 
-def test_a_folder_that_an_orphan_works_in_is_left_alone(tmp_path: Path) -> None:
+def test_folder_in_use_by_an_orphan_is_left_alone(tmp_path: Path) -> None:
     """A sweep that is killed outright leaves its training behind, which still holds the lock."""
     (job,) = jobs(tmp_path, "")
     job.folder.path.mkdir()
@@ -128,7 +128,7 @@ def test_a_folder_that_an_orphan_works_in_is_left_alone(tmp_path: Path) -> None:
     assert json.loads((job.folder.path / "results.json").read_text())
 
 
-def test_one_place_on_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_run_at_a_time_on_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
