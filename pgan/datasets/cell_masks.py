@@ -1,4 +1,4 @@
-"""Part masks without boxes, kept true through torchvision's transforms or refused by them."""
+"""Part masks without boxes, as a type that torchvision's transforms flip with the image or refuse."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torchvision.transforms.v2.functional import register_kernel
 
 from pgan.datasets.errors import DatasetError
 
-# What would move the image's content to other cells.
+# Transforms that can move the image by a fraction of a cell.
 _MOVES = (
     "affine",
     "center_crop",
@@ -25,8 +25,8 @@ _MOVES = (
 class CellMasks(tv_tensors.TVTensor):
     """(D, h, w) bool masks over h x w cells of the whole image, whatever its size in pixels.
 
-    They are flipped with the image, and the same after a resize. A crop or a turn would move the image by
-    parts of a cell, which only boxes can follow: it raises DatasetError.
+    A flip of the image flips them; a resize leaves them unchanged. A crop or a rotation moves the image by
+    fractions of a cell, which masks cannot represent, so it raises DatasetError.
     """
 
 
@@ -50,7 +50,7 @@ def _refuse(name: str) -> None:
     def refused(masks: CellMasks, *args: object, **kwargs: object) -> None:
         raise DatasetError(
             f"the part cache has masks and no boxes, and masks cannot follow '{name}': leave that transform "
-            "out of the pipeline, or take a part cache with boxes"
+            "out of the pipeline, or use a part cache with boxes"
         )
 
 

@@ -1,4 +1,4 @@
-"""Everything that is wrong with the data sets of a config, where a reader stops at the first fault."""
+"""Find all faults in the data sets of a config; loading a data set stops at the first one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 @dataclass
 class CheckReport:
-    """What was read, and what is wrong with it.
+    """What was read, and the faults found in it.
 
     Attributes:
-        found: A line on each role of each data set: its counts, and the published ones if they differ.
-        images: Images that were looked for, each once.
-        faults: Kind of fault → its messages, each once, in the order in which they were met.
+        found: One line for each role of each data set: its counts, and the published ones if they differ.
+        images: Number of distinct images that were looked for.
+        faults: Kind of fault -> its distinct messages, in the order in which they were found.
     """
 
     found: list[str] = field(default_factory=list)
@@ -31,7 +31,7 @@ class CheckReport:
     faults: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def note(self, error: DatasetError) -> None:
-        """Count a fault. A file that several roles share has its faults counted once."""
+        """Record a fault. A fault in a file that several roles share is recorded once."""
         self.faults.setdefault(error.kind, {})[str(error)] = None
 
 
@@ -51,18 +51,18 @@ def check_config(
 ) -> CheckReport:
     """Read all data sets that a config trains, validates and tests on, without their part caches.
 
-    Faults are lines that cannot be read or stand twice, images that are missing, a camera field that is
-    the same everywhere, a vehicle both to train and to test on, and what a data set's further files
-    contradict. A count that differs from the published one is reported, and is no fault.
+    Faults are malformed or duplicate lines, missing images, a camera id that is the same for all images, a
+    vehicle that is in both the training and the test split, and a contradiction between the files of a data
+    set. A count that differs from the published one is reported but is not a fault.
 
     Args:
         cfg: A config loaded by `pgan.apis.load_config`.
         decode: Also decode every image.
-        workers: Threads to decode with.
-        progress: Show a bar while decoding.
+        workers: Number of decoding threads.
+        progress: Show a progress bar while decoding.
 
     Raises:
-        DatasetError: A data set cannot be opened at all: its folder, or an option of it, is wrong.
+        DatasetError: A data set cannot be opened, because its folder or one of its options is wrong.
     """
     report = CheckReport()
     parts: list[_Part] = []
@@ -84,15 +84,16 @@ def check_config(
 def unread_datasets(
     cfg: Mapping[str, Any], loaders: Sequence[str] = LOADERS, with_parts: bool = False
 ) -> Iterator[ReIDDataset]:
-    """Every data set of a config once, not yet read; of a union, its members.
+    """Yield every distinct data set of a config, not yet read; for a union, yield its members.
 
     Args:
         cfg: A config loaded by `pgan.apis.load_config`.
-        loaders: Whose data sets.
-        with_parts: Open their part caches.
+        loaders: Keys of the dataloaders whose data sets are built.
+        with_parts: Also open the part caches.
 
     Raises:
-        DatasetError, CacheError: One cannot be opened: its folder, its part cache or an option is wrong.
+        DatasetError, CacheError: A data set cannot be opened, because its folder, its part cache or one of
+            its options is wrong.
     """
     bare = {"pipeline": [], "lazy_init": True}
     if not with_parts:
@@ -110,7 +111,7 @@ def _read(dataset: ReIDDataset, report: CheckReport) -> Iterator[tuple[str, list
     for role in dataset.roles():
         try:
             images = dataset.read_split(role)
-        except DatasetError as error:  # a list that cannot be read at all
+        except DatasetError as error:  # the whole list is unreadable
             report.note(error)
             images = []
         yield role, images
@@ -130,7 +131,7 @@ def _constant_camera(
 
 
 def _shared_vehicles(parts: list[_Part]) -> Iterator[DatasetError]:
-    """Vehicles to train on that are to test on, too; of data sets of one kind in one folder."""
+    """Find vehicles in both the training and the test split, among data sets of one class in one folder."""
     trained = {
         (type(part.dataset), image.vehicle_id): (part, image)
         for part in parts
@@ -154,7 +155,7 @@ def _shared_vehicles(parts: list[_Part]) -> Iterator[DatasetError]:
 def _bad_files(
     root: str, parts: list[_Part], decode: bool, workers: int, progress: bool
 ) -> Iterator[DatasetError]:
-    """Images that are missing and, if they are decoded, those that cannot be."""
+    """Find missing images and, if ``decode`` is set, images that cannot be decoded."""
     listed = {image.path: (part, image) for part in parts for image in part.images}
     missing = dict.fromkeys(missing_images(root, listed))
     for path in missing:

@@ -1,4 +1,4 @@
-"""A user's own vehicles, listed in a CSV file."""
+"""A custom data set, listed in a CSV file."""
 
 from __future__ import annotations
 
@@ -18,25 +18,31 @@ _ROLES = ("train", "query", "gallery")
 
 @DATASETS.register_module()
 class CSVDataset(ReIDDataset):
-    """Images listed as ``path,vehicle_id,camera_id,split``.
-
-    ::
+    """A custom data set, whose images are listed in a CSV file with these columns:
 
         path,vehicle_id,camera_id,split
         images/0001.jpg,taxi_7,1,train
         images/0002.jpg,bus_3,1,query
         images/0003.jpg,bus_3,2,gallery
 
-    ``path`` is relative to ``data_root``; ``split`` is train, query or gallery. Vehicle and camera ids are
-    any text: they are numbered in sorted order over the whole file. ``camera_id`` may be left out, as a
-    column or in a line: an unknown camera makes no image junk. A column ``time``, of dates or numbers, serves
-    the search in a gallery.
+    ``path`` is relative to ``data_root``; ``split`` is train, query or gallery. Vehicle and camera ids may be
+    any text; they are numbered in sorted order over the whole file. ``camera_id`` is optional, as a column or
+    in a single row: an image of unknown camera is never junk. An optional column ``time`` with dates or
+    numbers is used by the gallery search.
 
     Args:
+        data_root: See `ReIDDataset`, like all arguments that are not listed here.
         index: The CSV file, relative to ``data_root``.
 
     Raises:
-        DatasetError: A column, a value or a split is missing or unknown; file and line are named.
+        DatasetError: A column or value is missing, or a split is unknown; the message names file and line.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> rows = "path,vehicle_id,camera_id,split", "a.jpg,taxi_7,1,query", "b.jpg,taxi_7,2,gallery"
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "index.csv").write_text("\\n".join(rows))
+    ...     CSVDataset(folder, split="test", lazy_init=True).read_split("gallery")
+    [ReIDImage(path='b.jpg', vehicle_id=0, camera_id=1, line=3)]
     """
 
     METAINFO = {"dataset": "CSV", "protocol": "cross-camera"}
@@ -50,7 +56,7 @@ class CSVDataset(ReIDDataset):
         return Path(self.data_root) / self.index
 
     def entries(self, role: str) -> Iterator[tuple[int, tuple[str, int, int]]]:
-        """The rows of one role; the numbering of ids is the whole file's."""
+        """The rows of one role, with ids numbered over the whole file."""
         rows = list(self._read_rows())
         vehicles = number_names(row["vehicle_id"] for _, row in rows)
         cameras = number_names(row["camera_id"] for _, row in rows if row["camera_id"])
@@ -60,11 +66,11 @@ class CSVDataset(ReIDDataset):
                 yield line, (row["path"], vehicles[row["vehicle_id"]], camera)
 
     def parser(self, role: str) -> Parser:
-        """Nothing is left to do: rows are checked together."""
+        """Return the identity: `entries` has already parsed and checked the rows."""
         return lambda entry: entry
 
     def annotations(self, role: str) -> Iterator[Annotation]:
-        """Ids, and the time if there is such a column, as the file has them."""
+        """The ids as the file spells them, and the time if there is such a column."""
         rows = {row["path"]: row for _, row in self._read_rows() if row["split"] == role}
         for image in self.read_split(role):
             row = rows[image.path]

@@ -1,4 +1,4 @@
-"""Which of the images that a data set lists are there, and can be read."""
+"""Find the images of a data set that are missing or unreadable."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from detector.common.images import ImageError, read_image
 
 
 def missing_images(root: str | os.PathLike[str], paths: Iterable[str]) -> list[str]:
-    """Return those of the paths, relative to ``root``, at which there is no file, in order.
+    """Return the paths, relative to ``root``, at which there is no file, in order.
 
-    Folders are listed, each once, instead of asking for every file: quicker by far, most of all on a
-    network drive.
+    Each folder is listed once instead of querying every file, which is much faster, above all on a network
+    drive.
     """
     present: dict[str, set[str]] = {}
     missing = []
@@ -23,7 +23,7 @@ def missing_images(root: str | os.PathLike[str], paths: Iterable[str]) -> list[s
         folder, _, name = path.rpartition("/")
         if folder not in present:
             present[folder] = _files(os.path.join(root, folder))
-        # A file system that ignores case, or spells accents its own way, has it nevertheless.
+        # The file system may ignore case or normalise accents differently, so ask it before giving up.
         if name not in present[folder] and not os.path.isfile(os.path.join(root, path)):
             missing.append(path)
     return missing
@@ -40,13 +40,13 @@ def _files(folder: str) -> set[str]:
 def unreadable_images(
     root: str | os.PathLike[str], paths: Sequence[str], workers: int = 2, progress: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """Decode every image; yield path and reason, in words, for each that cannot be read.
+    """Decode every image and yield the path of each unreadable one, with the reason.
 
     Args:
         root: Folder of the data set.
-        paths: Relative to it.
-        workers: Threads; the decoder runs outside Python's lock.
-        progress: Show a bar.
+        paths: Paths relative to ``root``.
+        workers: Number of threads; the decoder releases the GIL.
+        progress: Show a progress bar.
     """
 
     def reason(path: str) -> str | None:

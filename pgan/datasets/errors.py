@@ -1,4 +1,4 @@
-"""What can be wrong with a data set."""
+"""The error that all data sets raise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ class DatasetError(ValueError):
     """A data set that cannot be used; the message names the file, the line and the fix.
 
     Attributes:
-        kind (str): What sort of fault it is, in a few words, for `pgan.datasets.check` to count by.
+        kind (str): Category of the fault, by which `pgan.datasets.check` groups faults.
     """
 
     def __init__(self, message: str, kind: str = "malformed line") -> None:
@@ -16,5 +16,5 @@ class DatasetError(ValueError):
 
 
 def refuse(error: DatasetError) -> None:
-    """Raise it: what a data set does with its first fault, unless it is being checked."""
+    """Raise the error. This is how a data set handles a fault, unless it is being checked."""
     raise error

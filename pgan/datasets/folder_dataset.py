@@ -1,4 +1,4 @@
-"""A user's own vehicles, a folder each."""
+"""A custom data set with one folder per vehicle."""
 
 from __future__ import annotations
 
@@ -18,33 +18,38 @@ _FOLDERS = {"train": "train", "pool": "test", "query": "query", "gallery": "gall
 
 @DATASETS.register_module()
 class FolderDataset(ReIDDataset):
-    """Images in a folder per vehicle.
-
-    ::
+    """A custom data set with one folder per vehicle:
 
         data_root
         ├── train/      bus_3/0001.jpg   taxi_7/a.jpg ...
         └── test/       bus_9/0001.jpg ...                 or query/ and gallery/
 
-    The images of ``test/`` are divided by the protocol ``one-gallery-image``, those of ``query/`` and
-    ``gallery/`` are taken as they lie. Where there is none of these folders, the vehicles' folders are
-    those of ``data_root`` itself, to train on and to test on. Vehicles are numbered in sorted order of
-    their names over all folders; cameras are unknown, so that no image is junk. Names that begin with a
-    dot are passed over.
+    The protocol ``one-gallery-image`` divides the images of ``test/`` into query and gallery; ``query/`` and
+    ``gallery/`` are used as they are. If none of these folders exists, every folder in ``data_root`` is a
+    vehicle, and both training and testing use all of them. Vehicles are numbered in sorted order of their
+    names over all folders. Cameras are unknown, so no image is junk. Names that begin with a dot are
+    ignored.
 
     Raises:
-        DatasetError: A folder is missing, or holds no image.
+        DatasetError: A folder is missing or contains no image.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "train", "bus_3").mkdir(parents=True)
+    ...     Path(folder, "train", "bus_3", "0001.jpg").touch()
+    ...     FolderDataset(folder, lazy_init=True).read_split("train")
+    [ReIDImage(path='train/bus_3/0001.jpg', vehicle_id=0, camera_id=-1, line=0)]
     """
 
     METAINFO = {"dataset": "folders", "protocol": "cross-camera"}
 
     def roles(self) -> tuple[str, ...]:
-        """Query and gallery where there is such a folder, else a pool."""
+        """Query and gallery if one of these folders exists, else a pool."""
         listed = self._has("query") or self._has("gallery")
         return super().roles() if self.split == "train" or listed else ("pool",)
 
     def protocol(self) -> str:
-        """As the folders are."""
+        """``cross-camera`` if query and gallery are separate folders, else ``one-gallery-image``."""
         listed = self._has("query") or self._has("gallery")
         return super().protocol() if listed else "one-gallery-image"
 
@@ -54,7 +59,7 @@ class FolderDataset(ReIDDataset):
         return root / _FOLDERS[role] if any(map(self._has, _FOLDERS)) else root
 
     def entries(self, role: str) -> Iterator[tuple[int, tuple[str, int, int]]]:
-        """Every image of the role, in sorted order; there are no lines to count."""
+        """Every image of the role, in sorted order; the line number is 0, since there is no list."""
         here = self.list_file(role)
         others = [self.list_file(other) for other in _FOLDERS if self._has(other)]
         vehicles = number_names(
@@ -66,11 +71,11 @@ class FolderDataset(ReIDDataset):
                 yield 0, (f"{prefix}{vehicle}/{name}", vehicles[vehicle], -1)
 
     def parser(self, role: str) -> Parser:
-        """Nothing is left to do."""
+        """Return the identity: entries are parsed already."""
         return lambda entry: entry
 
     def annotations(self, role: str) -> Iterator[Annotation]:
-        """Vehicles by the names of their folders."""
+        """The images, with the folder name as the vehicle."""
         for known in super().annotations(role):
             yield known._replace(vehicle=Path(known.path).parent.name)
 

@@ -1,4 +1,4 @@
-"""Images by name, with unknown vehicles and cameras: to be embedded, not ranked."""
+"""A list of unlabelled images, for extracting embeddings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pgan.datasets.reid_dataset import Parser, ReIDDataset
 
 
 class ImageList(ReIDDataset):
-    """The named images, in their order, with unknown vehicles and cameras.
+    """Unlabelled images in the given order; vehicles and cameras are unknown.
 
     Args:
-        images: Paths relative to ``data_root``, with ``/``.
-        settings: Arguments of `ReIDDataset` but the split.
+        images: Paths relative to ``data_root``, separated by ``/``.
+        settings: Arguments of `ReIDDataset`, except ``split``.
 
     Raises:
         DatasetError, CacheError: See `ReIDDataset`.
@@ -31,7 +31,7 @@ class ImageList(ReIDDataset):
         return Path(self.data_root)
 
     def entries(self, role: str) -> Iterator[tuple[int, tuple[str, int, int]]]:
-        """Return every image once."""
+        """Every distinct image."""
         return ((0, (image, 0, -1)) for image in dict.fromkeys(self.images))
 
     def parser(self, role: str) -> Parser:

@@ -1,4 +1,4 @@
-"""All images that a config's data sets list."""
+"""List all images of the data sets of a config."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pgan.registry import DATASETS
 
 
 def images_of_config(cfg: Config) -> tuple[str, list[str]]:
-    """The data root and the images of a re-identification config, of training and test, each once.
+    """Return the data root and the distinct training and test images of a re-identification config.
 
-    The test set's lists of other sizes, as far as they are on disk, are read as well.
+    Test lists of other sizes are included if they exist on disk.
 
     Args:
         cfg: A config loaded by `pgan.apis.load_config`.
 
     Raises:
-        DatasetError: It is no re-identification config, or its data sets have different roots.
+        DatasetError: The config is not a re-identification config, or its data sets have different roots.
     """
     if cfg.get("default_scope") != "pgan":
         raise DatasetError(f"{cfg.filename} is not a re-identification config: see configs/pgan")
@@ -41,7 +41,7 @@ def images_of_config(cfg: Config) -> tuple[str, list[str]]:
 
 
 def _lists(settings: ConfigDict) -> Iterator[ReIDDataset]:
-    """The data set of these settings, and after it its test lists of other sizes that are on disk."""
+    """Yield the data set of these settings, then its test lists of other sizes that exist on disk."""
     settings = ConfigDict(settings, part_cache=None, num_parts=0, pipeline=[])
     dataset = DATASETS.build(settings)
     yield dataset

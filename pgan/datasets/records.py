@@ -1,4 +1,4 @@
-"""The images of a split, kept small."""
+"""The images of a split, stored compactly."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from detector.cache.layout import decode_name, encode_name
 
 
 class ReIDImage(NamedTuple):
-    """One line of a data set.
+    """One image of a data set.
 
     Attributes:
-        path: Relative to the data root, with ``/``; the key of the part cache.
-        vehicle_id: Identity; only equality matters.
-        camera_id: Camera, or -1 where it is not known.
-        line: Where it is listed, 0 where there is no list.
+        path: Path relative to the data root, separated by ``/``; also the key in the part cache.
+        vehicle_id: Vehicle id; only equality matters.
+        camera_id: Camera id, or -1 if unknown.
+        line: Line number in the list file, or 0 if there is no list.
     """
 
     path: str
@@ -26,13 +26,13 @@ class ReIDImage(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """An image with its labels as the data set's owners write them, to be shown to people.
+    """An image with its labels as the data set spells them, for display.
 
     Attributes:
-        path: Relative to the data root, with ``/``.
-        vehicle: Identity.
-        camera: Camera, empty where it is not known.
-        time: When it was taken, a date or a number such as a video's frame; empty where it is not known.
+        path: Path relative to the data root, separated by ``/``.
+        vehicle: Vehicle id.
+        camera: Camera id; empty if unknown.
+        time: Date, or a number such as the frame of a video; empty if unknown.
     """
 
     path: str
@@ -42,11 +42,17 @@ class Annotation(NamedTuple):
 
 
 class Records:
-    """Images as arrays that give a dict each when asked: a million fit, and loader workers share them.
+    """The images of a split as arrays; indexing builds one dict.
+
+    Arrays keep a million images small, and the workers of a loader share them.
 
     Args:
         found: Images of each role.
-        labelled: Number the vehicles 0..N-1 in ascending order of their ids, as ``vehicle_label``.
+        labelled: Add ``vehicle_label``, which numbers the vehicles 0..N-1 in ascending order of their ids.
+
+    >>> records = Records({"train": [ReIDImage("a.jpg", vehicle_id=7, camera_id=2)]}, labelled=True)
+    >>> records[0]
+    {'img_path': 'a.jpg', 'role': 'train', 'vehicle_id': 7, 'camera_id': 2, 'vehicle_label': 0}
     """
 
     def __init__(self, found: dict[str, list[ReIDImage]], labelled: bool) -> None:

@@ -1,4 +1,4 @@
-"""The base of all vehicle re-identification data sets."""
+"""The base class of all vehicle re-identification data sets."""
 
 from __future__ import annotations
 
@@ -21,48 +21,47 @@ from pgan.datasets.records import Annotation, Records, ReIDImage
 from pgan.datasets.text import read_lines
 from pgan.registry import TRANSFORMS
 
-# Turns what a line holds into path, vehicle and camera, or raises a DatasetError that says why not.
+# Parses the content of a line into path, vehicle id and camera id, or raises DatasetError.
 Parser = Callable[[Any], tuple[str, int, int]]
 
 
 class ReIDDataset(BaseDataset):
-    """Images of vehicles with their identity, camera and part boxes.
+    """Images of vehicles with their vehicle id, camera id and part boxes.
 
-    A subclass names the file that lists the images of a role (`list_file`) and says what a line
-    of it means (`parser`). ``split='train'`` gives the training images, with identities numbered
-    0..N-1 in ascending order of vehicle id; ``split='test'`` gives all test images in one data set, for
-    `pgan.engine.ReIDMetric` to tell apart by role: ``'query'`` and ``'gallery'`` where the
-    owners list both, ``'pool'`` where their protocol divides the images.
+    A subclass defines the file that lists the images of a role (`list_file`) and how to parse a line of it
+    (`parser`). ``split='train'`` holds the training images, with vehicles labelled 0..N-1 in ascending order
+    of vehicle id. ``split='test'`` holds all test images in one data set; `pgan.engine.ReIDMetric` separates
+    them by role: ``'query'`` and ``'gallery'`` if the data set lists both, ``'pool'`` if the protocol divides
+    the images.
 
-    ``metainfo`` holds ``dataset``, a title, and ``protocol``, the name of the protocol that the data set is
-    evaluated by; see `pgan.evaluation.protocols`.
+    ``metainfo`` holds ``dataset``, a title, and ``protocol``, the name of the evaluation protocol; see
+    `pgan.evaluation.protocols`.
 
     Args:
         data_root: Folder of the data set.
         split: ``'train'`` or ``'test'``.
         part_cache: Folder written by ``tools/extract_parts.py``, or None for a model without parts.
-        num_parts: D, how many of the cached boxes each sample carries, most confident first.
-        pipeline: Transforms; the first gets ``image_file``, the fields of `ReIDSample`, and
-            ``part_boxes`` (D, 4) in pixels of the stored image with zeros in empty slots; of a cache of masks
-            alone ``part_masks`` (D, h, w).
-        test_size: Which test list, where there are several, by its number of vehicles; None for the
-            smallest.
-        metainfo: Replaces ``dataset`` or ``protocol``, as for another set in the same layout.
-        max_bad: Image files that training may do without because they cannot be read, now or when their parts
-            were looked for: each is replaced by the next of its vehicle. Each worker counts its own. A test
-            replaces none.
+        num_parts: D, the number of part slots per sample, filled with the most confident cached boxes.
+        pipeline: Transforms. The first receives ``image_file``, the fields of `ReIDSample`, and
+            ``part_boxes`` (D, 4) float32 in pixels of the stored image, with zeros in empty slots; or
+            ``part_masks`` (D, h, w) bool if the cache holds only masks.
+        test_size: Number of vehicles in the test list, if there are several lists; None for the smallest.
+        metainfo: Overrides ``dataset`` or ``protocol``, for another data set in the same layout.
+        max_bad: Number of unreadable image files that training tolerates, counting those that part extraction
+            could not read. Each is replaced by the next image of its vehicle. Each worker counts its own.
+            Testing replaces none.
 
     Raises:
-        DatasetError: A file is missing or malformed, a split is empty, or more than ``max_bad`` training
-            images could not be read when their parts were looked for.
-        CacheError: The cache lacks an image, or holds fewer than ``num_parts`` parts per image.
+        DatasetError: A file is missing or malformed, a split is empty, or part extraction could not read more
+            than ``max_bad`` training images.
+        CacheError: The cache lacks an image, or stores fewer than ``num_parts`` parts per image.
     """
 
     METAINFO = {"dataset": "", "protocol": "cross-camera"}
     TEST_ROLES: ClassVar[tuple[str, ...]] = ("query", "gallery")
-    # Number of test vehicles -> protocol, smallest first, where there are several test lists.
+    # Number of test vehicles -> protocol, smallest first, if there are several test lists.
     TEST_SIZES: ClassVar[dict[int, str]] = {}
-    # Name of a list file -> images (None: not published) and vehicles, as its owners publish them.
+    # Name of a list file -> published numbers of images (None if not published) and vehicles.
     PUBLISHED: ClassVar[dict[str, tuple[int | None, int]]] = {}
 
     def __init__(
@@ -99,12 +98,12 @@ class ReIDDataset(BaseDataset):
         self.part_cache = PartCache.open(part_cache) if num_parts and part_cache else None
         self.on_fault: Callable[[DatasetError], None] = refuse
         self._stated = dict(metainfo or {})
-        # Built here, from our own registry, so that no default scope is needed.
+        # Built here from our registry, so that no default scope is needed.
         transforms = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline
         ]
         super().__init__(data_root=data_root, pipeline=transforms, serialize_data=False, **kwargs)
-        # Not handed to mmengine, which takes a text for the name of a file.
+        # Not passed to mmengine, which takes a string for a file name.
         self._metainfo |= {"protocol": self.protocol(), **self._stated}
 
     def _checked_test_size(self, test_size: int | None) -> int | None:
@@ -124,14 +123,14 @@ class ReIDDataset(BaseDataset):
 
     @abstractmethod
     def parser(self, role: str) -> Parser:
-        """Return what turns a line of that file into path, vehicle and camera."""
+        """Return the function that parses a line of that file into path, vehicle id and camera id."""
 
     def entries(self, role: str) -> Iterable[tuple[int, Any]]:
-        """Number and content of each line of the role's list."""
+        """Line number and content of each line of the role's list."""
         return read_lines(self.list_file(role))
 
     def protocol(self) -> str:
-        """Name of the protocol that the test images are evaluated by."""
+        """Name of the evaluation protocol of the test images."""
         if self.test_size is None:
             return self.METAINFO["protocol"]
         return self.TEST_SIZES[self.test_size]
@@ -143,8 +142,8 @@ class ReIDDataset(BaseDataset):
     def read_split(self, role: str) -> list[ReIDImage]:
         """Read the images of one role, in the order of its list.
 
-        A fault in a line, a line that stands twice and an empty list are handed to ``on_fault``, which
-        raises; where it is replaced by one that does not, the line is left out.
+        A malformed line, a duplicate line or an empty list is passed to ``on_fault``, which raises it by
+        default. If ``on_fault`` returns instead, the line is skipped.
         """
         file, parse = self.list_file(role), self.parser(role)
         images: dict[str, ReIDImage] = {}
@@ -164,13 +163,13 @@ class ReIDDataset(BaseDataset):
         return list(images.values())
 
     def annotations(self, role: str) -> Iterator[Annotation]:
-        """The images of one role, in the order of its list, with their labels as the list has them."""
+        """The images of one role, in the order of its list, with their labels as the list spells them."""
         for image in self.read_split(role):
             camera = str(image.camera_id) if image.camera_id >= 0 else ""
             yield Annotation(image.path, str(image.vehicle_id), camera)
 
     def load_data_list(self) -> Records:
-        """Read the split, check it against the disk and the part cache, and report what was found."""
+        """Read the split, check it against the disk and the part cache, and log its counts."""
         found = {role: self.read_split(role) for role in self.roles()}
         for role, images in found.items():
             print_log(self.describe(role, images), logger="current")
@@ -184,7 +183,7 @@ class ReIDDataset(BaseDataset):
         return Records(found, labelled=self.split == "train")
 
     def _replaced(self, paths: list[str], cache: PartCache) -> set[str]:
-        """Return the training images without parts, which could not be read when they were extracted."""
+        """Return the training images that part extraction could not read, which have no parts."""
         failed = [path for path in paths if path in cache.failed]
         if len(failed) > self.max_bad:
             first = failed[0]
@@ -197,7 +196,7 @@ class ReIDDataset(BaseDataset):
         return set(failed)
 
     def describe(self, role: str, images: list[ReIDImage]) -> str:
-        """One line on what was found of a role, and what was published of it if that differs."""
+        """One line with the counts of a role, and the published counts if they differ."""
         vehicles = len({image.vehicle_id for image in images})
         cameras = len({image.camera_id for image in images} - {-1})
         found = (
@@ -212,17 +211,17 @@ class ReIDDataset(BaseDataset):
         return f"{found}; published: {published[0] or '?'} images of {published[1]} vehicles"
 
     def where(self, role: str, image: ReIDImage) -> str:
-        """Where an image is listed, or else where it lies."""
+        """File and line that list an image, or the path of the image if there is no list."""
         if image.line:
             return f"{self.list_file(role)}:{image.line}"
         return str(Path(self.data_root) / image.path)
 
     def further_faults(self, found: dict[str, list[ReIDImage]]) -> Iterable[DatasetError]:
-        """What may be wrong besides, in files that training and testing do not need."""
+        """Faults in files that neither training nor testing needs."""
         return ()
 
     def _check_files(self, found: dict[str, list[ReIDImage]]) -> list[str]:
-        """Every image once, all of which are there."""
+        """Return every distinct image, after checking that all of them exist."""
         paths = list(dict.fromkeys(image.path for role in found for image in found[role]))
         if missing := missing_images(self.data_root, paths):
             where = next(
@@ -239,12 +238,12 @@ class ReIDDataset(BaseDataset):
         return paths
 
     def column(self, key: str) -> list[Any]:
-        """One field of every record, in order, without its parts."""
+        """One field of every record, in order, without reading parts."""
         self.full_init()
         return [record[key] for record in self.data_list]
 
     def image_paths(self) -> list[str]:
-        """Return every image once, relative to ``data_root``: what the detector has to look at."""
+        """Return every distinct image, relative to ``data_root``: the input of part extraction."""
         return list(dict.fromkeys(self.column("img_path")))
 
     @property
@@ -263,10 +262,10 @@ class ReIDDataset(BaseDataset):
         return self.first_readable(idx, super().prepare_data)
 
     def first_readable(self, index: int, load: Callable[[int], Any]) -> Any:
-        """What ``load`` makes of an image, or in training of the next of its vehicle that can be read.
+        """Load an image; in training, load the next readable image of its vehicle if it cannot be read.
 
         Raises:
-            DatasetError: There are more bad images than ``max_bad``, or none of the vehicle can be read.
+            DatasetError: More than ``max_bad`` images are unreadable, or all images of the vehicle are.
             ImageError: A test image cannot be read.
         """
         try:
@@ -311,7 +310,7 @@ class ReIDDataset(BaseDataset):
         return info
 
     def _part_slots(self, path: str) -> dict[str, np.ndarray]:
-        """The D slots of an image: boxes in pixels of the stored image, or masks; empty slots hold zeros."""
+        """The D part slots of an image: boxes in pixels of the stored image, or masks; zeros if empty."""
         if self.part_cache is not None and path in self.part_cache.failed:
             raise ImageError(path, self.part_cache.failed[path])
         if self.part_cache is not None and self.part_cache.mask_size:

@@ -1,4 +1,4 @@
-"""Several data sets to train on as if they were one."""
+"""Several data sets, combined for training."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ from pgan.registry import DATASETS
 
 @DATASETS.register_module()
 class ReIDUnion(ConcatDataset):
-    """The training images of several data sets, their identities and their cameras kept apart.
+    """The training images of several data sets, with separate vehicles and cameras.
 
-    Each member has its own ``data_root`` and ``part_cache``; what it does not state, it takes from the
-    union. A sample's vehicle id is its class: no two data sets share a vehicle.
+    Each member has its own ``data_root`` and ``part_cache``; a setting that it omits is taken from the union.
+    No two members share a vehicle. The vehicle id of a sample is its class index.
 
     Args:
         datasets: Settings of the members, such as ``dict(type='VeRi776', data_root='data/VeRi')``.
         pipeline: Transforms of all members.
-        num_parts: D, of all members.
-        test_size: Not used: it is the test set's, which has its key in common with the union.
+        num_parts: D, the number of part slots of all members.
+        test_size: Ignored. It belongs to the test set, which shares this key in the config.
         lazy_init: Read the members when they are first used.
-        shared: Settings of the members that do not state their own.
+        shared: Default settings of the members.
 
     Raises:
-        DatasetError: There is no member, or one of them is a test set. See `ReIDDataset` too.
+        DatasetError: There is no member, or one of them is a test set. See also `ReIDDataset`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     members = [{"type": name, "data_root": folder} for name in ("VeRi776", "VRIC")]
+    ...     ReIDUnion(members, lazy_init=True).metainfo
+    {'dataset': 'VeRi-776 + VRIC'}
     """
 
     def __init__(
@@ -50,18 +56,18 @@ class ReIDUnion(ConcatDataset):
                     f"{member.data_root}: split='{member.split}': a union is to train on; test on one data "
                     "set at a time"
                 )
-        # mmengine would have all members say the same of themselves.
+        # mmengine requires the metainfo of all members to be equal.
         keys = sorted({key for member in members for key in member.metainfo})
         super().__init__(members, lazy_init=lazy_init, ignore_keys=keys)
         self._metainfo = {"dataset": " + ".join(m.metainfo["dataset"] for m in members)}
 
     @property
     def data_root(self) -> str:
-        """The members' folders, to be named to people."""
+        """The folders of the members, for messages."""
         return " + ".join(member.data_root for member in self.datasets)
 
     def full_init(self) -> None:
-        """Read the members, and number their vehicles and cameras on."""
+        """Read the members and number their vehicles and cameras consecutively."""
         if self._fully_initialized:
             return
         super().full_init()
@@ -72,7 +78,7 @@ class ReIDUnion(ConcatDataset):
 
     @property
     def num_vehicles(self) -> int:
-        """Number of identities of all members."""
+        """Number of vehicles in all members."""
         self.full_init()
         return self._first_vehicle[-1]
 
@@ -84,7 +90,7 @@ class ReIDUnion(ConcatDataset):
         return np.concatenate([member.vehicle_labels + first for member, first in labels])
 
     def image_paths(self) -> list[str]:
-        """Every image once, its path beginning with its member's data root."""
+        """Every distinct image; each path starts with the data root of its member."""
         return [
             f"{member.data_root.rstrip('/')}/{path}"
             for member in self.datasets

@@ -18,12 +18,12 @@ from pgan.registry import DATA_SAMPLERS
 class PKSampler(Sampler):
     """Draw batches of ``identities`` x ``images`` for batch-hard triplets (Hermans et al., 2017).
 
-    An epoch has as many full batches as the images of the data set fill. Identities come in random order,
-    each once before any is repeated; so do the images of an identity, which are repeated within a batch only
-    if it has fewer than ``images``. The draw depends only on seed and epoch.
+    An epoch has as many full batches as the images of the data set fill. Identities are drawn in random
+    order, each once before any is repeated. So are the images of an identity, which repeat within a batch
+    only if the identity has fewer than ``images``. The draw depends only on seed and epoch.
 
-    Several processes share one draw: the batches of W processes with P x K images each are together the
-    batches of one process with ``identities=W * P``, so that no identity is in two of them.
+    Several processes share one draw: together, the batches of W processes with P x K images each are the
+    batches of one process with ``identities=W * P``, so no identity is in two of them.
 
     Args:
         dataset: Training split.
@@ -33,6 +33,12 @@ class PKSampler(Sampler):
 
     Raises:
         DatasetError: The data set has fewer than W·P identities.
+
+    >>> from types import SimpleNamespace
+    >>> data = SimpleNamespace(vehicle_labels=np.array([0, 0, 0, 1, 1, 2, 2, 2]), data_root="")
+    >>> batch = list(PKSampler(data, identities=2, images=2, seed=0))[:4]
+    >>> np.unique(data.vehicle_labels[batch], return_counts=True)[1].tolist()
+    [2, 2]
     """
 
     def __init__(

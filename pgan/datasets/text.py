@@ -1,4 +1,4 @@
-"""Text files of data sets: their encoding, their line ends, and what a line may hold."""
+"""Read the text files of data sets and parse their lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detector.common import xml_files
 from detector.common.images import IMAGE_SUFFIXES
 from pgan.datasets.errors import DatasetError
 
-# Most paths are plain, and need no closer look.
+# Most paths match this and need no further checks.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*(?:\.[A-Za-z]+)?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -21,7 +21,7 @@ def read_text(path: Path, encoding: str = "utf-8-sig", errors: str = "strict") -
     """Read a text file; line ends become ``\\n`` and a byte order mark is dropped.
 
     Raises:
-        DatasetError: The file is missing, or is not in that encoding.
+        DatasetError: The file is missing or not in that encoding.
     """
     try:
         return path.read_bytes().decode(encoding, errors).replace("\r\n", "\n")
@@ -57,10 +57,18 @@ def read_xml(path: Path) -> Element:
 
 
 def split_fields(line: str, names: Sequence[str], more: bool = False) -> list[str]:
-    """Split a line at white space into the fields of those names; ``more`` lets others follow.
+    """Split a line at white space into the named fields.
+
+    Args:
+        line: The line.
+        names: Names of the fields, for the message.
+        more: Accept further fields after the named ones.
 
     Raises:
-        DatasetError: There are fewer fields, or more than may be.
+        DatasetError: There are too few or too many fields.
+
+    >>> split_fields("0279029 23781", ("image", "vehicle"))
+    ['0279029', '23781']
     """
     fields = line.split()
     if len(fields) < len(names) or (len(fields) > len(names) and not more):
@@ -68,12 +76,19 @@ def split_fields(line: str, names: Sequence[str], more: bool = False) -> list[st
     return fields
 
 
-@lru_cache(maxsize=1 << 14)  # an id stands in many lines, mostly near each other
+@lru_cache(maxsize=1 << 14)  # an id occurs in many lines, mostly close together
 def as_number(text: str, name: str) -> int:
-    """Read an id, with or without leading zeros.
+    """Parse an id, with or without leading zeros.
+
+    Args:
+        text: The id.
+        name: Name of the field, for the message.
 
     Raises:
-        DatasetError: It is not a number from 0, or has more digits than an int64 holds.
+        DatasetError: The text is not a non-negative integer, or has more digits than an int64 holds.
+
+    >>> as_number("0012", "vehicle")
+    12
     """
     if not _NUMBER.fullmatch(text):
         raise DatasetError(f"{name} {text!r} is not a number")
@@ -81,15 +96,19 @@ def as_number(text: str, name: str) -> int:
 
 
 def number_names(names: Iterable[str]) -> dict[str, int]:
-    """Number ids that are any text, in sorted order."""
+    """Number the distinct names from 0 in sorted order.
+
+    >>> number_names(["taxi", "bus", "taxi"])
+    {'bus': 0, 'taxi': 1}
+    """
     return {name: number for number, name in enumerate(sorted(set(names)))}
 
 
 def relative_path(name: str) -> str:
-    """Normalise an image's name as a data set's file states it.
+    """Normalise the path of an image as a list spells it.
 
     Raises:
-        DatasetError: The name is empty, absolute, or leaves the data set's folder.
+        DatasetError: The path is empty, absolute, or outside the data set's folder.
     """
     if _PLAIN_PATH.fullmatch(name):
         return name
@@ -101,10 +120,13 @@ def relative_path(name: str) -> str:
 
 
 def image_path(folder: str, name: str) -> str:
-    """The path of an image that a list names with or without ``.jpg``, in a folder of the data set.
+    """The path of an image in a folder of the data set; a missing ``.jpg`` is appended.
 
     Raises:
-        DatasetError: As `relative_path`.
+        DatasetError: See `relative_path`.
+
+    >>> image_path("image", "0279029")
+    'image/0279029.jpg'
     """
     path = f"{folder}/{relative_path(name)}"
     return path if path.lower().endswith(IMAGE_SUFFIXES) else f"{path}.jpg"

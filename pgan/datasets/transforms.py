@@ -40,16 +40,17 @@ warnings.filterwarnings(
 
 @TRANSFORMS.register_module()
 class LoadReIDImage:
-    """Read the image, and convert it and its part boxes to torchvision's types.
+    """Read the image, and convert it and its parts to torchvision's types.
 
     Adds ``image``, (3, H, W) uint8 RGB; turns ``part_boxes`` (D, 4) into bounding boxes of that image, and
     ``part_masks`` (D, h, w) into `CellMasks`.
 
     Args:
-        size: Height and width that the image is resized to next, so that a large JPEG is decoded at a half, a
-            quarter or an eighth of its size; see `detector.common.images.read_reduced`. If omitted, images
-            are decoded in full, as for the paper's numbers and the authors' weights; pixels differ slightly.
-            In a config, ``size=None`` stands for its ``image_size``.
+        size: Height and width to which the next transform resizes the image. A large JPEG is then decoded at
+            1/2, 1/4 or 1/8 of its size, which changes pixels slightly; see
+            `detector.common.images.read_reduced`. If omitted, images are decoded at full size, as required to
+            reproduce the paper and to use the authors' weights. In a config, ``size=None`` stands for its
+            ``image_size``.
 
     Raises:
         DetectorError: ``size`` is not a height and a width.
@@ -59,7 +60,11 @@ class LoadReIDImage:
         self.size = None if size is None else checked_size(size)
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Read ``results['image_file']``; raises ImageError if it cannot be read."""
+        """Read ``results['image_file']``.
+
+        Raises:
+            ImageError: The image cannot be read.
+        """
         loaded, reduction, _ = read_reduced(results["image_file"], self.size)
         pixels = torch.from_numpy(loaded).permute(2, 0, 1)
         results["image"] = tv_tensors.Image(pixels)
@@ -76,10 +81,14 @@ class LoadReIDImage:
 
 @TRANSFORMS.register_module()
 class PillowResize:
-    """``torchvision/Resize`` with Pillow's pixels, as in the PGAN authors' program.
+    """Like ``torchvision/Resize``, but with the pixels of Pillow, which the PGAN authors' program uses.
 
-    torchvision's pixels differ by one grey level in places (in a fifth of the pixels from 300x260 to
-    224x224), and take a quarter of the time. The arguments are the same.
+    torchvision takes a quarter of the time, and some of its pixels differ by one grey level (a fifth of them
+    when resizing 300x260 to 224x224). The arguments are those of ``torchvision/Resize``.
+
+    >>> resize = PillowResize(size=(8, 16), antialias=True)
+    >>> resize({"image": tv_tensors.Image(torch.zeros(3, 20, 30, dtype=torch.uint8))})["image"].shape
+    torch.Size([3, 8, 16])
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -95,7 +104,11 @@ class PillowResize:
 
 @TRANSFORMS.register_module()
 class ToFloat:
-    """Scale a uint8 image to float32 in [0, 1]."""
+    """Scale a uint8 image to float32 in [0, 1].
+
+    >>> ToFloat()({"image": tv_tensors.Image(torch.full((3, 1, 1), 51, dtype=torch.uint8))})["image"].max()
+    tensor(0.2000)
+    """
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         """Convert ``results['image']``."""
@@ -107,8 +120,12 @@ class ToFloat:
 class PackReID:
     """Clip the boxes to the image and pack the inputs of the model.
 
-    Returns ``inputs`` (3, H, W) float32 and ``data_samples``, a `ReIDSample`. A box outside the
-    crop becomes an empty slot.
+    Returns ``inputs`` (3, H, W) float32 and ``data_samples``, a `ReIDSample`. A box that is entirely outside
+    the image becomes an empty slot.
+
+    >>> packed = PackReID()({"image": tv_tensors.Image(torch.zeros(3, 4, 6)), "vehicle_id": 7})
+    >>> packed["inputs"].shape, packed["data_samples"].vehicle_id
+    (torch.Size([3, 4, 6]), 7)
     """
 
     _FIELDS = ("img_path", "role", "vehicle_id", "camera_id", "vehicle_label")

@@ -13,9 +13,7 @@ from pgan.registry import DATASETS
 
 @DATASETS.register_module()
 class Vehicle1M(ReIDDataset):
-    """Vehicle-1M, in the layout of the copies that people describe; the release itself was not seen.
-
-    ::
+    """Vehicle-1M, in the layout that its users describe; we had no access to the release:
 
         data_root
         ├── image/                     000001/000001.jpg
@@ -24,13 +22,13 @@ class Vehicle1M(ReIDDataset):
             ├── test_1000.txt           16,123 images, the paper's small test
             ├── test_2000.txt           32,539 images, medium
             ├── test_3000.txt           49,259 images, large
-            └── test_5527.txt           5,527 vehicles, its name is assumed
+            └── test_5527.txt           5,527 vehicles; the file name is assumed
 
-    So it is read tolerantly: a path may begin with ``image/``, or lack its ``.jpg``; what follows the
-    vehicle is not read. There are no cameras; the protocol is VehicleID's.
+    The reader therefore accepts variants: a path may begin with ``image/`` or lack ``.jpg``, and fields after
+    the vehicle are ignored. There are no camera ids. The protocol is that of VehicleID.
 
     Args:
-        test_size: Vehicles of the test list: 1000 (the default), 2000, 3000 or 5527.
+        test_size: Number of vehicles in the test list: 1000 (the default), 2000, 3000 or 5527.
 
     Raises:
         DatasetError: See `ReIDDataset`.
@@ -54,7 +52,7 @@ class Vehicle1M(ReIDDataset):
         return next((folder for folder in folders if folder.is_dir()), folders[0]) / name
 
     def parser(self, role: str) -> Parser:
-        """Lines of a path, a vehicle, and what else there may be."""
+        """Parse a path and a vehicle id, and ignore further fields."""
         print_log(
             f"{self.list_file(role)}: read as 'path vehicle [model]', the path below image/",
             logger="current",

@@ -11,9 +11,7 @@ from pgan.registry import DATASETS
 
 @DATASETS.register_module()
 class VehicleID(ReIDDataset):
-    """VehicleID as its owners publish it.
-
-    ::
+    """VehicleID in the layout of its release:
 
         data_root
         ├── image/                     0279029.jpg
@@ -24,11 +22,11 @@ class VehicleID(ReIDDataset):
             ├── test_list_2400.txt      19,777 images, large
             └── test_list_3200.txt  test_list_6000.txt  test_list_13164.txt
 
-    There are no cameras, and nothing is junk. The protocol makes one image of each vehicle the gallery
-    at random, and the rest queries.
+    There are no camera ids, so no image is junk. The protocol draws one image of each vehicle at random as
+    the gallery and uses the others as queries.
 
     Args:
-        test_size: Vehicles of the test list: 800 (the default), 1600, 2400, 3200, 6000 or 13164.
+        test_size: Number of vehicles in the test list: 800 (the default), 1600, 2400, 3200, 6000 or 13164.
 
     Raises:
         DatasetError: See `ReIDDataset`.
@@ -37,7 +35,7 @@ class VehicleID(ReIDDataset):
     METAINFO = {"dataset": "VehicleID", "protocol": "vehicleid-800"}
     TEST_ROLES = ("pool",)
     TEST_SIZES = {size: f"vehicleid-{size}" for size in (800, 1600, 2400, 3200, 6000, 13164)}
-    # Papers count 110,178 training images of 13,134 vehicles, from before the lists were revised.
+    # Papers state 110,178 training images of 13,134 vehicles, from before the lists were revised.
     PUBLISHED = {
         "train_list.txt": (113_346, 13_164),
         "test_list_800.txt": (6_493, 800),
@@ -45,7 +43,7 @@ class VehicleID(ReIDDataset):
         "test_list_2400.txt": (19_777, 2_400),
         "test_list_3200.txt": (None, 3_200),
         "test_list_6000.txt": (None, 6_000),
-        "test_list_13164.txt": (108_221, 13_164),  # the 221,567 of 26,328 less those to train on
+        "test_list_13164.txt": (108_221, 13_164),  # all 221,567 of 26,328 minus training
     }
 
     def list_file(self, role: str) -> Path:
@@ -54,7 +52,7 @@ class VehicleID(ReIDDataset):
         return Path(self.data_root) / "train_test_split" / name
 
     def parser(self, role: str) -> Parser:
-        """Lines of an image's name and a vehicle."""
+        """Parse an image name and a vehicle id."""
 
         def parse(line: str) -> tuple[str, int, int]:
             name, vehicle = split_fields(line, ("image", "vehicle"))

@@ -1,4 +1,4 @@
-"""VeRi-776 (Liu et al., ECCV 2016, IEEE T-MM 2018), and sets in its layout."""
+"""VeRi-776 (Liu et al., ECCV 2016, IEEE T-MM 2018), and data sets in its layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LAYOUT = {
     "query": ("name_query.txt", "image_query", "test_label.xml"),
     "gallery": ("name_test.txt", "image_test", "test_label.xml"),
 }
-# Name in the release and in copies -> whether its gallery images are by the query's own camera.
+# Names in the release and in copies -> whether the file lists junk images, which are of the query's camera.
 _INDEX_FILES = {
     "gt_image.txt": False,
     "gt_index.txt": False,
@@ -29,28 +29,26 @@ _INDEX_FILES = {
 
 @DATASETS.register_module()
 class VeRi776(ReIDDataset):
-    """VeRi-776 as its owners publish it.
-
-    ::
+    """VeRi-776 in the layout of its release:
 
         data_root
         ├── image_train/  image_query/  image_test/    0002_c002_00030600_0.jpg
         ├── name_train.txt             37,778 images of 576 vehicles
-        ├── name_query.txt              1,678 images of 200 others
-        ├── name_test.txt              11,579 images of the same 200
+        ├── name_query.txt              1,678 images of 200 other vehicles
+        ├── name_test.txt              11,579 images of the same 200 vehicles
         ├── train_label.xml  test_label.xml            optional
-        └── gt_image.txt  jk_image.txt                 not used; tools/check_dataset.py compares them
+        └── gt_image.txt  jk_image.txt                 only compared by tools/check_dataset.py
 
-    Identity and camera come from the XML; an image that it does not list, and a data set without it, is
-    read from its name (vehicle_camera_timestamp_index). Where both speak they must agree. Every query is
-    also in the gallery, as the same image: the junk rule removes it.
+    Vehicle and camera ids come from the XML. If the XML is missing or does not list an image, they come from
+    the image name (vehicle_camera_timestamp_index). If both state them, they must agree. Every query image is
+    also in the gallery, where the junk rule removes it.
 
     Raises:
-        DatasetError: See `ReIDDataset`; also when name and XML disagree.
+        DatasetError: See `ReIDDataset`; also if image name and XML disagree.
     """
 
     METAINFO = {"dataset": "VeRi-776", "protocol": "veri776"}
-    # As in the data set's own release; papers also count 37,781 and 37,746 training images.
+    # As in the release; papers also state 37,781 and 37,746 training images.
     PUBLISHED = {
         "name_train.txt": (37_778, 576),
         "name_query.txt": (1_678, 200),
@@ -62,7 +60,7 @@ class VeRi776(ReIDDataset):
         return Path(self.data_root) / _LAYOUT[role][0]
 
     def parser(self, role: str) -> Parser:
-        """Identity and camera from the role's XML, or else from the name."""
+        """Vehicle and camera ids from the XML of the role, or else from the image name."""
         _, folder, xml = _LAYOUT[role]
         labels_file = Path(self.data_root) / xml
         labels = read_labels(labels_file, self.on_fault) if labels_file.is_file() else {}
@@ -73,13 +71,13 @@ class VeRi776(ReIDDataset):
         return parse
 
     def annotations(self, role: str) -> Iterator[Annotation]:
-        """With the time that a name states: frames of the video, each camera's from its own beginning."""
+        """The images, with the frame number in their name as the time; each camera counts its own."""
         for known in super().annotations(role):
             time = re.match(r"\d+_c\d+_(\d+)", Path(known.path).name)
             yield known._replace(time=str(int(time[1]))) if time else known
 
     def further_faults(self, found: dict[str, list[ReIDImage]]) -> Iterator[DatasetError]:
-        """Compare the lists of good matches and of junk, where there are any, with the labels."""
+        """Compare the lists of good matches and of junk images, if they exist, with the labels."""
         for name, junk in _INDEX_FILES.items():
             file = Path(self.data_root) / name
             if "query" in found and file.is_file():
@@ -92,11 +90,12 @@ def read_labels(
     """Read ``train_label.xml`` or ``test_label.xml``.
 
     Returns:
-        Image name → (vehicle id, camera id). Both ``cameraID`` and the relatives' ``camID`` are read.
+        Image name -> (vehicle id, camera id). The camera is ``cameraID``, or ``camID`` in related data
+        sets.
 
     Raises:
-        DatasetError: An item lacks its name or ids, or an image is labelled twice differently; unless
-            ``on_fault`` lets it pass.
+        DatasetError: An item lacks its name or ids, or an image has two different labels, unless
+            ``on_fault`` returns.
     """
     labels: dict[str, tuple[int, int]] = {}
     for number, item in enumerate(read_xml(path).iter("Item"), start=1):
@@ -134,7 +133,7 @@ def _identity(name: str, labels: dict[str, tuple[int, int]], xml: Path) -> tuple
 def _index_faults(
     file: Path, queries: list[ReIDImage], gallery: list[ReIDImage], junk: bool
 ) -> Iterator[DatasetError]:
-    """Compare a list of gallery positions, from 1 and a line a query, with the labels."""
+    """Compare a list of 1-based gallery positions, with one line per query, with the labels."""
     positions: dict[tuple[int, int], set[str]] = defaultdict(set)
     cameras: dict[int, set[int]] = defaultdict(set)
     for position, image in enumerate(gallery, start=1):

@@ -20,9 +20,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 @DATASETS.register_module()
 class VERIWild(ReIDDataset):
-    """VERI-Wild as its owners publish it.
-
-    ::
+    """VERI-Wild in the layout of its release:
 
         data_root
         ├── images/                    <vehicle>/<image>.jpg
@@ -32,19 +30,19 @@ class VERIWild(ReIDDataset):
             ├── test_3000_query.txt      3,000 images, one of each vehicle, not in the gallery
             ├── test_5000.txt  test_5000_query.txt        64,389 and 5,000, medium
             ├── test_10000.txt  test_10000_query.txt     128,517 and 10,000, large
-            └── vehicle_info.txt       'id/image;Camera ID;Time;Model;Type;Color', then a line an image
+            └── vehicle_info.txt       header 'id/image;Camera ID;Time;Model;Type;Color'
 
-    Cameras come from ``vehicle_info.txt``; copies of it without the time, or without the first line, are
-    read too. Results with and without the cameras do not compare: only with them are images of the
-    query's vehicle by the query's camera removed from its ranking.
+    Camera ids come from ``vehicle_info.txt``; copies of it without the time or the header are accepted.
+    Results with and without camera ids are not comparable: junk images (same vehicle and camera as the query)
+    can be removed from the ranking only if the cameras are known.
 
     Args:
-        test_size: Vehicles of the test lists: 3000 (the default), 5000 or 10000.
-        cameras: The file with the cameras, relative to ``data_root``; ``'unknown'`` does without, and
-            adds ``-without-cameras`` to the protocol's name.
+        test_size: Number of vehicles in the test lists: 3000 (the default), 5000 or 10000.
+        cameras: The file with the camera ids, relative to ``data_root``. ``'unknown'`` omits them and appends
+            ``-without-cameras`` to the name of the protocol.
 
     Raises:
-        DatasetError: See `ReIDDataset`; also when the cameras are not there, or not of an image.
+        DatasetError: See `ReIDDataset`; also if the camera file is missing or lacks an image.
     """
 
     METAINFO = {"dataset": "VERI-Wild", "protocol": "veriwild-small"}
@@ -70,18 +68,18 @@ class VERIWild(ReIDDataset):
         super().__init__(data_root, *args, **kwargs)
 
     def protocol(self) -> str:
-        """The protocol of the test size; another one where cameras are unknown."""
+        """The protocol of the test size, with a suffix if cameras are unknown."""
         without = "-without-cameras" if self.cameras == UNKNOWN else ""
         return super().protocol() + without
 
     def list_file(self, role: str) -> Path:
-        """The training list, or one of the two of ``test_size`` vehicles."""
+        """The training list, or the query or gallery list of ``test_size`` vehicles."""
         names = {"train": "train_list", "query": f"test_{self.test_size}_query"}
         name = names.get(role, f"test_{self.test_size}")
         return Path(self.data_root) / "train_test_split" / f"{name}.txt"
 
     def parser(self, role: str) -> Parser:
-        """Lines of vehicle/image; the camera is looked up."""
+        """Parse ``vehicle/image`` and look up the camera id."""
         known = self.cameras != UNKNOWN
         file = Path(self.data_root) / self.cameras
         cameras = self._read_cameras(file) if known else {}
@@ -97,7 +95,7 @@ class VERIWild(ReIDDataset):
         return parse
 
     def annotations(self, role: str) -> Iterator[Annotation]:
-        """With the time, from where the cameras are; copies of that file may lack it."""
+        """The images, with the time from the camera file; copies of that file may lack it."""
         times = {}
         if self.cameras != UNKNOWN:
             for _, text in read_lines(Path(self.data_root) / self.cameras, errors="replace"):
@@ -108,7 +106,7 @@ class VERIWild(ReIDDataset):
             yield known._replace(time=times.get(known.path, ""))
 
     def _read_cameras(self, file: Path) -> dict[str, int]:
-        """Camera of each vehicle/image."""
+        """Read the camera id of each ``vehicle/image``."""
         if not file.is_file():
             raise DatasetError(
                 f"{file}: is not there, and without the camera ids no image is junk: get it with the data "
@@ -116,12 +114,12 @@ class VERIWild(ReIDDataset):
                 "unreadable file",
             )
         cameras = {}
-        # Makes and colours may be in any encoding; they are not read.
+        # Models and colours may be in any encoding, but they are not used.
         for line, text in read_lines(file, errors="replace"):
             image, _, rest = text.partition(";")
             camera = rest.partition(";")[0].strip()
             if line == 1 and not camera.isdigit():
-                continue  # the names of the columns
+                continue  # the header
             try:
                 cameras[image] = as_number(camera, "camera")
             except DatasetError as error:

@@ -13,15 +13,13 @@ _NAMES = {"train": "train", "query": "probe", "gallery": "gallery"}
 
 @DATASETS.register_module()
 class VRIC(ReIDDataset):
-    """VRIC as its owners publish it; vehicles of traffic videos, small and blurred.
-
-    ::
+    """VRIC, small and blurred vehicles from traffic videos, in the layout of its release:
 
         data_root
         ├── train_images/  probe_images/  gallery_images/
         ├── vric_train.txt             54,808 images of 2,811 vehicles: 'image vehicle camera'
-        ├── vric_probe.txt              2,811 images, one of each of 2,811 other vehicles
-        └── vric_gallery.txt            2,811 images, one of each of the same
+        ├── vric_probe.txt              2,811 images, one of each of 2,811 other vehicles (query)
+        └── vric_gallery.txt            2,811 images, one of each of the same vehicles
 
     Raises:
         DatasetError: See `ReIDDataset`.
@@ -39,7 +37,7 @@ class VRIC(ReIDDataset):
         return Path(self.data_root) / f"vric_{_NAMES[role]}.txt"
 
     def parser(self, role: str) -> Parser:
-        """Lines of an image's name, a vehicle and a camera."""
+        """Parse an image name, a vehicle id and a camera id."""
         folder = f"{_NAMES[role]}_images"
 
         def parse(line: str) -> tuple[str, int, int]:
