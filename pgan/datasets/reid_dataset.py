@@ -88,7 +88,7 @@ class ReIDDataset(BaseDataset):
                 "tools/extract_parts.py wrote"
             )
         if max_bad < 0 or (max_bad and split == "test"):
-            raise DatasetError(f"max_bad={max_bad}: it is 0 or more, and 0 for a test")
+            raise DatasetError(f"max_bad={max_bad}: use 0 or more, and 0 for a test")
         self.max_bad = max_bad
         self._bad: set[str] = set()
         self.split = split

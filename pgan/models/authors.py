@@ -1,7 +1,6 @@
-"""The checkpoints of the authors' release, there and back by renaming alone.
+"""Convert checkpoints between the layout of the authors' release and ours, by renaming tensors.
 
-Their ``model_best.pth`` is PGAN on a ResNet-50: every tensor in it has one place in ours, and none is
-changed on the way.
+Their ``model_best.pth`` is PGAN on a ResNet-50. Each of its tensors corresponds to one of ours, unchanged.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from pgan.engine.checkpoint import CheckpointError, load_plain
 from pgan.registry import MODELS
 
 OURS, AUTHORS = "ours", "authors"
-# What `model_best.pth` is a checkpoint of.
+# The model of `model_best.pth`.
 RELEASED_MODEL = {"type": "PGAN", "backbone": {"type": "TorchvisionBackbone", "name": "resnet50"}}
-# How names begin in our checkpoints -> in theirs.
+# Prefix of a name in our checkpoints -> in theirs.
 _PREFIXES = {
     "backbone.": "base.",
     "neck.": "bottleneck.0.",
@@ -42,9 +41,9 @@ class Conversion:
 
     Attributes:
         path: The file written.
-        tensors: How many tensors it holds.
-        num_vehicles: Vehicles that its classifier tells apart.
-        left_out: What the source held besides, such as ``optimizer``.
+        tensors: Number of tensors in it.
+        num_vehicles: Number of vehicles of its classifier.
+        left_out: Keys of the source that were not converted, such as ``optimizer``.
     """
 
     path: Path
@@ -54,7 +53,7 @@ class Conversion:
 
 
 def authors_name(name: str) -> str:
-    """The authors' name of a tensor of ours.
+    """Return the authors' name for one of our tensors.
 
     >>> authors_name("refine_fusion.bottleneck.conv1.weight")
     'refine_concat.0.1.conv1.weight'
@@ -72,15 +71,16 @@ def convert_state(state: Mapping[str, Tensor], model: nn.Module, to: str) -> dic
     """Rename the tensors of a state dict; none is copied or changed.
 
     Args:
-        state: Of the authors' layout, or of ours for ``to='authors'``; ``module.`` may stand before a name.
-        model: The PGAN that it is a state of: its names and shapes are the ones required.
+        state: State dict in the authors' layout, or in ours for ``to='authors'``; names may start with
+            ``module.``.
+        model: The PGAN whose names and shapes the state dict must match.
         to: ``'ours'`` or ``'authors'``.
 
     Returns:
         The same tensors under their new names, in the model's order.
 
     Raises:
-        CheckpointError: A tensor is missing, one too many, or of another shape; it names the first.
+        CheckpointError: A tensor is missing, unexpected or of another shape; the message names the first.
     """
     state = _without_module(state)
     expected = model.state_dict()
@@ -97,21 +97,21 @@ def convert_state(state: Mapping[str, Tensor], model: nn.Module, to: str) -> dic
 def convert_checkpoint(
     source: str | Path, target: str | Path, to: str = OURS, model: dict[str, Any] | None = None
 ) -> Conversion:
-    """Convert a file: the authors' into one for ``tools/test.py`` and training, or back.
+    """Convert a checkpoint of the authors into one for ``tools/test.py`` and training, or back.
 
-    Theirs is a state dict, alone or under ``state_dict``; ours has it under ``state_dict``. What is written
-    for them is a plain state dict in the format that PyTorch 1.0, which they used, can read.
+    Their checkpoint is a state dict, plain or under ``state_dict``; ours has it under ``state_dict``. For the
+    authors' program, a plain state dict is written in the format that its PyTorch 1.0 can read.
 
     Args:
         source: Checkpoint of tensors and plain values; nothing in it is executed.
-        target: File to write, in one step; there must be none yet.
+        target: File to write atomically; it must not exist yet.
         to: Layout to convert to, ``'ours'`` or ``'authors'``.
-        model: Config of the PGAN, if it is not the released one; the number of vehicles is read off the
+        model: Config of the PGAN, if it is not the released one; the number of vehicles is taken from the
             classifier.
 
     Raises:
-        CheckpointError: The source cannot be read, is of another model, or holds NaN or infinity; or the
-            target is there already.
+        CheckpointError: The source is unreadable, belongs to another model, or contains NaN or infinity; or
+            the target exists already.
     """
     source, target = Path(source), Path(target)
     if target.exists():
@@ -122,7 +122,7 @@ def convert_checkpoint(
         num_vehicles = _num_vehicles(state)
         built = MODELS.build({**(model or RELEASED_MODEL), "num_vehicles": num_vehicles})
         converted = convert_state(state, built, to)
-        _refuse_no_numbers(converted)
+        _refuse_non_finite(converted)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
     if to == OURS:
@@ -140,7 +140,7 @@ def convert_checkpoint(
 
 
 def _without_module(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the ``module.`` that parallel training puts before them."""
+    """Strip the prefix ``module.``, which parallel training adds to names."""
     plain = {name.removeprefix("module."): value for name, value in state.items()}
     if len(plain) < len(state):
         twice = next(name for name in state if f"module.{name}" in state)
@@ -149,13 +149,13 @@ def _without_module(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _num_vehicles(state: Mapping[str, Tensor]) -> int:
-    """Vehicles of a checkpoint in either layout; 1 where it has no classifier, to be refused as such."""
+    """Number of vehicles in either layout; 1 without a classifier, which is refused later."""
     names = ("classifier.weight", authors_name("classifier.weight"))
     return next((len(state[name]) for name in names if name in state and state[name].ndim), 1)
 
 
-def _refuse_no_numbers(state: Mapping[str, Tensor]) -> None:
-    """The authors' format has no checksums: this much of damage shows."""
+def _refuse_non_finite(state: Mapping[str, Tensor]) -> None:
+    """Detect damage, as far as possible in the authors' format, which has no checksums."""
     for name, value in state.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(f"{name!r} holds NaN or infinity: is it damaged, or diverged?")

@@ -21,6 +21,12 @@ class Baseline(ReIDModel):
         backbone: See `ReIDModel`, like all arguments that are not listed here.
         feature_dim: A multiple of 4.
         pooling: ``'average'`` or ``'gem'``, see `Refine`.
+
+    >>> import torch
+    >>> backbone = {"type": "TorchvisionBackbone", "name": "resnet18"}
+    >>> model = Baseline(backbone, feature_dim=64).eval()
+    >>> model(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 64])
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {"loss_id": 2.0, "loss_global": 1.0}

@@ -1,4 +1,4 @@
-"""From a list of samples to a batch on the model's device."""
+"""Move a batch to the model's device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pgan.registry import MODELS
 class ReIDDataPreprocessor(BaseDataPreprocessor):
     """Moves images and samples (part boxes included) to the device and stacks the images.
 
-    Normalisation is a transform of the data set, since random erasing comes after it.
+    Normalisation is a transform of the data set, because random erasing follows it.
 
     Args:
         non_blocking: Copy to a GPU without waiting; needs pinned memory in the loader.
@@ -27,13 +27,16 @@ class ReIDDataPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``, a list of B float32 (3, H, W) images or a (B, 3, H, W) tensor, and
                 optionally ``data_samples``, a list of B `ReIDSample`.
-            training: Not used; the mode of the model decides.
+            training: Ignored; the mode of the model decides.
 
         Returns:
             ``inputs`` as (B, 3, H, W) and ``data_samples``, both on the device.
 
         Raises:
             ModelError: The images differ in size.
+
+        >>> ReIDDataPreprocessor()({"inputs": [torch.zeros(3, 4, 6), torch.ones(3, 4, 6)]})["inputs"].shape
+        torch.Size([2, 3, 4, 6])
         """
         inputs = data["inputs"]
         if not isinstance(inputs, torch.Tensor):

@@ -1,5 +1,5 @@
-"""The one exception that models raise about what they were given."""
+"""The error that all models raise for invalid configs, weights and inputs."""
 
 
 class ModelError(ValueError):
-    """A model's config, its weights or its inputs do not fit; the message says what to change."""
+    """A model's config, weights or inputs are invalid; the message says how to fix it."""

@@ -26,8 +26,8 @@ class Classifier(nn.Linear):
     """Linear layers without bias over the training vehicles, initialised from N(0, 0.001).
 
     Args:
-        dims: Channels of each branch of the feature. Each branch is classified on its own; their layers share
-            one weight matrix.
+        dims: Channels of each branch of the feature. Each branch has its own linear layer; one matrix stores
+            the weights of all layers.
         num_vehicles: Number of training vehicles.
     """
 
@@ -45,5 +45,10 @@ class Classifier(nn.Linear):
 
 
 def global_average_pool(features: Tensor) -> Tensor:
-    """Average (B, C, H, W) over the cells -> (B, C) float32, whatever the precision of the map."""
+    """Average (B, C, H, W) over the cells -> (B, C) float32, for any precision of the map.
+
+    >>> import torch
+    >>> global_average_pool(torch.tensor([[[[1.0, 3.0]]]]))
+    tensor([[2.]])
+    """
     return features.float().mean((2, 3))

@@ -14,10 +14,13 @@ class IBN(nn.Module):
 
     Pan et al., "Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net", 2018, Figure 3a.
 
-    The parameters are named as in the authors' release, so that its files load.
+    The parameters have the names of the authors' release, so its files load.
 
     Args:
         channels: Channels of the feature map.
+
+    >>> IBN(8)(torch.zeros(2, 8, 4, 4)).shape
+    torch.Size([2, 8, 4, 4])
     """
 
     def __init__(self, channels: int) -> None:

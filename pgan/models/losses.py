@@ -61,6 +61,10 @@ class BatchHardTripletLoss(nn.Module):
     Args:
         margin: Desired gap between the two distances.
         weight: Factor of the loss.
+
+    >>> loss = BatchHardTripletLoss(margin=0.5)
+    >>> loss(torch.tensor([[0.0], [1.0], [1.5]]), torch.tensor([0, 0, 1]))
+    tensor(0.5000)
     """
 
     def __init__(self, margin: float = 0.3, weight: float = 1.0) -> None:
@@ -74,14 +78,14 @@ class BatchHardTripletLoss(nn.Module):
 
 @MODELS.register_module()
 class MetricLearningLoss(nn.Module):
-    """A loss of pytorch-metric-learning over all pairs of a batch, unless its options state otherwise.
+    """A loss of pytorch-metric-learning over all pairs of a batch, unless its options select others.
 
-    ``InstanceLoss`` takes the k-th image of a batch as the target of the k-th label, so the first image of
+    ``InstanceLoss`` uses the k-th image of a batch as the target of the k-th label, so the first image of
     each vehicle is moved to the front, in the order of labels. Other losses do not depend on the order.
 
     Args:
         name: Class of the loss, such as ``'CircleLoss'``, ``'ContrastiveLoss'`` or ``'LiftedStructureLoss'``.
-        weight: Factor of the loss; the circle loss of a batch is some hundred times a triplet loss.
+        weight: Factor of the loss; the circle loss of a batch is about a hundred times a triplet loss.
         options: Options of the loss.
 
     Raises:

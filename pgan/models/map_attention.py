@@ -1,7 +1,8 @@
-"""Attention on a feature map: modules that take a (B, C, H, W) map and give another of the same shape.
+"""Attention on a feature map: modules that map (B, C, H, W) to the same shape.
 
-SSR-Net's is CBAM; its paper compares squeeze-and-excitation, a spatial transformer and bilinear attention.
-What that leaves open is taken from their own papers, or chosen here and said in the docstring.
+SSR-Net uses CBAM; its paper compares it with squeeze-and-excitation, a spatial transformer and bilinear
+attention. Details that the paper omits follow the original paper of each module; if they cannot, the
+docstring states our choice.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ def _squeezed(channels: int, reduction: int) -> int:
 
 
 class ChannelAttention(SqueezeExcitation):
-    """Squeeze-and-excitation as a module by itself: ``F`` times its weight of each channel.
+    """Squeeze-and-excitation as a separate module: ``F`` multiplied by its channel weights.
 
     Args:
         channels: C.
-        reduction: C over the channels between its two layers; 16 in its paper.
+        reduction: Ratio of C to the hidden channels; 16 in the paper of squeeze-and-excitation.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
@@ -36,13 +37,17 @@ class ChannelAttention(SqueezeExcitation):
 class CBAM(nn.Module):
     """Convolutional block attention module (Woo et al., ECCV 2018), SSR-Net's Eq. 1.
 
-    Channels first, ``F' = sigmoid(MLP(mean F) + MLP(max F)) * F`` with one MLP for both, then cells,
-    ``F'' = sigmoid(conv([mean_c F'; max_c F'])) * F'``.
+    Channel attention, ``F' = sigmoid(MLP(mean F) + MLP(max F)) * F`` with a shared MLP, is followed by
+    spatial attention, ``F'' = sigmoid(conv([mean_c F'; max_c F'])) * F'``.
 
     Args:
         channels: C.
-        reduction: C over the channels inside the MLP. SSR-Net's paper is silent; 16 is CBAM's.
-        kernel_size: Of the convolution, odd. SSR-Net's paper is silent; 7 is CBAM's.
+        reduction: Ratio of C to the hidden channels of the MLP. SSR-Net's paper does not state it; CBAM's
+            uses 16.
+        kernel_size: Kernel size of the convolution, odd. SSR-Net's paper does not state it; CBAM's uses 7.
+
+    >>> CBAM(32)(torch.zeros(2, 32, 4, 4)).shape
+    torch.Size([2, 32, 4, 4])
     """
 
     def __init__(self, channels: int, reduction: int = 16, kernel_size: int = 7) -> None:
@@ -64,14 +69,14 @@ class CBAM(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """Spatial transformer (Jaderberg et al., NeurIPS 2015): the map, sampled on an affine grid.
+    """Spatial transformer (Jaderberg et al., NeurIPS 2015): samples the map on an affine grid.
 
-    The six numbers of the grid come from a 1 x 1 convolution to C / reduction channels, ReLU, the means of
-    4 x 4 windows, and a linear layer that starts as the identity. (Chosen here.)
+    A 1 x 1 convolution to C / reduction channels, ReLU, average pooling to 4 x 4 and a linear layer predict
+    the six parameters of the grid, which is initially the identity. This localisation network is our choice.
 
     Args:
         channels: C.
-        reduction: C over the channels inside.
+        reduction: Ratio of C to the hidden channels.
     """
 
     _WINDOWS = 4
@@ -100,12 +105,13 @@ class SpatialTransformer(nn.Module):
 class BilinearAttention(nn.Module):
     """Low-rank bilinear attention between each cell and the mean of all (Kim et al., ICLR 2017).
 
-    ``sigmoid(p . (tanh(U x) * tanh(V mean(F)))) * x`` for each cell x, ``*`` by element. (Which bilinear
-    attention SSR-Net's paper compares is not known here; chosen for its one weight a cell, as CBAM's.)
+    ``sigmoid(p . (tanh(U x) * tanh(V mean(F)))) * x`` for each cell x, where ``*`` is element-wise. SSR-Net's
+    paper does not specify its bilinear attention; we chose this one because it has one weight per cell, like
+    the spatial attention of CBAM.
 
     Args:
         channels: C.
-        reduction: C over the rank.
+        reduction: Ratio of C to the rank.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:

@@ -1,6 +1,6 @@
-"""Part attention: how much each detected part matters (PGAN, Eqs. 2-4).
+"""Part attention: the weight of each detected part (PGAN, Eqs. 2-4).
 
-The (B, D, C, H, W) tensor of masked features in the equations is never materialised: pooling a map under D
+The (B, D, C, H, W) tensor of masked features in the equations is never materialised. Pooling a map under D
 masks is one matrix product, and a weighted sum of D masked maps is the map times one combined mask.
 `pgan.benchmarks.attention_reference` implements the equations as written, for comparison.
 
@@ -99,13 +99,19 @@ class PartAttention(nn.Module):
     """Learned attention over parts (PGAN's Part Attention Module).
 
     Mask-guided average pooling -> linear -> LayerNorm -> ReLU -> linear -> mean over channels ->
-    softmax over the present parts. Structure and temperature are those of the authors' release; the
-    paper does not name the temperature.
+    softmax over the present parts. Structure and temperature follow the authors' release; the paper does not
+    state the temperature.
 
     Args:
         channels: C, channels of the feature map.
         hidden_channels: Channels between the two linear layers.
-        temperature: Factor on the logits; the larger, the sharper the choice among parts.
+        temperature: Factor on the logits; a larger value concentrates the weights on fewer parts.
+
+    >>> masks = torch.ones(2, 3, 4, 4, dtype=torch.bool)
+    >>> masks[:, 2] = False  # the third part is absent
+    >>> weights = PartAttention(channels=8, hidden_channels=4)(torch.ones(2, 8, 4, 4), masks)
+    >>> weights.tolist()
+    [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0]]
     """
 
     def __init__(

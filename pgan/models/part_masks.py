@@ -30,7 +30,7 @@ def masks_on_map(parts: Tensor, image_size: tuple[int, int], map_size: tuple[int
         have, need = ("x".join(map(str, size)) for size in (parts.shape[2:], map_size))
         raise ModelError(
             f"The part cache has masks of {have} cells and no boxes, the model's map has {need} cells: "
-            f"choose an image_size that gives {have}, or a part cache with boxes."
+            f"choose an image_size that gives {have}, or use a part cache with boxes."
         )
     return parts
 

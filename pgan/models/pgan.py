@@ -25,15 +25,15 @@ _BESIDE_FUSION = ("loss_global", "loss_part")
 class PGAN(ReIDModel):
     """Part-Guided Attention Network (Zhang et al., IEEE T-ITS 2020).
 
-    Structure of the authors' release: the global map F_g and the part-guided map F_p (Eq. 3) are
-    concatenated and refined into the fusion feature of ``feature_dim`` (2C') channels, which is tested;
-    F_p and F_g are refined, for training only, into features of C' channels with a triplet loss each.
+    The structure is that of the authors' release. The global map F_g and the part-guided map F_p (Eq. 3) are
+    concatenated and refined into the fusion feature of ``feature_dim`` (2C') channels, which is the test
+    feature. For training only, F_p and F_g are refined into features of C' channels with a triplet loss each.
 
     Losses: ``loss_id`` (L_c), ``loss_fusion`` (L_f), ``loss_global`` (L_g), ``loss_part`` (L_p).
 
-    Section IV-D tests the three features side by side, too (``test_feature='concat'``): 4C' channels, each
-    feature of unit length before it is joined, so that the squared distance is the mean of theirs. The
-    training and its weights are the same either way.
+    Section IV-D also tests the concatenation of all three features (``test_feature='concat'``), with 4C'
+    channels. Each feature is L2-normalised first, so the squared distance is the mean of the three. Training
+    and weights do not depend on this option.
 
     Args:
         backbone: See `ReIDModel`, like all arguments that are not listed here.
@@ -41,13 +41,20 @@ class PGAN(ReIDModel):
         attention: ``'learned'``; ``'uniform'``, equal weights (Table III, without PAM); or ``'grid'``,
             learned with every cell of the map its own part and no part boxes needed (Table III).
         attention_channels: Channels between the two layers of the attention.
-        temperature: Temperature of its softmax.
+        temperature: Factor on the logits of the attention's softmax.
         test_feature: ``'fusion'``, or ``'concat'``: fusion, global and part feature.
-        pooling: Of the three features, ``'average'`` or ``'gem'``, see `Refine`.
+        pooling: Pooling of the three features, ``'average'`` or ``'gem'``, see `Refine`.
 
     Raises:
-        ModelError: ``attention`` or ``test_feature`` is none of those, or a feature to concatenate has no
-            loss, so that nothing would train it.
+        ModelError: ``attention`` or ``test_feature`` is unknown, or a feature to concatenate has no loss that
+            trains it.
+
+    >>> from pgan.structures import ReIDSample
+    >>> backbone = {"type": "TorchvisionBackbone", "name": "resnet18"}
+    >>> model = PGAN(backbone, feature_dim=64, attention_channels=32).eval()
+    >>> samples = [ReIDSample(part_boxes=torch.tensor([[0.0, 0, 32, 32]])) for _ in range(2)]
+    >>> model(torch.zeros(2, 3, 64, 64), samples).shape
+    torch.Size([2, 64])
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -70,12 +77,10 @@ class PGAN(ReIDModel):
     ) -> None:
         super().__init__(backbone, feature_dim, **kwargs)
         if attention not in ATTENTIONS:
-            raise ModelError(
-                f"model.attention={attention!r}: it is one of {', '.join(ATTENTIONS)}."
-            )
+            raise ModelError(f"model.attention={attention!r}: use one of {', '.join(ATTENTIONS)}.")
         if test_feature not in TEST_FEATURES:
             raise ModelError(
-                f"model.test_feature={test_feature!r}: it is one of {', '.join(TEST_FEATURES)}."
+                f"model.test_feature={test_feature!r}: use one of {', '.join(TEST_FEATURES)}."
             )
         self.tested_beside = _BESIDE_FUSION if test_feature == "concat" else ()
         if untrained := [name for name in self.tested_beside if not self.is_on(name)]:
@@ -109,7 +114,7 @@ class PGAN(ReIDModel):
         if self.on_grid:
             masks = grid_masks((height, width), features.device).expand(batch, -1, -1, -1)
         elif parts is None:
-            raise ModelError("PGAN needs the parts of each image: give infer() parts.")
+            raise ModelError("PGAN needs the parts of each image: pass parts to infer().")
         else:
             masks = masks_on_map(parts, image_size, (height, width))
         weights = self.attention(features, masks)

@@ -23,7 +23,7 @@ class GeM(nn.Module):
     """Generalised-mean pooling, ``(mean over cells of x^p)^(1/p)``, with a learned p (Radenović et al.,
     "Fine-tuning CNN Image Retrieval with No Human Annotation", 2018, Eq. 3, one p for all channels).
 
-    p = 1 is the average, p -> infinity the maximum. It is meant for non-negative maps, such as after a ReLU:
+    p = 1 is the average, p -> infinity the maximum. The map should be non-negative, such as after a ReLU:
     values below ``eps`` are set to ``eps``.
 
     Args:
@@ -40,10 +40,10 @@ class GeM(nn.Module):
         self.eps = eps
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C) float32, whatever the precision of the map."""
+        """(B, C, H, W) -> (B, C) float32, for any precision of the map."""
         with torch.autocast(features.device.type, enabled=False):
             logs = features.float().clamp(min=self.eps).log().flatten(2)
-            # In logarithms: eps^7 is 0 in float32, where the root has no gradient.
+            # In the log domain, since eps^7 underflows to 0 in float32, where the root has no gradient.
             sums = torch.logsumexp(self.p * logs, 2)
             return ((sums - math.log(logs.shape[2])) / self.p).exp()
 
@@ -56,6 +56,9 @@ def build_pooling(name: str) -> nn.Module:
 
     Raises:
         ModelError: There is no such pooling.
+
+    >>> build_pooling("average")(torch.zeros(2, 8, 4, 4)).shape
+    torch.Size([2, 8])
     """
     if name not in POOLINGS:
         raise ModelError(f"model.pooling={name!r}: use one of {', '.join(POOLINGS)}.")

@@ -35,8 +35,9 @@ class SqueezeExcitation(nn.Module):
 class PooledBottleneck(nn.Module):
     """Pre-activation bottleneck (He et al., 2016), pooled over the map; its shortcut is a 1x1 convolution.
 
-    Averaging commutes with 1x1 convolutions, so the last one and the shortcut run on the average, one cell in
-    place of H x W. Another pooling replaces the average there; both maps come out of a ReLU, as GeM requires.
+    Averaging commutes with 1x1 convolutions, so the last one and the shortcut run on the pooled feature, one
+    cell instead of H x W. Another pooling takes the place of the average; both maps are outputs of a ReLU, as
+    GeM requires.
 
     Args:
         in_channels: Channels in.
@@ -65,7 +66,7 @@ class PooledBottleneck(nn.Module):
         self.conv4 = nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor, channel_weights: Tensor) -> Tensor:
-        """(B, in, H, W) and (B, in, 1, 1), which the map is multiplied by first -> (B, out) float32."""
+        """(B, in, H, W) map and (B, in, 1, 1) weights that scale its channels -> (B, out) float32."""
         x = self._activate(x, channel_weights)
         residual = F.relu(self.bn2(self.conv1(x)), inplace=True)
         residual = F.relu(self.bn3(self.conv2(residual)), inplace=True)
@@ -80,7 +81,7 @@ class PooledBottleneck(nn.Module):
         bn = self.bn1
         if bn.training:
             return F.relu(bn(x * channel_weights), inplace=True)
-        # At test, weights and norm are one multiply-add; allocating a new map would cost more.
+        # In eval mode, weights and norm are one multiply-add; allocating a new map would cost more.
         mean, variance = bn.get_buffer("running_mean"), bn.get_buffer("running_var")
         scale = bn.weight * (variance + bn.eps).rsqrt()
         shift = (bn.bias - mean * scale)[:, None, None].to(x.dtype)
@@ -95,11 +96,14 @@ class Refine(nn.Module):
     Args:
         in_channels: Channels in.
         out_channels: Channels out, a multiple of 4.
-        overwrite: Whether the map may be overwritten at test, if nothing else uses it.
+        overwrite: Allow the map to be overwritten in eval mode, if nothing else uses it.
         pooling: ``'average'``, as in the release, or ``'gem'``, see `pgan.models.pooling`.
 
     Raises:
         ModelError: ``out_channels`` is not a positive multiple of 4, or there is no such pooling.
+
+    >>> Refine(16, 8).eval()(torch.zeros(2, 16, 4, 4)).shape
+    torch.Size([2, 8])
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What all models share: neck, classifier, losses and the three modes."""
+"""The base class of all models: neck, classifier, losses and the three forward modes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from pgan.structures import ReIDSample
 
 @dataclass
 class Extracted:
-    """What a model draws from a batch of B images.
+    """The features of a batch of B images.
 
     Attributes:
-        feature: (B, C) float32, the feature before the neck: of several branches, side by side.
-        branches: Name of a metric loss -> (B, C) float32 feature it is taken on; those that are wanted.
+        feature: (B, C) float32 feature before the neck; several branches are concatenated.
+        branches: Name of a metric loss -> its (B, C) float32 feature, for the requested losses.
         part_weights: (B, D) float32 attention weights, None for a model without parts.
-        guided: (B, C, h, w) part-guided map F_p (PGAN, Eq. 3); F_g, its equal, for a model without parts.
+        guided: (B, C, h, w) part-guided map F_p (PGAN, Eq. 3); for a model without parts, the map F_g.
     """
 
     feature: Tensor
@@ -38,29 +38,28 @@ class Extracted:
 
 
 class ReIDModel(BaseModel):
-    """Base of the re-identification models: images in, one feature for each out.
+    """Base class of the re-identification models, which compute one feature per image.
 
-    The loss is the sum of ``loss_weights[name] * loss``; a loss of weight 0 is off, and what only it
-    would train is not built. A checkpoint whose classifier has another number of vehicles loads all but
-    its classifier, with a warning: testing needs none, and fine-tuning starts a new one.
+    The loss is the sum of ``loss_weights[name] * loss``. A loss of weight 0 is off, and layers that only it
+    would train are not built. If the classifier of a checkpoint has another number of vehicles, everything
+    else is loaded with a warning: testing needs no classifier, and fine-tuning starts with a new one.
 
     Args:
-        backbone: Config of a module in our registry, or any other there with ``out_channels`` whose
-            forward gives a (B, C, H, W) map or a sequence that ends with one.
-        feature_dim: Dimension of the test feature, 2C' in PGAN's paper; or those of the branches that it is
-            made of, each with a classifier of its own; or a function that gives them for the backbone's
+        backbone: Config of a registered module with an attribute ``out_channels``, whose forward returns a
+            (B, C, H, W) map or a sequence that ends with one.
+        feature_dim: Dimension of the test feature, 2C' in PGAN's paper; or the dimensions of its branches,
+            each with its own classifier; or a function that computes these from the backbone's
             ``out_channels``.
-        num_vehicles: Vehicles to train on; None builds a model for testing only.
-        loss_weights: Weights by name to change from ``default_loss_weights``.
-        metric_losses: Configs of the losses on distances, summed on each branch that takes one:
-            `BatchHardTripletLoss`, `MetricLearningLoss`. One of weight 0 is off; without any, so are the
-            losses on branches.
+        num_vehicles: Number of training vehicles; None builds a model for testing only.
+        loss_weights: Weights by name that override ``default_loss_weights``.
+        metric_losses: Configs of the metric losses, `BatchHardTripletLoss` or `MetricLearningLoss`, which are
+            summed on each branch. A loss of weight 0 is off; if all are off, so are the losses on branches.
         label_smoothing: Share of each label that the cross-entropy spreads over all vehicles.
         channels_last: Run in channels-last memory format, nearly twice as fast on a CPU.
-        data_preprocessor: Config, `ReIDDataPreprocessor` by default.
+        data_preprocessor: Config of the data preprocessor, `ReIDDataPreprocessor` by default.
 
     Raises:
-        ModelError: A loss of unknown name or negative weight.
+        ModelError: A loss has an unknown name or a negative weight.
     """
 
     default_loss_weights: ClassVar[dict[str, float]]
@@ -87,10 +86,12 @@ class ReIDModel(BaseModel):
         if callable(feature_dim):
             feature_dim = feature_dim(self.backbone.out_channels)
         dims = [feature_dim] if isinstance(feature_dim, int) else list(feature_dim)
-        self.neck = BNNeck(sum(dims))  # one channel by itself, so it is that of each branch
+        self.neck = BNNeck(
+            sum(dims)
+        )  # normalises each channel on its own, so one neck serves all branches
         self.classifier: Classifier | None = None
         if not self.is_on("loss_id"):
-            # The neck still gathers its statistics, but nothing would train its scale.
+            # The neck still updates its statistics, but nothing trains its scale.
             self.neck.weight.requires_grad_(False)
         elif num_vehicles is not None:
             self.classifier = Classifier(dims, num_vehicles)
@@ -100,18 +101,18 @@ class ReIDModel(BaseModel):
             if name not in self.default_loss_weights:
                 known = ", ".join(self.default_loss_weights)
                 raise ModelError(
-                    f"model.loss_weights has no {name!r} in {type(self).__name__}: {known}."
+                    f"model.loss_weights has no {name!r} in {type(self).__name__}: use {known}."
                 )
             if weight < 0:
-                raise ModelError(f"model.loss_weights.{name}={weight}: a weight is 0 or more.")
+                raise ModelError(f"model.loss_weights.{name}={weight}: a weight must be 0 or more.")
         return weights
 
     def is_on(self, loss: str) -> bool:
-        """Whether the loss of this name is trained."""
+        """Whether the loss of this name is on."""
         return self.loss_weights[loss] > 0 and (loss == "loss_id" or len(self.metric_losses) > 0)
 
     def use_memory_format(self) -> None:
-        """Convert the weights to the memory format that ``channels_last`` asks for; ends each constructor."""
+        """Convert the weights to the memory format of ``channels_last``; called last in each constructor."""
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -143,13 +144,13 @@ class ReIDModel(BaseModel):
 
         Args:
             inputs: (B, 3, H, W) float32 normalised images.
-            data_samples: B samples, with ``vehicle_label`` for losses and ``part_boxes``, or else
-                ``part_masks``, for parts.
+            data_samples: B samples, with ``vehicle_label`` if losses are computed, and with ``part_boxes`` or
+                ``part_masks`` if the model uses parts.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
         Returns:
-            ``'loss'``: weighted losses by name, and ``acc``, the classifiers' accuracy in percent, by the sum
-            of their logits.
+            ``'loss'``: weighted losses by name, and ``acc``, the accuracy in percent of the summed logits of
+            all classifiers.
             ``'predict'``: the samples with ``feature`` and, with parts, ``part_weights``: float32, CPU.
             ``'tensor'``: (B, C) float32 L2-normalised features.
 
@@ -162,10 +163,10 @@ class ReIDModel(BaseModel):
             return self.predict(inputs, data_samples)
         if mode == "tensor":
             return self._embed(self.attend(inputs, data_samples))
-        raise ModelError(f"mode={mode!r}: it is 'loss', 'predict' or 'tensor'.")
+        raise ModelError(f"mode={mode!r}: use 'loss', 'predict' or 'tensor'.")
 
     def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> dict[str, Tensor]:
-        """The weighted summands of the loss, such as PGAN's Eq. 5; see ``forward``."""
+        """Compute the weighted terms of the loss, such as PGAN's Eq. 5; see ``forward``."""
         labels = self._labels(data_samples).to(inputs.device)
         extracted = self.extract_feat(inputs, self._parts_on(inputs, data_samples), train=True)
         neck = self.neck(extracted.feature)
@@ -186,10 +187,10 @@ class ReIDModel(BaseModel):
     def predict(
         self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None
     ) -> list[ReIDSample]:
-        """Give each sample its feature; see ``forward``."""
+        """Store the feature of each image in its sample; see ``forward``."""
         extracted = self.attend(inputs, data_samples)
         samples = data_samples or [ReIDSample() for _ in inputs]
-        # Clones, since a row that is sent to another process would take its whole batch along.
+        # Clone, since sending a row to another process would send the whole batch with it.
         for sample, feature in zip(samples, self._embed(extracted).cpu()):
             sample.feature = feature.clone()
         if extracted.part_weights is not None:
@@ -198,11 +199,11 @@ class ReIDModel(BaseModel):
         return list(samples)
 
     def attend(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None) -> Extracted:
-        """What the test feature is made of, for those who look inside; arguments as in ``forward``."""
+        """Compute the features and attention of a batch, for inspection; arguments as in ``forward``."""
         return self.extract_feat(inputs, self._parts_on(inputs, data_samples))
 
     def infer(self, inputs: Tensor, parts: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Tensors in, tensors out, for a program or a graph.
+        """Compute features from tensors alone, for applications and export.
 
         Args:
             inputs: (B, 3, H, W) float32 normalised images.
@@ -254,21 +255,21 @@ class ReIDModel(BaseModel):
 
     def _parts(self, data_samples: Sequence[ReIDSample] | None) -> Tensor:
         samples = data_samples or []
-        # Of a union, one part cache may have boxes and another masks: no batch holds both.
+        # The caches of a union may hold boxes in one and masks in another; a batch cannot mix them.
         masked = any("part_masks" in sample for sample in samples)
         name = "part_masks" if masked else "part_boxes"
         if not samples or any(name not in sample for sample in samples):
             raise ModelError(
-                "The part caches of a batch hold boxes and masks: take one kind for all data sets."
+                "The part caches of a batch hold boxes and masks: use one kind for all data sets."
                 if masked
                 else f"{type(self).__name__} needs part_boxes in every sample: "
-                "give the data set a part cache."
+                "set part_cache of the data set."
             )
         parts = [sample.get(name) for sample in samples]
         counts = sorted({len(part) for part in parts})
         if len(counts) > 1:
             raise ModelError(
-                f"The samples of a batch have {counts[0]} and {counts[1]} part slots: pad them to one D."
+                f"The samples of a batch have {counts[0]} and {counts[1]} part slots: pad them to one number."
             )
         return torch.stack([torch.as_tensor(part) for part in parts])
 

@@ -19,18 +19,21 @@ _NEIGHBOURS = ((0, 1), (0, 2), (1, 3), (2, 3), *((corner, 4) for corner in range
 def region_slices(height: int, width: int, scale: float) -> list[tuple[slice, slice]]:
     """Rows and columns of the five regions of a map: four corners and the middle.
 
-    Each has ``floor(scale * height) x floor(scale * width)`` cells, at least one; the middle one starts at
-    half of what is left, rounded down.
+    Each has ``floor(scale * height) x floor(scale * width)`` cells, at least one. The middle region starts at
+    half of the remaining height and width, rounded down.
 
     Args:
         height: H, cells.
         width: W, cells.
-        scale: SSR-Net's lambda, over 0 and at most 1.
+        scale: SSR-Net's lambda, above 0 and at most 1.
 
     Returns:
         Top left, top right, bottom left, bottom right, middle.
+
+    >>> region_slices(9, 9, 2 / 3)[4]
+    (slice(1, 7, None), slice(1, 7, None))
     """
-    # A hair more: 2 / 3 of 9 cells are 6, whatever the rounding of floats.
+    # The small offset makes 2 / 3 of 9 cells 6 despite the rounding of floats.
     h, w = (max(1, math.floor(scale * size + 1e-6)) for size in (height, width))
     tops, lefts = (0, height - h), (0, width - w)
     corners = [(top, left) for top in tops for left in lefts]
@@ -39,7 +42,7 @@ def region_slices(height: int, width: int, scale: float) -> list[tuple[slice, sl
 
 
 def pool_regions(features: Tensor, scale: float) -> Tensor:
-    """(B, C, H, W) -> (B, 5, C) float32 means of the regions (the paper's word is 'pooled')."""
+    """(B, C, H, W) -> (B, 5, C) float32 means of the regions (the paper only says 'pooled')."""
     height, width = features.shape[2:]
     slices = region_slices(height, width, scale)
     pooled = [global_average_pool(features[:, :, rows, columns]) for rows, columns in slices]
@@ -47,12 +50,12 @@ def pool_regions(features: Tensor, scale: float) -> Tensor:
 
 
 def adjacency(with_global: bool = True, with_token: bool = True) -> Tensor:
-    """Which nodes of the graph are joined: the five regions, then the global node, then the token.
+    """Adjacency matrix of the graph: five regions, then the global node, then the token.
 
-    Regions are joined to their neighbours: a corner to the two corners beside it and to the middle, not to
-    the one across. The token is joined to all others, and the global node to nothing else; without a token,
-    to the regions. (The paper's figure was not at hand; neighbours, and what stands in for a token, are
-    chosen here.)
+    A corner is connected to the two adjacent corners and to the middle, but not to the opposite corner. The
+    token is connected to all other nodes. The global node is connected to the token only, or to the regions
+    if there is no token. We had no access to the paper's figure; the connections between regions, and in
+    graphs without a token, are our choice.
 
     Args:
         with_global: Whether the graph has the global node.
@@ -94,24 +97,27 @@ class GraphConvolution(nn.Linear):
 
 
 class RegionGraph(nn.Module):
-    """From the regions of a map and the global feature to one vector (SSR-Net's relation branch).
+    """Combine the regions of a map and the global feature into one vector (SSR-Net's relation branch).
 
-    The output is the token's vector; without a token that of the global node, without both the mean over
-    the regions (chosen here).
+    The output is the vector of the token. Without a token it is that of the global node, and without either
+    the mean over the regions (our choice).
 
     Args:
-        channels: C of the map, and of all nodes at first.
-        out_channels: Of the output, 512 in the paper.
-        hidden_channels: Between the layers. The paper is silent; its count of parameters suggests more
-            than ``out_channels``.
-        depth: Layers, 2 in the paper.
-        scale: Side of a region over that of the map, lambda in the paper.
+        channels: C, channels of the map and of the input nodes.
+        out_channels: Channels of the output, 512 in the paper.
+        hidden_channels: Channels between the layers. The paper does not state them; its number of parameters
+            suggests more than ``out_channels``.
+        depth: Number of layers, 2 in the paper.
+        scale: Ratio of the side of a region to that of the map, lambda in the paper.
         with_global: Whether the graph has the global node.
-        with_token: Whether it has the token: a learned vector, the same for all images; N(0, 0.02)
-            at first, as tokens of transformers are.
+        with_token: Whether the graph has the token, a learned vector shared by all images and initialised
+            from N(0, 0.02), like the tokens of transformers.
 
     Raises:
-        ModelError: A depth or a scale that makes no graph.
+        ModelError: ``depth`` or ``scale`` is out of range.
+
+    >>> RegionGraph(16, out_channels=8)(torch.zeros(2, 16, 6, 6), torch.zeros(2, 16)).shape
+    torch.Size([2, 8])
     """
 
     def __init__(
@@ -126,9 +132,9 @@ class RegionGraph(nn.Module):
     ) -> None:
         super().__init__()
         if depth < 1:
-            raise ModelError(f"model.graph.depth={depth}: it is 1 or more.")
+            raise ModelError(f"model.graph.depth={depth}: use 1 or more.")
         if not 0 < scale <= 1:
-            raise ModelError(f"model.graph.scale={scale}: it is over 0 and at most 1.")
+            raise ModelError(f"model.graph.scale={scale}: use a number above 0 and at most 1.")
         self.scale, self.with_global = scale, with_global
         self.token = nn.Parameter(torch.randn(channels) * 0.02) if with_token else None
         widths = [channels, *[hidden_channels] * (depth - 1), out_channels]
@@ -156,15 +162,15 @@ class RegionGraph(nn.Module):
 
 
 class Stripes(nn.Module):
-    """Horizontal stripes of a map, as PCB has them (Sun et al., ECCV 2018), in place of the graph.
+    """Horizontal stripes of a map, as in PCB (Sun et al., ECCV 2018), instead of the graph.
 
-    Each stripe is pooled by itself and reduced by a linear layer of its own, BN and ReLU. Where the rows do
-    not divide evenly, neighbouring stripes share a row.
+    Each stripe is pooled and reduced by its own linear layer, BN and ReLU. If the rows do not divide evenly,
+    adjacent stripes share a row.
 
     Args:
-        channels: C of the map.
-        stripes: 6 in PCB's paper.
-        stripe_channels: Of each, 256 in PCB's paper.
+        channels: C, channels of the map.
+        stripes: Number of stripes, 6 in PCB's paper.
+        stripe_channels: Output channels of each stripe, 256 in PCB's paper.
     """
 
     def __init__(self, channels: int, stripes: int = 6, stripe_channels: int = 256) -> None:
@@ -180,6 +186,6 @@ class Stripes(nn.Module):
         )
 
     def forward(self, features: Tensor, whole: Tensor) -> Tensor:
-        """(B, C, H, W) map -> (B, stripes * stripe_channels), from the top down; ``whole`` is not used."""
+        """(B, C, H, W) map -> (B, stripes * stripe_channels), from top to bottom; ``whole`` is ignored."""
         pooled = F.adaptive_avg_pool2d(features.float(), (self.stripes, 1))[..., 0].unbind(2)
         return torch.cat([layer(stripe) for layer, stripe in zip(self.reduce, pooled)], 1)

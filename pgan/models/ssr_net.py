@@ -25,30 +25,35 @@ class SSRNet(ReIDModel):
 
     Three branches on the map F of one backbone: *global*, the mean of F; *attention*, the mean of CBAM(F)
     (Eq. 1); *relation*, a graph over five overlapping regions of CBAM(F), the global feature and a learned
-    token (Eq. 4). Each is normalised and classified on its own, and takes the metric losses before its
-    normalisation (Eq. 7); the test feature is f_g, f_token and f_attn side by side, after their BN.
+    token (Eq. 4). Each branch has its own BN and classifier, and its metric losses use the feature before BN
+    (Eq. 7). The test feature is the concatenation of f_g, f_token and f_attn after BN.
 
-    Losses: ``loss_id`` (cross-entropy, the sum over the branches), and ``loss_global``, ``loss_relation`` and
-    ``loss_attention``, those on distances, each of weight beta.
+    Losses: ``loss_id`` (cross-entropy, summed over the branches), and the metric losses ``loss_global``,
+    ``loss_relation`` and ``loss_attention``, each of weight beta.
 
-    The authors published no code. Where the paper is silent: a mean pools; the relation branch uses the
-    attention's map even where the attention has no branch of its own; the rest stands at `CBAM` and
-    `RegionGraph`.
+    The authors published no code. Where the paper gives no details, we pool by averaging, and the relation
+    branch uses the attention's map even if there is no attention branch; `CBAM` and `RegionGraph` document
+    the other choices.
 
     Args:
         backbone: See `ReIDModel`, like all arguments that are not listed here.
-        branches: Of ``'global'``, ``'relation'`` and ``'attention'``, those that are built.
+        branches: The branches to build, of ``'global'``, ``'relation'`` and ``'attention'``.
         attention: ``'cbam'``, ``'se'``, ``'stn'`` (spatial transformer), ``'bilinear'``; or ``'none'``, which
-            leaves F as it is, and so has no branch.
-        parts: ``'graph'``; or ``'pcb'``, stripes in its place, each classified on its own as in PCB, with
-            the metric losses on all side by side.
+            leaves F unchanged and allows no attention branch.
+        parts: ``'graph'``; or ``'pcb'``, which replaces the graph by stripes. As in PCB, each stripe has its
+            own classifier; the metric losses use the concatenation of all stripes.
         graph: Options of `RegionGraph`.
-        stripes: How many, for ``'pcb'``.
-        stripe_channels: Of each.
-        pooling: Of the whole maps, ``'average'`` or ``'gem'`` with one p; regions are averaged either way.
+        stripes: Number of stripes, for ``'pcb'``.
+        stripe_channels: Channels of each stripe, for ``'pcb'``.
+        pooling: Pooling of whole maps, ``'average'`` or ``'gem'`` with one p; regions are always averaged.
 
     Raises:
-        ModelError: A name or a number that makes no sense.
+        ModelError: A name is unknown or a number is out of range.
+
+    >>> backbone = {"type": "TorchvisionBackbone", "name": "resnet18"}
+    >>> model = SSRNet(backbone, graph={"out_channels": 32}).eval()
+    >>> model(torch.zeros(2, 3, 64, 64)).shape  # 512 + 32 + 512 channels
+    torch.Size([2, 1056])
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -70,7 +75,7 @@ class SSRNet(ReIDModel):
     ) -> None:
         graph = {"out_channels": 512, **(graph or {})}
         _check(branches, attention, parts, graph)
-        # In the order of the test feature, whatever the config's.
+        # In the order of the test feature, not of the config.
         chosen = [branch for branch in BRANCHES if branch in branches]
         related = [stripe_channels] * stripes if parts == "pcb" else [graph["out_channels"]]
 
@@ -82,8 +87,8 @@ class SSRNet(ReIDModel):
         self.branches = chosen
         self.pooling = build_pooling(pooling)
         channels = self.backbone.out_channels
-        looked_at = attention != "none" and chosen != ["global"]
-        self.attention = ATTENTIONS[attention](channels) if looked_at else None
+        attends = attention != "none" and chosen != ["global"]
+        self.attention = ATTENTIONS[attention](channels) if attends else None
         if "relation" in chosen:
             self.relation = (
                 Stripes(channels, stripes, stripe_channels)
@@ -115,18 +120,18 @@ class SSRNet(ReIDModel):
 def _check(branches: Sequence[str], attention: str, parts: str, graph: dict) -> None:
     for branch in branches or ["nothing"]:
         if branch not in BRANCHES:
-            raise ModelError(f"model.branches has {branch!r}: it is some of {', '.join(BRANCHES)}.")
+            raise ModelError(f"model.branches has {branch!r}: use some of {', '.join(BRANCHES)}.")
     if attention not in ("none", *ATTENTIONS):
         raise ModelError(
-            f"model.attention={attention!r}: it is one of none, {', '.join(ATTENTIONS)}."
+            f"model.attention={attention!r}: use one of none, {', '.join(ATTENTIONS)}."
         )
     if attention == "none" and "attention" in branches:
         raise ModelError(
-            "model.attention='none' has no branch of its own: leave 'attention' out of model.branches."
+            "model.attention='none' has no attention branch: leave 'attention' out of model.branches."
         )
     if parts not in ("graph", "pcb"):
-        raise ModelError(f"model.parts={parts!r}: it is graph or pcb.")
+        raise ModelError(f"model.parts={parts!r}: use graph or pcb.")
     known = list(inspect.signature(RegionGraph).parameters)[1:]  # the first is the backbone's
     for option in graph:
         if option not in known:
-            raise ModelError(f"model.graph has no {option!r}: {', '.join(known)}.")
+            raise ModelError(f"model.graph has no {option!r}: use {', '.join(known)}.")

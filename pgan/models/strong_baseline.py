@@ -1,4 +1,4 @@
-"""The strong baseline that re-identification is measured against."""
+"""The strong baseline of re-identification, "Bag of Tricks"."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ class StrongBaseline(ReIDModel):
     """Backbone -> pooling -> (linear layer) -> BNNeck (Luo et al., "Bag of Tricks and a Strong Baseline for
     Deep Person Re-identification", CVPR Workshops 2019, Figure 3b).
 
-    Of its six tricks the neck is here; last stride 1, label smoothing, warm-up and random erasing are the
-    configs'. Center loss is left out: it needs an optimiser of its own and a centre of ``feature_dim`` floats
-    for each training vehicle, and brings 0.2 points of mAP on Market-1501 (Table 1).
+    Of its six tricks, this class implements the neck; the configs set last stride 1, label smoothing, warm-up
+    and random erasing. Center loss is omitted: it needs its own optimiser and a centre of ``feature_dim``
+    floats for each training vehicle, and improves mAP on Market-1501 by 0.2 points (Table 1).
 
     Losses: ``loss_id`` (cross-entropy) and ``loss_global`` (the metric losses, before the neck).
 
     Args:
         backbone: See `ReIDModel`, like all arguments that are not listed here.
-        feature_dim: Outputs of a linear layer between pooling and neck, as in ``resnet50_fc256``; None for no
-            such layer and the backbone's channels, 2048 of ResNet-50.
+        feature_dim: Output channels of a linear layer between pooling and neck, as in ``resnet50_fc256``.
+            None omits the layer and keeps the channels of the backbone, 2048 for ResNet-50.
         pooling: ``'average'`` or ``'gem'``, see `pgan.models.pooling`.
 
     Raises:
-        ModelError: No such pooling, or a dimension below 1.
+        ModelError: The pooling is unknown, or ``feature_dim`` is below 1.
+
+    >>> backbone = {"type": "TorchvisionBackbone", "name": "resnet18"}
+    >>> StrongBaseline(backbone).eval()(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 512])
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {"loss_id": 1.0, "loss_global": 1.0}
@@ -44,10 +48,10 @@ class StrongBaseline(ReIDModel):
         **kwargs: Any,
     ) -> None:
         if feature_dim is not None and feature_dim < 1:
-            raise ModelError(f"model.feature_dim={feature_dim}: it is 1 or more, or None.")
+            raise ModelError(f"model.feature_dim={feature_dim}: use 1 or more, or None.")
         super().__init__(backbone, feature_dim or (lambda channels: [channels]), **kwargs)
         self.pooling = build_pooling(pooling)
-        # Without a bias, which the neck would subtract again.
+        # No bias, since the neck would subtract it again.
         self.reduction = (
             nn.Identity()
             if feature_dim is None

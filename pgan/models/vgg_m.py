@@ -14,16 +14,20 @@ from pgan.registry import MODELS
 class VGGM(Sequential):
     """The convolutions of CNN-M (Chatfield et al., "Return of the Devil in the Details", BMVC 2014, Table 1).
 
-    Five convolutions, the first two normalised across channels and pooled: 224x224 pixels give 13x13 cells.
-    The last pooling is left out, as parts need cells. The released weights are Caffe's; here it starts from
-    random ones, or from ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` with the names ``conv1`` ...
-    ``conv5``.
+    Five convolutions; the first two are followed by local response normalisation and pooling. 224x224 pixels
+    give 13x13 cells. The last pooling is omitted, since parts need a finer map. The weights were released
+    for Caffe; here they are random, or loaded with
+    ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` under the names ``conv1`` ... ``conv5``.
 
     Args:
-        init_cfg: mmengine's description of initial weights.
+        init_cfg: mmengine's config of the initial weights.
 
     Attributes:
         out_channels (int): 512.
+
+    >>> import torch
+    >>> VGGM()(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 512, 3, 3])
     """
 
     out_channels = 512
@@ -47,7 +51,7 @@ class VGGM(Sequential):
             if number <= 2:
                 # Krizhevsky's n=5, k=2, alpha=1e-4, beta=0.75; torch divides alpha by n.
                 layers[f"norm{number}"] = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
-                # Caffe, in which it was released, counts a last window that is cut off.
+                # Caffe, for which it was released, also pools the last, incomplete window.
                 layers[f"pool{number}"] = nn.MaxPool2d(3, stride=2, ceil_mode=True)
             channels = out
         super().__init__(layers, init_cfg=init_cfg)

@@ -1,4 +1,4 @@
-"""torchvision's vision transformers (Dosovitskiy et al., 2021) with a map in and a map out."""
+"""The encoder of torchvision's vision transformers (Dosovitskiy et al., 2021) on a feature map."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torchvision.models import VisionTransformer
 
 
 class MapEncoder(nn.Module):
-    """The encoder of a vision transformer on a map of patches of any size.
+    """The encoder of a vision transformer, applied to a map of patches of any size.
 
-    The class token takes part in the attention and is left off the map. The positions, learned on a square
-    grid, are interpolated to the grid at hand.
+    The class token takes part in the attention but not in the output map. The position embeddings, learned on
+    a square grid, are interpolated to the size of the map.
 
     Args:
-        model: Whose encoder and class token it takes.
+        model: The vision transformer whose encoder and class token are used.
     """
 
     def __init__(self, model: VisionTransformer) -> None:
@@ -44,7 +44,7 @@ class MapEncoder(nn.Module):
         if size == (side, side):
             return self.pos_embedding
         if torch.jit.is_tracing() and self._last and self._last[0] == size:
-            # ONNX does not antialias: as the last call at this size left them, a constant of the graph.
+            # ONNX cannot antialias, so export the result of the last call at this size as a constant.
             return self._last[1]
         grid = patches.transpose(1, 2).unflatten(2, (side, side))
         grid = F.interpolate(grid, size, mode="bicubic", antialias=True)

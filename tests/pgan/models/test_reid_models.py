@@ -198,14 +198,14 @@ def test_a_checkpoint_with_another_number_of_vehicles_loads_for_testing(build):
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("PGAN", {"attention": "soft"}, "attention='soft': it is one of learned, uniform, grid"),
-        ("PGAN", {"test_feature": "sum"}, "test_feature='sum': it is one of fusion, concat"),
+        ("PGAN", {"attention": "soft"}, "attention='soft': use one of learned, uniform, grid"),
+        ("PGAN", {"test_feature": "sum"}, "test_feature='sum': use one of fusion, concat"),
         (
             "PGAN",
             {"test_feature": "concat", "loss_weights": {"loss_part": 0}},
             "'concat' needs model.loss_weights.loss_part above 0",
         ),
-        ("PGAN", {"loss_weights": {"loss_x": 1}}, "no 'loss_x' in PGAN: loss_id, loss_fusion"),
+        ("PGAN", {"loss_weights": {"loss_x": 1}}, "no 'loss_x' in PGAN: use loss_id, loss_fusion"),
         ("Baseline", {"loss_weights": {"loss_part": 1}}, "no 'loss_part' in Baseline"),
         ("PGAN", {"loss_weights": {"loss_id": -1}}, "loss_weights.loss_id=-1"),
         ("PGAN", {"feature_dim": 20}, "multiple of 4 channels, not 10"),

@@ -143,15 +143,15 @@ def test_training_under_autocast_is_finite(build, batch, dtype):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"branches": ["local"]}, "model.branches has 'local': it is some of global, relation"),
+        ({"branches": ["local"]}, "model.branches has 'local': use some of global, relation"),
         ({"branches": []}, "model.branches has 'nothing'"),
-        ({"attention": "cbm"}, "model.attention='cbm': it is one of none, se, cbam, stn, bilinear"),
+        ({"attention": "cbm"}, "model.attention='cbm': use one of none, se, cbam, stn, bilinear"),
         ({"attention": "none"}, "leave 'attention' out of model.branches"),
-        ({"parts": "stripes"}, "model.parts='stripes': it is graph or pcb"),
-        ({"graph": {"depth": 0}}, "model.graph.depth=0: it is 1 or more"),
-        ({"graph": {"scale": 1.2}}, "model.graph.scale=1.2: it is over 0 and at most 1"),
+        ({"parts": "stripes"}, "model.parts='stripes': use graph or pcb"),
+        ({"graph": {"depth": 0}}, "model.graph.depth=0: use 1 or more"),
+        ({"graph": {"scale": 1.2}}, "model.graph.scale=1.2: use a number above 0 and at most 1"),
         ({"graph": {"deep": 2}}, "model.graph has no 'deep'"),
-        ({"loss_weights": {"loss_token": 1}}, "no 'loss_token' in SSRNet: loss_id, loss_global"),
+        ({"loss_weights": {"loss_token": 1}}, "no 'loss_token' in SSRNet: use loss_id, loss_global"),
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(build, changes, message):

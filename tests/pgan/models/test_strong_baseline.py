@@ -60,7 +60,7 @@ def test_autocast_leaves_the_feature_in_float32(build, batch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"feature_dim": 0}, "model.feature_dim=0: it is 1 or more, or None"),
+        ({"feature_dim": 0}, "model.feature_dim=0: use 1 or more, or None"),
         ({"pooling": "max"}, "model.pooling='max': use one of average, gem"),
     ],
 )
