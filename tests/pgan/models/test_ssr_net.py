@@ -151,7 +151,10 @@ def test_training_under_autocast_is_finite(build, batch, dtype):
         ({"graph": {"depth": 0}}, "model.graph.depth=0: use 1 or more"),
         ({"graph": {"scale": 1.2}}, "model.graph.scale=1.2: use a number above 0 and at most 1"),
         ({"graph": {"deep": 2}}, "model.graph has no 'deep'"),
-        ({"loss_weights": {"loss_token": 1}}, "no 'loss_token' in SSRNet: use loss_id, loss_global"),
+        (
+            {"loss_weights": {"loss_token": 1}},
+            "no 'loss_token' in SSRNet: use loss_id, loss_global",
+        ),
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(build, changes, message):
