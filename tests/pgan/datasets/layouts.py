@@ -1,4 +1,4 @@
-"""Tiny data sets of our own in each layout: two vehicles and more to train on, others to test on."""
+"""Tiny data sets in each layout, with at least two training vehicles and other test vehicles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ITEM = '<Item imageName="{0}" vehicleID="{1}" cameraID="{2}" colorID="1" typeID=
 
 
 def draw(root: Path, paths: Iterable[str]) -> None:
-    """Write a small picture at each path, no two alike."""
+    """Write a small, distinct image at each path."""
     for path in paths:
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -22,20 +22,20 @@ def draw(root: Path, paths: Iterable[str]) -> None:
 
 
 def write(file: Path, lines: Iterable[str], newline: str = "\n") -> None:
-    """Write lines, and the folder they need."""
+    """Write lines to a file and create its folder."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes("".join(line + newline for line in lines).encode())
 
 
 def write_xml(path: Path, names: list[str], declaration: str = GB2312) -> None:
-    """Write labels as VeRi-776 has them, taken from the names."""
+    """Write the labels in the image names as XML of VeRi-776."""
     items = "".join(ITEM.format(n, n.split("_")[0], n.split("_")[1]) for n in names)
     text = f'{declaration}<TrainingImages Version="1.0"><!-- 车辆 --><Items number="{len(names)}">'
     path.write_bytes(f"{text}\r\n{items}</Items></TrainingImages>".encode("gb2312"))
 
 
 def make_veri(root: Path, newline: str = "\r\n") -> Path:
-    """Four vehicles: two to train on, two to find again; the query is in the gallery, too."""
+    """Two training and two test vehicles; the query is also in the gallery."""
     names = {
         "train": [
             "0001_c001_00000001_0.jpg",
@@ -86,7 +86,7 @@ def make_vric(root: Path) -> Path:
 
 
 def make_veriwild(root: Path) -> Path:
-    """With camera 0, non-ASCII makes in another encoding, and a type that begins with a space."""
+    """Includes camera 0, non-ASCII models in another encoding, and a type that begins with a space."""
     lists = {
         "train_list": ["00001/000001", "00001/000002", "00002/000003", "00002/000004"],
         "test_3000_query": ["00003/000005", "00004/000006"],
@@ -109,7 +109,7 @@ def make_veriwild(root: Path) -> Path:
 
 
 def make_vehicle1m(root: Path) -> Path:
-    """Lines with and without a model and .jpg, paths with and without the folder."""
+    """Lines with and without model and .jpg, paths with and without the folder."""
     lists = {
         "train_list": ["01/1.jpg 1 7", "01/2.jpg 1 7", "02/3 2", "image/02/4.jpg 2 Audi A6"],
         "test_1000": ["03/5.jpg 3 9", "03/6.jpg 3 9", "04/7.jpg 4 9", "04/8.jpg 4 9"],
@@ -121,7 +121,7 @@ def make_vehicle1m(root: Path) -> Path:
 
 
 def make_csv(root: Path) -> Path:
-    """A user's own list, with ids and cameras that are text."""
+    """A custom list, whose vehicle and camera ids are text."""
     rows = [
         "a.jpg,bus_2,north,train",
         "b.jpg,bus_1,south,train",
@@ -134,14 +134,14 @@ def make_csv(root: Path) -> Path:
 
 
 def make_folders(root: Path) -> Path:
-    """A user's own folders, train/ and test/."""
+    """Custom folders, train/ and test/."""
     draw(root, [f"train/{name}.jpg" for name in ("bus 3/1", "bus 3/2", "taxi_7/a", "taxi_7/b")])
     draw(root, [f"test/{name}.jpg" for name in ("van/1", "van/2", "van/3", "lorry/1", "lorry/2")])
     (root / "test/van/notes.txt").write_text("not an image")
     return root
 
 
-# What a config's name calls the data set -> how to make a tiny one.
+# Name of the data set in config file names -> function that writes a tiny one.
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "csv": make_csv,
     "fleet": make_veri,

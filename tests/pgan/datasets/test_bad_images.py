@@ -1,4 +1,4 @@
-"""Images that cannot be read stop a training with their name, or make room for another, as is asked for."""
+"""An unreadable image stops training, or is replaced if ``max_bad`` allows it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VEHICLES = {"a": 3, "b": 2, "c": 1}
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Vehicles a, b and c with 3, 2 and 1 images, each of a grey of its own."""
+    """Vehicles a, b and c with 3, 2 and 1 images, each of a different grey."""
     rows, level = ["path,vehicle_id,split"], 0
     for vehicle, count in VEHICLES.items():
         for number in range(count):
@@ -62,7 +62,7 @@ def test_bad_image_stops_training_with_its_name_and_the_fix(root: Path, name: st
 
 
 @pytest.mark.parametrize("name", unusual_images())
-def test_an_odd_image_is_trained_on(root: Path, name: str) -> None:
+def test_getitem_reads_unusual_image(root: Path, name: str) -> None:
     data, _ = unusual_images()[name]
     (root / "a1.png").write_bytes(data)
     before = hashlib.sha256(data).digest()
@@ -71,13 +71,13 @@ def test_an_odd_image_is_trained_on(root: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (9, 9)])
-def test_a_single_pixel_and_grey_are_trained_on(root: Path, shape: tuple[int, ...]) -> None:
+def test_getitem_reads_single_pixel_and_grey_images(root: Path, shape: tuple[int, ...]) -> None:
     cv2.imwrite(str(root / "a1.png"), np.full(shape, 51, np.uint8))
     inputs = dataset(root)[1]["inputs"]
     assert torch.allclose(inputs, torch.full((3, 8, 8), 0.2), atol=1e-6)
 
 
-def test_a_loaders_process_passes_the_sentence_on(root: Path) -> None:
+def test_dataloader_worker_passes_error_message_on(root: Path) -> None:
     (root / "b0.png").write_bytes(b"")
     loader = DataLoader(dataset(root), 6, num_workers=1, collate_fn=list)
     with pytest.raises(DatasetError) as caught:
@@ -92,11 +92,11 @@ def test_a_loaders_process_passes_the_sentence_on(root: Path) -> None:
     assert sentence(caught.value) == f"{root / 'a0.png'}: the file is empty"
 
 
-def test_the_next_image_of_the_vehicle_replaces_a_bad_one(root: Path) -> None:
+def test_getitem_replaces_bad_image_with_next_of_vehicle(root: Path) -> None:
     for name in ("a1", "b1"):
         (root / f"{name}.png").write_bytes(b"?")
     samples = dataset(root, max_bad=2)
-    for _ in range(2):  # the same ones again, and no more bad files than before
+    for _ in range(2):  # the second pass counts no file again
         found = [samples[index] for index in range(6)]
         assert paths(found) == ["a0.png", "a2.png", "a2.png", "b0.png", "b0.png", "c0.png"]
         assert [sample["data_samples"].vehicle_label for sample in found] == [0, 0, 0, 1, 1, 2]
@@ -107,13 +107,13 @@ def test_the_next_image_of_the_vehicle_replaces_a_bad_one(root: Path) -> None:
         strict[4]
 
 
-def test_a_vehicle_without_a_good_image_stops_training(root: Path) -> None:
+def test_getitem_refuses_vehicle_without_readable_image(root: Path) -> None:
     (root / "c0.png").write_bytes(b"?")
     with pytest.raises(DatasetError, match=r"c0\.png.*no other image of its vehicle"):
         dataset(root, max_bad=9)[5]
 
 
-def test_a_test_replaces_nothing(root: Path) -> None:
+def test_init_refuses_max_bad_for_test_split(root: Path) -> None:
     with pytest.raises(DatasetError, match="max_bad"):
         dataset(root, split="test", max_bad=1)
 
@@ -135,7 +135,7 @@ def test_image_that_extraction_could_not_read_is_replaced_too(root: Path, tmp_pa
     assert sample.part_boxes[0].any()
 
 
-def test_a_union_replaces_within_its_member(root: Path) -> None:
+def test_union_replaces_bad_image_within_its_member(root: Path) -> None:
     (root / "a1.png").write_bytes(b"?")
     member = {"type": "CSVDataset", "data_root": str(root)}
     union = ReIDUnion([member, member], pipeline=PIPELINE, max_bad=1)

@@ -1,4 +1,4 @@
-"""Every fault that lists of images are known to have, with each reader that may meet it."""
+"""Known faults of image lists, with each reader that may encounter them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.pgan.datasets.layouts import (
     make_vric,
 )
 
-# Reader, its maker, its training list, and a good line for an image of that name and vehicle.
+# Reader, function that writes its data set, training list, and a valid line for an image and a vehicle.
 READERS = [
     (VehicleID, make_vehicleid, "train_test_split/train_list.txt", "{} {}"),
     (Vehicle1M, make_vehicle1m, "train-test-split/train_list.txt", "{} {} 3"),
@@ -49,7 +49,7 @@ def rewrite(file: Path, change: Callable[[bytes], bytes]) -> None:
 
 
 def with_line(root: Path, name: str, line: str) -> tuple[str, int]:
-    """Add a line to a list; returns where it now stands, for a message."""
+    """Append a line to a list and return its location as it appears in messages."""
     rewrite(root / name, lambda data: data.rstrip(b"\r\n") + b"\n" + line.encode() + b"\n")
     return f"{name}:{len((root / name).read_bytes().splitlines())}: "
 
@@ -66,7 +66,7 @@ def with_line(root: Path, name: str, line: str) -> tuple[str, int]:
     ],
     ids=["CRLF", "BOM", "trailing spaces", "empty lines", "no final line end"],
 )
-def test_marks_and_blanks_of_text_files_do_not_matter(
+def test_reader_ignores_bom_line_ends_and_blanks(
     tmp_path: Path, kind: type[ReIDDataset], make, name: str, line: str, change
 ) -> None:
     root = make(tmp_path)
@@ -76,7 +76,7 @@ def test_marks_and_blanks_of_text_files_do_not_matter(
 
 
 @every_reader
-def test_a_missing_list_is_named(tmp_path: Path, kind, make, name: str, line: str) -> None:
+def test_reader_names_missing_list(tmp_path: Path, kind, make, name: str, line: str) -> None:
     root = make(tmp_path)
     (root / name).unlink()
     with pytest.raises(DatasetError, match=f"{name}: No such file or directory: check data_root"):
@@ -84,7 +84,7 @@ def test_a_missing_list_is_named(tmp_path: Path, kind, make, name: str, line: st
 
 
 @every_reader
-def test_a_missing_image_is_named_with_its_line(
+def test_reader_names_missing_image_and_its_line(
     tmp_path: Path, kind, make, name: str, line: str
 ) -> None:
     root = make(tmp_path)
@@ -98,7 +98,7 @@ def test_a_missing_image_is_named_with_its_line(
 
 @every_reader
 @pytest.mark.parametrize("content", [b"", b"\r\n \r\n"])
-def test_an_empty_list_is_refused(
+def test_reader_refuses_empty_list(
     tmp_path: Path, kind, make, name: str, line: str, content: bytes
 ) -> None:
     root = make(tmp_path)
@@ -112,7 +112,7 @@ def test_an_empty_list_is_refused(
 @pytest.mark.parametrize(
     "image", ["/01_c001_9.jpg", "../01_c001_9.jpg", "a/../../01_c001_9.jpg", "C:\\01_c001_9.jpg"]
 )
-def test_paths_that_leave_the_folder_are_refused(
+def test_reader_refuses_path_outside_data_root(
     tmp_path: Path, kind, make, name: str, line: str, image: str
 ) -> None:
     root = make(tmp_path)
@@ -134,21 +134,19 @@ def test_id_that_is_not_a_number_is_refused(
 
 @each_reader
 @pytest.mark.parametrize("text", ["9.jpg", "9.jpg 1 2 3 4"])
-def test_a_line_with_other_fields_is_refused(
+def test_reader_refuses_wrong_number_of_fields(
     tmp_path: Path, kind, make, name: str, line: str, text: str
 ) -> None:
     root = make(tmp_path)
     where = with_line(root, name, text)
-    if kind is Vehicle1M and len(text) > 5:  # a model's name may hold spaces
+    if kind is Vehicle1M and len(text) > 5:  # the name of a model may contain spaces
         where = f"{name}:5: image/9.jpg: listed but not there"
     with pytest.raises(DatasetError, match=where):
         kind(str(root))
 
 
 @every_reader
-def test_an_image_that_is_listed_twice_is_refused(
-    tmp_path: Path, kind, make, name: str, line: str
-) -> None:
+def test_reader_refuses_duplicate_image(tmp_path: Path, kind, make, name: str, line: str) -> None:
     root = make(tmp_path)
     lines = [text for text in (root / name).read_text().splitlines() if text]
     where = with_line(root, name, lines[1])
@@ -164,7 +162,7 @@ def test_an_image_that_is_listed_twice_is_refused(
         ("00009/000009", "vehicle_info.txt has no camera of '00009/000009'"),
     ],
 )
-def test_lines_of_veriwild_are_checked(tmp_path: Path, line: str, message: str) -> None:
+def test_veriwild_refuses_malformed_line(tmp_path: Path, line: str, message: str) -> None:
     root = make_veriwild(tmp_path)
     where = with_line(root, "train_test_split/train_list.txt", line)
     with pytest.raises(DatasetError, match=f"{where}.*{message}"):
@@ -179,7 +177,7 @@ def test_veriwild_camera_that_is_not_a_number_is_refused(tmp_path: Path) -> None
         VERIWild(str(root))
 
 
-def test_a_list_in_another_encoding_is_named(tmp_path: Path) -> None:
+def test_vehicleid_refuses_list_in_another_encoding(tmp_path: Path) -> None:
     root = make_vehicleid(tmp_path)
     rewrite(
         root / "train_test_split/train_list.txt", lambda data: data + "\n车 1".encode("gb18030")
@@ -189,13 +187,13 @@ def test_a_list_in_another_encoding_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("declared", ["gb2312", "GBK", "utf-8", "UTF-8"])
-def test_xml_is_read_in_the_encoding_it_declares(tmp_path: Path, declared: str) -> None:
+def test_read_xml_uses_declared_encoding(tmp_path: Path, declared: str) -> None:
     text = f'<?xml version="1.0" encoding="{declared}"?>\r\n<A><B c="车辆"/></A>'
     (tmp_path / "a.xml").write_bytes(text.encode(declared))
     assert read_xml(tmp_path / "a.xml").find("B").get("c") == "车辆"
 
 
-def test_xml_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+def test_read_xml_accepts_byte_order_mark(tmp_path: Path) -> None:
     text = '\ufeff<?xml version="1.0" encoding="utf-8"?><A c="车"/>'
     (tmp_path / "a.xml").write_bytes(text.encode())
     assert read_xml(tmp_path / "a.xml").get("c") == "车"
@@ -220,7 +218,7 @@ def test_read_xml_refuses_unsafe_or_broken_file(tmp_path: Path, text: str, messa
         read_xml(tmp_path / "a.xml")
 
 
-def test_folders_without_images_and_a_root_that_is_none_are_named(tmp_path: Path) -> None:
+def test_folder_dataset_refuses_empty_folders_and_missing_root(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train/bus").mkdir()
     with pytest.raises(DatasetError, match="train: the train split lists no image"):

@@ -1,4 +1,4 @@
-"""The checker sees every fault at once, where a reader stops at the first."""
+"""`check_config` finds all faults at once; a reader stops at the first."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def only_fault(report: CheckReport, kind: str, count: int, first: str) -> None:
     ],
 )
 @pytest.mark.parametrize("decode", [False, True])
-def test_a_good_data_set_has_no_fault(
+def test_check_config_finds_no_fault_in_valid_data_set(
     tmp_path: Path, kind: str, make, images: int, decode: bool
 ) -> None:
     root = make(tmp_path)
@@ -58,13 +58,13 @@ def test_a_good_data_set_has_no_fault(
     assert {p: p.stat().st_mtime_ns for p in root.rglob("*")} == before
 
 
-def test_counts_that_differ_from_the_published_are_no_fault(tmp_path: Path) -> None:
+def test_check_config_reports_differing_counts_without_fault(tmp_path: Path) -> None:
     report = check("VehicleID", make_vehicleid(tmp_path))
     assert report.found[1].endswith("published: 6493 images of 800 vehicles")
     assert not report.faults
 
 
-def test_all_faults_are_found_in_one_pass(tmp_path: Path) -> None:
+def test_check_config_finds_all_faults_in_one_pass(tmp_path: Path) -> None:
     root = make_vehicleid(tmp_path)
     lines = ["0000001 7", "0000002 7", "0000002 7", "x", "y", "0000404 8", "0000405 8", "0000003 3"]
     write(root / "train_test_split/train_list.txt", lines)
@@ -83,7 +83,7 @@ def test_all_faults_are_found_in_one_pass(tmp_path: Path) -> None:
     assert re.search(twins, first["vehicle to train and to test on"])
 
 
-def test_images_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
+def test_check_config_names_undecodable_images(tmp_path: Path) -> None:
     root = make_vric(tmp_path)
     image = root / "probe_images/2.jpg"
     image.write_bytes(image.read_bytes()[:-20])
@@ -93,7 +93,7 @@ def test_images_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
     only_fault(check("VRIC", root, decode=True), "unreadable image", 2, message)
 
 
-def test_a_camera_that_is_the_same_everywhere_is_a_fault(tmp_path: Path) -> None:
+def test_check_config_reports_constant_camera(tmp_path: Path) -> None:
     root = make_vric(tmp_path)
     write(root / "vric_train.txt", [f"{i}.jpg {i // 3} 0" for i in (1, 2, 3, 4)])
     message = "vric_train.txt:1: camera 0, as of all 4 images of the train split"
@@ -108,21 +108,21 @@ def test_missing_list_does_not_hide_other_faults(tmp_path: Path) -> None:
     assert set(faults) == {"unreadable file", "missing image"}
 
 
-def test_folders_with_one_vehicle_on_both_sides_are_a_fault(tmp_path: Path) -> None:
+def test_check_config_reports_vehicle_in_train_and_test_folders(tmp_path: Path) -> None:
     root = make_folders(tmp_path)
     draw(root, ["test/taxi_7/9.jpg"])
     message = r"test/taxi_7/9.jpg: the vehicle of .* is trained on, at .*train/taxi_7/a.jpg"
     only_fault(check("FolderDataset", root), "vehicle to train and to test on", 1, message)
 
 
-def test_a_fault_of_a_file_that_two_roles_share_counts_once(tmp_path: Path) -> None:
+def test_check_config_counts_fault_of_shared_file_once(tmp_path: Path) -> None:
     root = make_csv(tmp_path)
     file = root / "index.csv"
     file.write_text(file.read_text() + "e.jpg,,,train\n")
     only_fault(check("CSVDataset", root), "malformed line", 1, "index.csv:6: vehicle_id is empty")
 
 
-def test_the_index_files_of_veri776_are_compared_with_the_labels(tmp_path: Path) -> None:
+def test_check_config_compares_veri776_index_files_with_labels(tmp_path: Path) -> None:
     root = make_veri(tmp_path)
     (root / "gt_index.txt").write_bytes(b"2 \r\n")
     (root / "jk_index.txt").write_bytes(b"1 \r\n")
@@ -134,7 +134,7 @@ def test_the_index_files_of_veri776_are_compared_with_the_labels(tmp_path: Path)
     assert "jk_index.txt: has 2 lines for 1 queries" in list(report.faults.popitem()[1])[1]
 
 
-def test_labels_of_veri776_that_lack_an_id_are_counted(tmp_path: Path) -> None:
+def test_check_config_counts_veri776_labels_without_id(tmp_path: Path) -> None:
     root = make_veri(tmp_path)
     xml = root / "test_label.xml"
     xml.write_bytes(xml.read_bytes().replace(b'cameraID="c003"', b'cameraID=""'))
@@ -142,7 +142,7 @@ def test_labels_of_veri776_that_lack_an_id_are_counted(tmp_path: Path) -> None:
     only_fault(check("VeRi776", root), "label", 1, message)
 
 
-def test_members_of_a_union_are_checked_each(tmp_path: Path) -> None:
+def test_check_config_checks_each_member_of_union(tmp_path: Path) -> None:
     first, second = make_vehicleid(tmp_path / "a"), make_veri(tmp_path / "b")
     (first / "image/0000001.jpg").unlink()
     members = [
@@ -164,7 +164,7 @@ def test_members_of_a_union_are_checked_each(tmp_path: Path) -> None:
     only_fault(report, "missing image", 1, "train_list.txt:1: image/0000001.jpg is not there")
 
 
-def test_the_benchmark_reads_a_whole_set() -> None:
+def test_reading_benchmark_reads_whole_data_set() -> None:
     measured = reading_benchmark(images=40, vehicles=8, repeats=1)
     assert (measured["images"], measured["vehicles"]) == (40, 8)
     assert min(measured[key] for key in ("list_seconds", "check_seconds", "speedup")) > 0

@@ -1,4 +1,4 @@
-"""From samples to a batch."""
+"""Collate samples into a batch."""
 
 import torch
 
@@ -10,13 +10,13 @@ def packed(*shape: int) -> dict:
     return {"inputs": torch.rand(3, *shape), "data_samples": ReIDSample(img_path="a.jpg")}
 
 
-def test_images_of_one_size_become_one_tensor() -> None:
+def test_collate_reid_stacks_images_of_one_size() -> None:
     samples = [packed(4, 6), packed(4, 6)]
     batch = collate_reid(samples)
     assert torch.equal(batch["inputs"], torch.stack([s["inputs"] for s in samples]))
     assert batch["data_samples"] == [s["data_samples"] for s in samples]
 
 
-def test_images_that_differ_in_size_are_left_for_the_model_to_refuse() -> None:
+def test_collate_reid_keeps_images_of_different_sizes_as_list() -> None:
     batch = collate_reid([packed(4, 6), packed(6, 4)])
     assert [tuple(image.shape) for image in batch["inputs"]] == [(3, 4, 6), (3, 6, 4)]

@@ -1,4 +1,4 @@
-"""The reader of a user's own CSV file."""
+"""Custom data sets, listed in a CSV file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def write(root: Path, text: str, encoding: str = "utf-8") -> str:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_reads_text_ids_with_bom_and_crlf(tmp_path: Path, encoding: str, newline: str) -> None:
+def test_csv_dataset_reads_text_ids_with_bom_and_crlf(
+    tmp_path: Path, encoding: str, newline: str
+) -> None:
     root = write(tmp_path, GOOD.replace("\n", newline), encoding)
     train = CSVDataset(root, split="train")
     assert train.vehicle_labels.tolist() == [1, 0]  # bus_1 sorts before bus_2
@@ -36,7 +38,7 @@ def test_reads_text_ids_with_bom_and_crlf(tmp_path: Path, encoding: str, newline
     assert query["camera_id"] != gallery["camera_id"]
 
 
-def test_camera_may_be_left_out(tmp_path: Path) -> None:
+def test_csv_dataset_accepts_missing_camera(tmp_path: Path) -> None:
     rows = [",".join(line.split(",")[i] for i in (0, 1, 3)) for line in GOOD.splitlines()]
     dataset = CSVDataset(write(tmp_path, "\n".join(rows)), split="test")
     assert [dataset.get_data_info(i)["camera_id"] for i in range(2)] == [-1, -1]
@@ -55,13 +57,15 @@ def test_camera_may_be_left_out(tmp_path: Path) -> None:
         ("b.jpg", "nowhere.jpg", "nowhere.jpg: listed but not there"),
     ],
 )
-def test_each_fault_names_file_and_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_csv_dataset_names_file_and_line_of_fault(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     root = write(tmp_path, GOOD.replace(old, new, 1))
     with pytest.raises(DatasetError, match=message):
         [CSVDataset(root, split=split) for split in ("train", "test")]
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_csv_dataset_names_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"index.csv: No such file"):
         CSVDataset(str(tmp_path)).full_init()
 

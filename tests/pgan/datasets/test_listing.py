@@ -1,4 +1,4 @@
-"""Which images parts are looked for in."""
+"""The images from which parts are extracted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.pgan.datasets.layouts import draw, make_vehicleid, make_veri, write
 CONFIGS = Path(__file__).resolve().parents[3] / "configs/pgan"
 
 
-def test_every_test_list_that_is_there_is_covered(tmp_path: Path) -> None:
+def test_images_of_config_covers_existing_test_lists(tmp_path: Path) -> None:
     root = make_vehicleid(tmp_path)
     write(root / "train_test_split" / "test_list_2400.txt", ["0000009 5", "0000042 6"])
     draw(root, ["image/0000042.jpg"])
@@ -21,7 +21,7 @@ def test_every_test_list_that_is_there_is_covered(tmp_path: Path) -> None:
     assert images == [f"image/{number:07}.jpg" for number in (*range(1, 10), 42)]
 
 
-def test_a_data_set_with_one_test_list_gives_each_image_once(tmp_path: Path) -> None:
+def test_images_of_config_lists_each_image_once(tmp_path: Path) -> None:
     root = make_veri(tmp_path)
     config = CONFIGS / "pgan_r50_1xb64-130e_veri776-224x224.py"
     _, images = images_of_config(load_config(str(config), {"data_root": str(root)}))

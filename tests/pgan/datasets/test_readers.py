@@ -1,4 +1,4 @@
-"""What each reader makes of a tiny data set in its owners' layout."""
+"""Each reader on a tiny data set in the layout of the release."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def rows(dataset) -> list[tuple[str, str, int, int]]:
     )
 
 
-def test_vehicleid_has_one_pool_without_cameras(tmp_path: Path) -> None:
+def test_vehicleid_reads_pool_without_cameras(tmp_path: Path) -> None:
     root = str(make_vehicleid(tmp_path))
     train = VehicleID(root)
     assert train.vehicle_labels.tolist() == [0, 0, 1, 1]  # '0012' and '12' are one vehicle
@@ -60,7 +60,7 @@ def test_vehicleid_has_one_pool_without_cameras(tmp_path: Path) -> None:
     assert test.metainfo["dataset"] == "VehicleID"
 
 
-def test_the_test_size_chooses_list_and_protocol(tmp_path: Path) -> None:
+def test_test_size_selects_list_and_protocol(tmp_path: Path) -> None:
     test = VehicleID(str(make_vehicleid(tmp_path)), split="test", test_size=2400)
     assert (len(test), test.metainfo["protocol"]) == (2, "vehicleid-2400")
     with pytest.raises(DatasetError, match="test_size=900: VehicleID has no such list: use 800,"):
@@ -78,7 +78,7 @@ def test_vric_reads_probe_and_gallery(tmp_path: Path) -> None:
     assert test.metainfo["protocol"] == "vric"
 
 
-def test_veriwild_takes_cameras_from_vehicle_info(tmp_path: Path) -> None:
+def test_veriwild_reads_cameras_from_vehicle_info(tmp_path: Path) -> None:
     root = str(make_veriwild(tmp_path))
     test = VERIWild(root, split="test")
     assert rows(test)[:3] == [
@@ -87,13 +87,13 @@ def test_veriwild_takes_cameras_from_vehicle_info(tmp_path: Path) -> None:
         ("gallery", "images/00003/000007.jpg", 3, 6),
     ]
     assert test.metainfo["protocol"] == "veriwild-small"
-    assert 0 in VERIWild(root).column("camera_id")  # camera 0 is a camera
+    assert 0 in VERIWild(root).column("camera_id")  # camera 0 is a known camera
     large = VERIWild(root, split="test", test_size=10000)
     assert (len(large), large.metainfo["protocol"]) == (2, "veriwild-large")
 
 
 @pytest.mark.parametrize("header", [True, False])
-def test_veriwild_reads_joined_copies_without_the_time(tmp_path: Path, header: bool) -> None:
+def test_veriwild_reads_vehicle_info_without_time(tmp_path: Path, header: bool) -> None:
     root = make_veriwild(tmp_path)
     expected = rows(VERIWild(str(root), split="test"))
     file = root / "train_test_split/vehicle_info.txt"
@@ -105,7 +105,7 @@ def test_veriwild_reads_joined_copies_without_the_time(tmp_path: Path, header: b
     assert rows(VERIWild(str(root), split="test")) == expected
 
 
-def test_veriwild_without_cameras_is_another_protocol_or_refused(tmp_path: Path) -> None:
+def test_veriwild_without_cameras_changes_protocol_or_is_refused(tmp_path: Path) -> None:
     root = make_veriwild(tmp_path)
     (root / "train_test_split/vehicle_info.txt").unlink()
     with pytest.raises(DatasetError, match=r"vehicle_info.txt: is not there.*cameras='unknown'"):
@@ -115,7 +115,7 @@ def test_veriwild_without_cameras_is_another_protocol_or_refused(tmp_path: Path)
     assert test.metainfo["protocol"] == "veriwild-small-without-cameras"
 
 
-def test_vehicle1m_is_read_tolerantly(tmp_path: Path) -> None:
+def test_vehicle1m_accepts_path_and_field_variants(tmp_path: Path) -> None:
     root = make_vehicle1m(tmp_path)
     expected = [("train", f"image/0{1 + i // 2}/{i + 1}.jpg", 1 + i // 2, -1) for i in range(4)]
     assert rows(Vehicle1M(str(root))) == expected
@@ -124,10 +124,10 @@ def test_vehicle1m_is_read_tolerantly(tmp_path: Path) -> None:
     assert Vehicle1M(str(root), split="test").metainfo["protocol"] == "vehicle1m-1000"
 
 
-def test_folders_are_vehicles_and_test_is_a_pool(tmp_path: Path) -> None:
+def test_folder_dataset_reads_train_and_test_folders(tmp_path: Path) -> None:
     root = str(make_folders(tmp_path))
     train, test = FolderDataset(root), FolderDataset(root, split="test")
-    # Numbered over train/ and test/ together: bus 3, lorry, taxi_7, van.
+    # Numbered jointly over train/ and test/: bus 3, lorry, taxi_7, van.
     assert rows(train)[0] == ("train", "train/bus 3/1.jpg", 0, -1)
     assert train.column("vehicle_id") == [0, 0, 2, 2]
     assert [row[:3] for row in rows(test)[1:3]] == [
@@ -137,7 +137,7 @@ def test_folders_are_vehicles_and_test_is_a_pool(tmp_path: Path) -> None:
     assert test.metainfo["protocol"] == "one-gallery-image"
 
 
-def test_folders_may_state_query_and_gallery(tmp_path: Path) -> None:
+def test_folder_dataset_reads_query_and_gallery_folders(tmp_path: Path) -> None:
     draw(tmp_path, ["query/van/1.jpg", "gallery/van/2.jpg", "gallery/bus/3.jpg"])
     test = FolderDataset(str(tmp_path), split="test")
     assert [row[:2] for row in rows(test)] == [
@@ -151,7 +151,7 @@ def test_folders_may_state_query_and_gallery(tmp_path: Path) -> None:
         FolderDataset(str(tmp_path))
 
 
-def test_folders_alone_are_the_data_roots_own(tmp_path: Path) -> None:
+def test_folder_dataset_reads_vehicle_folders_in_data_root(tmp_path: Path) -> None:
     draw(tmp_path, ["van/1.jpg", "bus/2.JPG", ".cache/3.jpg"])
     for split in ("train", "test"):
         dataset = FolderDataset(str(tmp_path), split=split)
@@ -159,7 +159,7 @@ def test_folders_alone_are_the_data_roots_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("make", "kind"), SETS)
-def test_images_are_found_and_the_folder_is_left_as_it_was(tmp_path: Path, make, kind) -> None:
+def test_reader_finds_images_and_leaves_folder_unchanged(tmp_path: Path, make, kind) -> None:
     root = make(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in root.rglob("*")}
     paths = [path for split in ("train", "test") for path in kind(str(root), split).image_paths()]
@@ -188,7 +188,7 @@ def test_counts_are_compared_with_the_published_ones(
 
 
 @pytest.mark.parametrize("kind", [kind for _, kind in SETS])
-def test_the_protocols_that_data_sets_name_are_there(kind: type) -> None:
+def test_data_sets_name_existing_protocols(kind: type) -> None:
     named = {kind.METAINFO["protocol"], *kind.TEST_SIZES.values()}
     if kind is VERIWild:
         named |= {f"{name}-without-cameras" for name in named}
@@ -197,7 +197,7 @@ def test_the_protocols_that_data_sets_name_are_there(kind: type) -> None:
     assert named <= set(PROTOCOLS)
 
 
-def test_links_to_images_count_as_images(tmp_path: Path) -> None:
+def test_reader_follows_symbolic_links_to_images(tmp_path: Path) -> None:
     root = make_vehicleid(tmp_path)
     image = root / "image/0000001.jpg"
     (tmp_path / "elsewhere").mkdir()

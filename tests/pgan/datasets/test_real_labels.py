@@ -1,6 +1,6 @@
-"""The readers on the benchmarks' real label files, which may not be redistributed.
+"""The readers on the real label files of the benchmarks, which may not be redistributed.
 
-Set PGAN_LABELS to a folder with ``veri776/``, ``vehicleid/`` and ``veriwild/`` in it.
+Set PGAN_LABELS to a folder that contains ``veri776/``, ``vehicleid/`` and ``veriwild/``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pgan.datasets.veri776 import read_labels
 
 LABELS = Path(os.environ.get("PGAN_LABELS", "/nonexistent"))
 pytestmark = pytest.mark.skipif(
-    not LABELS.is_dir(), reason="PGAN_LABELS names no folder with the real label files"
+    not LABELS.is_dir(), reason="PGAN_LABELS is not set to a folder with the real label files"
 )
 
 
 def link(root: Path, folder: str, **names: str) -> Path:
-    """Lay label files out as a data set has them, without its images: name here = name there."""
+    """Link label files into the layout of a data set, without images: name in ``root`` = source name."""
     root.mkdir(exist_ok=True)
     for name, source in names.items():
         (root / f"{name}.txt").symlink_to(LABELS / folder / f"{source}.txt")
@@ -44,7 +44,7 @@ def veri(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_veri776(veri: Path) -> None:
+def test_veri776_has_published_counts(veri: Path) -> None:
     train = VeRi776(str(veri), lazy_init=True)
     test = VeRi776(str(veri), split="test", lazy_init=True)
     assert counts(train, "train") == (37_778, 576)
@@ -62,7 +62,7 @@ def test_veri776_xml_agrees_with_the_file_names(veri: Path) -> None:
     assert {name: (int(name[:4]), int(name[6:9])) for name in labels} == labels
 
 
-def test_the_index_files_of_veri776_agree_with_the_junk_rule(veri: Path) -> None:
+def test_veri776_index_files_agree_with_junk_rule(veri: Path) -> None:
     test = VeRi776(str(veri), split="test", lazy_init=True)
     found = {role: test.read_split(role) for role in test.roles()}
     assert list(test.further_faults(found)) == []
@@ -71,7 +71,7 @@ def test_the_index_files_of_veri776_agree_with_the_junk_rule(veri: Path) -> None
 
 
 @pytest.mark.parametrize(("size", "images"), [(800, 6_493), (1600, 13_377)])
-def test_vehicleid_to_test_on(tmp_path: Path, size: int, images: int) -> None:
+def test_vehicleid_test_lists(tmp_path: Path, size: int, images: int) -> None:
     name = f"test_list_{size}"
     link(tmp_path / "train_test_split", "vehicleid", **{name: name})
     test = VehicleID(str(tmp_path), split="test", test_size=size, lazy_init=True)
@@ -79,7 +79,7 @@ def test_vehicleid_to_test_on(tmp_path: Path, size: int, images: int) -> None:
     assert test.describe("pool", test.read_split("pool")).endswith(", as published")
 
 
-def test_vehicleid_to_train_on(tmp_path: Path) -> None:
+def test_vehicleid_training_list(tmp_path: Path) -> None:
     link(tmp_path / "train_test_split", "vehicleid", train_list="train_50000")
     assert counts(VehicleID(str(tmp_path), lazy_init=True), "train") == (49_999, 5_055)
 
@@ -92,7 +92,7 @@ def veriwild(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_veriwild_with_cameras_of_the_joined_copies(veriwild: Path) -> None:
+def test_veriwild_reads_vehicle_info_of_joined_copies(veriwild: Path) -> None:
     info = b"".join(
         (LABELS / f"veriwild/test_3000{end}_info.txt").read_bytes() for end in ("", "_query")
     )
@@ -104,7 +104,7 @@ def test_veriwild_with_cameras_of_the_joined_copies(veriwild: Path) -> None:
     assert len(cameras(test, "query")) == 105
 
 
-def test_veriwild_large_and_to_train_on(veriwild: Path) -> None:
+def test_veriwild_large_test_and_training_lists(veriwild: Path) -> None:
     options = {"cameras": "unknown", "lazy_init": True}
     test = VERIWild(str(veriwild), split="test", test_size=10000, **options)
     assert counts(test, "query") == (10_000, 10_000)

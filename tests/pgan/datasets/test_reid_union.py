@@ -1,4 +1,4 @@
-"""Unions keep identities, cameras and part caches apart."""
+"""Unions keep the vehicles, cameras and part caches of their members separate."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PIPELINE = [{"type": "LoadReIDImage"}, {"type": "ToFloat"}, {"type": "PackReID"}
 
 @pytest.fixture
 def members(tmp_path: Path) -> list[dict]:
-    """VeRi-776: 2 vehicles, cameras 1 and 2; VehicleID: 2 and none; VRIC: 2, cameras 3 to 5."""
+    """VeRi-776: 2 vehicles, cameras 1 and 2; VehicleID: 2, no cameras; VRIC: 2, cameras 3 to 5."""
     makers = {"VeRi776": make_veri, "VehicleID": make_vehicleid, "VRIC": make_vric}
     return [
         {"type": kind, "data_root": str(make(tmp_path / kind))} for kind, make in makers.items()
     ]
 
 
-def test_vehicles_and_cameras_are_numbered_on(members: list[dict]) -> None:
+def test_union_numbers_vehicles_and_cameras_consecutively(members: list[dict]) -> None:
     union = ReIDUnion(members)
     assert (len(union), union.num_vehicles) == (3 + 4 + 4, 6)
     assert union.vehicle_labels.tolist() == [0, 0, 1, 2, 2, 3, 3, 4, 4, 5, 5]
@@ -35,7 +35,7 @@ def test_vehicles_and_cameras_are_numbered_on(members: list[dict]) -> None:
     assert union.get_data_info(-1)["img_path"] == "train_images/4.jpg"
 
 
-def test_samples_are_packed_with_the_unions_labels(members: list[dict]) -> None:
+def test_union_packs_samples_with_its_own_labels(members: list[dict]) -> None:
     union = ReIDUnion(members, pipeline=PIPELINE)
     sample = union[7]
     assert sample["inputs"].shape == (3, 20, 30)
@@ -43,7 +43,7 @@ def test_samples_are_packed_with_the_unions_labels(members: list[dict]) -> None:
     assert sample["data_samples"].img_path == "train_images/1.jpg"
 
 
-def test_the_sampler_draws_from_all_members(members: list[dict]) -> None:
+def test_pk_sampler_draws_from_all_members_of_union(members: list[dict]) -> None:
     union = ReIDUnion(members)
     batch = list(PKSampler(union, identities=6, images=2, seed=0))
     assert np.bincount(union.vehicle_labels[batch]).tolist() == [2] * 6
@@ -51,13 +51,13 @@ def test_the_sampler_draws_from_all_members(members: list[dict]) -> None:
         PKSampler(union, identities=7)
 
 
-def test_image_paths_begin_with_their_root(members: list[dict]) -> None:
+def test_image_paths_start_with_data_root_of_member(members: list[dict]) -> None:
     paths = ReIDUnion(members).image_paths()
     assert len(paths) == 11
     assert all(Path(path).is_file() for path in paths)
 
 
-def test_each_member_has_its_own_parts(members: list[dict], tmp_path: Path) -> None:
+def test_union_reads_parts_of_each_member(members: list[dict], tmp_path: Path) -> None:
     for number, member in enumerate(members):
         images = [
             p.relative_to(member["data_root"]) for p in Path(member["data_root"]).rglob("*.jpg")
@@ -77,7 +77,7 @@ def test_each_member_has_its_own_parts(members: list[dict], tmp_path: Path) -> N
         ReIDUnion(members, num_parts=2)
 
 
-def test_members_take_what_they_do_not_state_from_the_union(members: list[dict]) -> None:
+def test_union_passes_default_settings_to_members(members: list[dict]) -> None:
     root = members[1].pop("data_root")
     union = ReIDUnion(members, data_root=root, test_size=800)
     assert union.datasets[1].data_root == root
@@ -85,7 +85,7 @@ def test_members_take_what_they_do_not_state_from_the_union(members: list[dict])
     assert union.metainfo["dataset"] == "VeRi-776 + VehicleID + VRIC"
 
 
-def test_unions_of_nothing_and_of_test_sets_are_refused(members: list[dict]) -> None:
+def test_union_refuses_no_members_and_test_sets(members: list[dict]) -> None:
     with pytest.raises(DatasetError, match="datasets is empty"):
         ReIDUnion([])
     with pytest.raises(DatasetError, match="split='test': a union is to train on"):

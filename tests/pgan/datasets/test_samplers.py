@@ -15,7 +15,7 @@ def make(counts: list[int], **kwargs) -> PKSampler:
     return PKSampler(SimpleNamespace(vehicle_labels=labels, data_root="here"), **kwargs), labels
 
 
-def test_each_batch_holds_p_identities_with_k_images_each() -> None:
+def test_pk_sampler_draws_p_identities_with_k_images() -> None:
     sampler, labels = make([3, 9, 4, 5, 12, 7, 1], identities=3, images=4, seed=1)
     indices = list(sampler)
     assert len(indices) == len(sampler) == 41 // 12 * 12
@@ -24,7 +24,7 @@ def test_each_batch_holds_p_identities_with_k_images_each() -> None:
         assert (len(found), set(counts)) == (3, {4})
 
 
-def test_images_repeat_only_where_an_identity_has_too_few() -> None:
+def test_pk_sampler_repeats_images_only_of_small_identities() -> None:
     sampler, labels = make([4, 4, 2], identities=3, images=4, seed=0)
     batch = list(sampler)
     for label, distinct in ((0, 4), (1, 4), (2, 2)):
@@ -38,7 +38,7 @@ def test_every_identity_is_sampled_before_any_is_repeated() -> None:
     assert sorted(order[6:12]) == list(range(6))
 
 
-def test_the_draw_depends_on_seed_and_epoch_alone() -> None:
+def test_pk_sampler_depends_only_on_seed_and_epoch() -> None:
     first, _ = make([5] * 8, identities=4, images=2, seed=7)
     again, _ = make([5] * 8, identities=4, images=2, seed=7)
     start = list(first)
@@ -47,7 +47,7 @@ def test_the_draw_depends_on_seed_and_epoch_alone() -> None:
     assert list(first) != start
 
 
-def test_processes_share_the_batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pk_sampler_splits_batches_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = [6, 3, 5, 9, 1, 6, 7, 4]
     whole = np.array(list(make(counts, identities=4, images=2, seed=5)[0])).reshape(-1, 8)
     halves = []
@@ -59,12 +59,14 @@ def test_processes_share_the_batches_of_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert np.array_equal(np.concatenate(halves, axis=1), whole)
 
 
-def test_too_few_identities_for_all_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pk_sampler_refuses_too_few_identities_for_all_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("pgan.datasets.samplers.get_dist_info", lambda: (0, 2))
     with pytest.raises(DatasetError, match=r"3 training vehicles .* in each of 2 processes"):
         make([5, 5, 5], identities=2)
 
 
-def test_too_few_identities_are_refused() -> None:
+def test_pk_sampler_refuses_too_few_identities() -> None:
     with pytest.raises(DatasetError, match=r"3 training vehicles are too few .*identities lower"):
         make([5, 5, 5], identities=4)

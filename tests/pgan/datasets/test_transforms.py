@@ -1,4 +1,4 @@
-"""Boxes stay true through every transform, and leave as the model takes them."""
+"""Every transform moves the boxes with the image; the last one packs both for the model."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def white_extent(image: torch.Tensor) -> list[float]:
         {"type": "torchvision/Pad", "padding": [3, 5, 2, 1]},
     ],
 )
-def test_geometry_moves_boxes_with_the_image(record: dict, step: dict) -> None:
+def test_geometric_transform_moves_boxes_with_image(record: dict, step: dict) -> None:
     image, sample = run(record, step)
     np.testing.assert_allclose(sample.part_boxes[0], white_extent(image), atol=1)
     assert sample.part_boxes[1].tolist() == [0, 0, 0, 0]
 
 
-def test_a_crop_clips_boxes_and_empties_those_left_outside(record: dict) -> None:
+def test_crop_clips_boxes_and_empties_those_outside(record: dict) -> None:
     seen = set()
     for seed in range(30):
         torch.manual_seed(seed)
@@ -73,7 +73,7 @@ def test_a_crop_clips_boxes_and_empties_those_left_outside(record: dict) -> None
     assert seen == {True, False}
 
 
-def test_random_erasing_leaves_boxes_alone(record: dict) -> None:
+def test_random_erasing_keeps_boxes(record: dict) -> None:
     step = {
         "type": "torchvision/RandomErasing",
         "p": 1.0,
@@ -87,7 +87,7 @@ def test_random_erasing_leaves_boxes_alone(record: dict) -> None:
     assert packed["data_samples"].part_boxes[0].tolist() == list(BOX)
 
 
-def test_packs_rgb_and_the_sample_fields(record: dict, tmp_path: Path) -> None:
+def test_pack_reid_packs_rgb_and_sample_fields(record: dict, tmp_path: Path) -> None:
     blue = np.zeros((24, 40, 3), np.uint8)
     blue[..., 0] = 255  # OpenCV writes BGR
     cv2.imwrite(record["image_file"], blue)
@@ -100,7 +100,7 @@ def test_packs_rgb_and_the_sample_fields(record: dict, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(96, 160), (97, 158)])
-def test_boxes_follow_an_image_that_was_decoded_at_a_reduced_scale(
+def test_load_reid_image_scales_boxes_with_reduced_image(
     record: dict, tmp_path: Path, shape: tuple[int, int]
 ) -> None:
     image = np.zeros((*shape, 3), np.uint8)
@@ -116,9 +116,9 @@ def test_boxes_follow_an_image_that_was_decoded_at_a_reduced_scale(
     packed = Compose([TRANSFORMS.build(step) for step in steps])(dict(record))
     boxes = packed["data_samples"].part_boxes
     assert packed["inputs"].shape == (3, 24, 39)
-    # The mean of four pixels is whiter than grey only in cells of the box.
+    # The mean of four pixels exceeds grey only inside the box.
     np.testing.assert_allclose(boxes[0], white_extent(packed["inputs"]), atol=0.6)
-    # The rest of the last row and column is what libjpeg has rounded up.
+    # libjpeg rounds the size up, so the box ends before the last row and column do.
     ends = [24 * (shape[0] / 4) / np.ceil(shape[0] / 4), 39 * (shape[1] / 4) / 40]
     np.testing.assert_allclose(boxes[1], [0, 0, *ends[::-1]], rtol=1e-5)
     assert boxes[2].tolist() == [0, 0, 0, 0]
@@ -135,7 +135,7 @@ def test_invalid_size_is_refused() -> None:
 
 @pytest.fixture
 def masked(record: dict) -> dict:
-    """The record with two masks over 2 x 4 cells in place of its boxes, the second slot empty."""
+    """The record with two masks over 2 x 4 cells instead of boxes; the second slot is empty."""
     mask = np.zeros((2, 2, 4), bool)
     mask[0, 0, :2] = True
     mask[0, 1, 3] = True
@@ -143,7 +143,7 @@ def masked(record: dict) -> dict:
     return {**kept, "part_masks": mask}
 
 
-def test_masks_are_flipped_with_the_image_and_no_resize_changes_them(masked: dict) -> None:
+def test_cell_masks_follow_flip_and_ignore_resize(masked: dict) -> None:
     mask = torch.from_numpy(masked["part_masks"])
     resize = {"type": "torchvision/Resize", "size": (48, 80), "antialias": True}
     erase = {"type": "torchvision/RandomErasing", "p": 1.0}
@@ -164,10 +164,8 @@ def test_masks_are_flipped_with_the_image_and_no_resize_changes_them(masked: dic
         {"type": "torchvision/RandomAffine", "degrees": 10},
     ],
 )
-def test_masks_cannot_follow_what_moves_the_image_by_less_than_a_cell(
-    masked: dict, step: dict
-) -> None:
-    # After a flip, to see that the masks are still known for what they are.
+def test_cell_masks_refuse_crop_pad_and_affine(masked: dict, step: dict) -> None:
+    # The flip comes first, to check that its result is still of type CellMasks.
     flip = {"type": "torchvision/RandomHorizontalFlip", "p": 1.0}
     with pytest.raises(DatasetError, match=r"masks and no boxes, .* leave that transform out"):
         run(masked, flip, step)

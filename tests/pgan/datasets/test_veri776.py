@@ -1,4 +1,4 @@
-"""The VeRi-776 reader, on small files in the formats of the real ones."""
+"""The VeRi-776 reader on small files in the formats of the release."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.pgan.datasets.layouts import draw, make_veri, write
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_reads_the_release_with_gb2312_and_either_line_end(tmp_path: Path, newline: str) -> None:
+def test_veri776_reads_gb2312_and_either_line_end(tmp_path: Path, newline: str) -> None:
     dataset = VeRi776(str(make_veri(tmp_path, newline)), split="test")
     records = [dataset.get_data_info(i) for i in range(len(dataset))]
     assert [r["role"] for r in records] == ["query", "gallery", "gallery", "gallery"]
@@ -20,20 +20,20 @@ def test_reads_the_release_with_gb2312_and_either_line_end(tmp_path: Path, newli
     assert [(r["vehicle_id"], r["camera_id"]) for r in records[1:]] == [(2, 2), (2, 3), (4, 1)]
 
 
-def test_training_identities_are_numbered_in_order(tmp_path: Path) -> None:
+def test_veri776_numbers_training_vehicles_in_order(tmp_path: Path) -> None:
     dataset = VeRi776(str(make_veri(tmp_path)), split="train")
     assert dataset.num_vehicles == 2
     assert dataset.vehicle_labels.tolist() == [0, 0, 1]
 
 
-def test_names_alone_suffice(tmp_path: Path) -> None:
+def test_veri776_reads_labels_from_image_names_without_xml(tmp_path: Path) -> None:
     make_veri(tmp_path)
     (tmp_path / "test_label.xml").unlink()
     info = VeRi776(str(tmp_path), split="test").get_data_info(2)
     assert (info["vehicle_id"], info["camera_id"]) == (2, 3)
 
 
-def test_relatives_camid_and_missing_declaration(tmp_path: Path) -> None:
+def test_read_labels_accepts_camid_and_missing_declaration(tmp_path: Path) -> None:
     path = tmp_path / "labels.xml"
     path.write_text(
         '<TestingImages><Items><Item imageName="a.jpg" vehicleID="7" camID="c011"/></Items></TestingImages>'
@@ -41,7 +41,7 @@ def test_relatives_camid_and_missing_declaration(tmp_path: Path) -> None:
     assert read_labels(path) == {"a.jpg": (7, 11)}
 
 
-def test_name_and_xml_that_disagree_are_refused(tmp_path: Path) -> None:
+def test_veri776_refuses_contradiction_of_name_and_xml(tmp_path: Path) -> None:
     make_veri(tmp_path)
     xml = tmp_path / "train_label.xml"
     xml.write_bytes(xml.read_bytes().replace(b'vehicleID="0003"', b'vehicleID="0009"'))
@@ -49,7 +49,7 @@ def test_name_and_xml_that_disagree_are_refused(tmp_path: Path) -> None:
         VeRi776(str(tmp_path)).full_init()
 
 
-def test_entities_are_not_expanded(tmp_path: Path) -> None:
+def test_read_labels_refuses_xml_entities(tmp_path: Path) -> None:
     path = tmp_path / "evil.xml"
     path.write_text('<!DOCTYPE a [<!ENTITY x "y">]><TrainingImages>&x;</TrainingImages>')
     with pytest.raises(DatasetError, match="defines XML entities"):
@@ -59,7 +59,7 @@ def test_entities_are_not_expanded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../up_c001_1_0.jpg", "/0001_c001_1_0.jpg", "C:\\0001_c001_1_0.jpg"]
 )
-def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+def test_veri776_refuses_name_outside_data_root(tmp_path: Path, name: str) -> None:
     make_veri(tmp_path)
     (tmp_path / "train_label.xml").unlink()
     (tmp_path / "name_train.txt").write_text(f"0001_c001_00000001_0.jpg\n{name}\n")
@@ -67,7 +67,7 @@ def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> N
         VeRi776(str(tmp_path)).full_init()
 
 
-def test_a_missing_image_an_empty_split_and_a_wrong_root_are_named(tmp_path: Path) -> None:
+def test_veri776_names_missing_image_empty_split_and_wrong_root(tmp_path: Path) -> None:
     make_veri(tmp_path)
     (tmp_path / "image_train" / "0003_c001_00000003_0.jpg").unlink()
     with pytest.raises(
@@ -95,7 +95,7 @@ def test_data_folder_is_unchanged(tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
-def test_the_data_set_names_its_protocol_and_another_in_its_layout_its_own(tmp_path: Path) -> None:
+def test_metainfo_overrides_data_set_and_protocol(tmp_path: Path) -> None:
     root = str(make_veri(tmp_path))
     assert VeRi776(root, split="test").metainfo["protocol"] == "veri776"
     metainfo = {"dataset": "another", "protocol": "cross-camera"}
@@ -105,9 +105,9 @@ def test_the_data_set_names_its_protocol_and_another_in_its_layout_its_own(tmp_p
         VeRi776(root, split="test", test_size=800)
 
 
-def test_relatives_with_shorter_names_and_items_in_another_order(tmp_path: Path) -> None:
+def test_veri776_reads_short_names_and_reordered_items(tmp_path: Path) -> None:
     root = make_veri(tmp_path)
-    names = ["0005_c011_00016450.jpg", "000002.jpg"]  # the second is known from the XML alone
+    names = ["0005_c011_00016450.jpg", "000002.jpg"]  # only the XML labels the second
     write(root / "name_train.txt", names)
     draw(root, [f"image_train/{name}" for name in names])
     (root / "train_label.xml").write_text(

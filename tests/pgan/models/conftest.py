@@ -1,4 +1,4 @@
-"""Small models and random samples, quick on one core."""
+"""Small models and random samples that are fast on one core."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pgan.structures import ReIDSample
 
 @MODELS.register_module()
 class TinyBackbone(nn.Sequential):
-    """A backbone of somebody else's: a tuple of maps, the last at an eighth of the input's size."""
+    """A third-party backbone that returns a tuple of maps, the last at 1/8 of the input size."""
 
     out_channels = 24
 
@@ -37,7 +37,7 @@ def _seed() -> None:
 
 @pytest.fixture
 def build() -> Callable[..., ReIDModel]:
-    """Builds a small model: ``build('PGAN', **changes)``."""
+    """Return a function that builds a small model: ``build('PGAN', **changes)``."""
 
     def build(name: str, **changes: object) -> ReIDModel:
         config = {
@@ -58,7 +58,7 @@ def build() -> Callable[..., ReIDModel]:
 
 @pytest.fixture
 def batch() -> Callable[..., tuple[torch.Tensor, list[ReIDSample]]]:
-    """Makes 64 x 64 images and samples of four vehicles; every third part slot is empty."""
+    """Return a function that makes 64 x 64 images of four vehicles; every third part slot is empty."""
 
     def make(images: int = 8, parts: int = 5) -> tuple[torch.Tensor, list[ReIDSample]]:
         corners = torch.rand(images, parts, 2) * 40
@@ -72,7 +72,7 @@ def batch() -> Callable[..., tuple[torch.Tensor, list[ReIDSample]]]:
 
 @pytest.fixture
 def fit() -> Callable[..., tuple[list[float], dict[str, torch.Tensor]]]:
-    """Trains ten steps on one batch; gives the loss of each step, and all that the last one told."""
+    """Return a function that trains ten steps on one batch and returns all losses and the last output."""
 
     def fit(
         model: ReIDModel, inputs: torch.Tensor, samples: list[ReIDSample]

@@ -1,4 +1,4 @@
-"""The authors' checkpoints: names, shapes, bytes, features. Names and shapes are facts of their release."""
+"""The authors' checkpoints: names, shapes, bytes and features. Names and shapes are those of the release."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def released() -> PGAN:
     return MODELS.build({**RELEASED_MODEL, "num_vehicles": 576})
 
 
-def test_every_entry_of_the_release_has_its_place_by_renaming(released: PGAN) -> None:
+def test_authors_name_covers_every_tensor_of_the_release(released: PGAN) -> None:
     ours = {authors_name(name): tuple(v.shape) for name, v in released.state_dict().items()}
     assert ours == authors_shapes()
     assert len(ours) == 393
@@ -86,8 +86,8 @@ def test_every_entry_of_the_release_has_its_place_by_renaming(released: PGAN) ->
     assert released.backbone(torch.zeros(1, 3, 224, 224)).shape == (1, 2048, 14, 14)
 
 
-def test_the_released_layout_goes_there_and_back(released: PGAN) -> None:
-    # Tensors of one element each stand for the full ones: renaming copies nothing.
+def test_convert_state_round_trips_released_layout(released: PGAN) -> None:
+    # Expanded scalars suffice as tensors, since renaming copies nothing.
     state = {name: torch.zeros(()).expand(shape) for name, shape in authors_shapes().items()}
     ours = convert_state(state, released, "ours")
     assert list(ours) == list(released.state_dict())
@@ -100,7 +100,7 @@ def test_the_released_layout_goes_there_and_back(released: PGAN) -> None:
 
 
 def random_state(vehicles: int = 5) -> dict[str, Tensor]:
-    """A small checkpoint in the authors' layout, no two tensors alike."""
+    """A small checkpoint in the authors' layout, in which all tensors differ."""
     model = MODELS.build({**SMALL, "num_vehicles": vehicles})
     generator = torch.Generator().manual_seed(1)
     return {
@@ -121,7 +121,7 @@ def same_bytes(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("wrapped", ["plain", "state_dict", "module"])
-def test_a_file_converted_there_and_back_holds_the_same_bytes(tmp_path: Path, wrapped: str) -> None:
+def test_convert_checkpoint_round_trip_keeps_bytes(tmp_path: Path, wrapped: str) -> None:
     state = random_state()
     named = {f"module.{k}": v for k, v in state.items()} if wrapped == "module" else state
     content = named if wrapped == "plain" else {"state_dict": named, "epoch": 120}
@@ -132,7 +132,7 @@ def test_a_file_converted_there_and_back_holds_the_same_bytes(tmp_path: Path, wr
     assert done.left_out == (() if wrapped == "plain" else ("epoch",))
     convert_checkpoint(tmp_path / "ours.pth", tmp_path / "back.pth", "authors", SMALL)
     assert same_bytes(torch.load(tmp_path / "back.pth", weights_only=True), state)
-    # PyTorch 1.0, which the authors used, reads no zip files.
+    # PyTorch 1.0, which the authors used, cannot read zip files.
     assert (tmp_path / "back.pth").read_bytes()[:2] != b"PK"
 
 
@@ -145,7 +145,7 @@ def test_non_finite_weight_is_not_converted(tmp_path: Path) -> None:
     assert not (tmp_path / "ours.pth").exists()
 
 
-def test_a_converted_file_is_tested_as_one_of_ours(tmp_path: Path) -> None:
+def test_convert_checkpoint_writes_loadable_checkpoint(tmp_path: Path) -> None:
     torch.save(random_state(), tmp_path / "theirs.pth")
     convert_checkpoint(tmp_path / "theirs.pth", tmp_path / "ours.pth", model=SMALL)
     model = MODELS.build(SMALL)
@@ -168,7 +168,7 @@ def test_a_converted_file_is_tested_as_one_of_ours(tmp_path: Path) -> None:
         ({"module.classifier.0.weight": torch.ones(2)}, "'classifier.0.weight' twice"),
     ],
 )
-def test_a_tensor_too_few_too_many_or_misshapen_is_named(
+def test_convert_checkpoint_names_missing_unexpected_or_misshapen_tensor(
     tmp_path: Path, change: dict, words: str
 ) -> None:
     state = {k: v for k, v in {**random_state(), **change}.items() if v is not None}
@@ -220,7 +220,7 @@ def literal_feature(state: dict[str, Tensor], images: Tensor, masks: Tensor) -> 
         v = state[f"attention.0.{name}.weight_v"]
         return state[f"attention.0.{name}.weight_g"] * v / v.norm()
 
-    # Mask-guided average pooling of every part, from the tensor of masked maps itself.
+    # Mask-guided average pooling of every part, with the tensor of masked maps.
     parts = masks[:, :, None] * f_g[:, None]
     pooled = parts.sum((3, 4)) / masks.sum((2, 3))[:, :, None]
     hidden = F.layer_norm(
@@ -258,7 +258,7 @@ def literal_refine(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
 
 
 def plausible_state(model: ReIDModel) -> dict[str, Tensor]:
-    """The model's own initial weights, with statistics and scales that are not 0 and 1."""
+    """The initial weights of the model, with statistics and scales other than 0 and 1."""
     generator = torch.Generator().manual_seed(2)
     state = {}
     for name, value in model.state_dict().items():
@@ -283,7 +283,7 @@ def literal_model() -> tuple[ReIDModel, dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_converted_weights_give_the_features_of_the_release(
+def test_converted_weights_reproduce_features_of_the_release(
     literal_model: tuple, channels_last: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, state = literal_model
@@ -296,15 +296,13 @@ def test_converted_weights_give_the_features_of_the_release(
         ours = model(images, samples, mode="tensor")
         theirs = literal_feature(state, images, masks.float())
     assert ours.shape == (3, 64)
-    # Features of three images that differ, so that equality means something.
+    # The features of different images differ, so equality is meaningful.
     assert (theirs[0] - theirs[1]).abs().max() > 1e-2
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
     assert math.isclose(ours.norm(dim=1).mean(), 1, abs_tol=1e-5)
 
 
-def test_an_image_file_and_its_masks_give_the_features_of_the_release(
-    literal_model: tuple, tmp_path: Path
-) -> None:
+def test_pipeline_reproduces_features_of_the_release(literal_model: tuple, tmp_path: Path) -> None:
     model, state = literal_model
     pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
     cv2.imwrite(

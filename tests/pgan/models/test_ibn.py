@@ -17,13 +17,13 @@ def layer() -> IBN:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_each_channel_is_normalised_as_the_paper_says(layer, training):
+def test_ibn_normalises_each_channel_as_in_paper(layer, training):
     x = torch.randn(3, 7, 4, 5) * 2 + 1
     mean, var = layer.BN.running_mean.clone(), layer.BN.running_var.clone()
     y = layer.train(training)(x)
     for channel in range(7):
         maps = x[:, channel]
-        if channel < 3:  # each image by its own statistics, at test, too
+        if channel < 3:  # instance statistics, also in eval mode
             centre, spread = maps.mean((1, 2)), maps.var((1, 2), unbiased=False)
             centre, spread = centre[:, None, None], spread[:, None, None]
             scale, shift = layer.IN.weight[channel], layer.IN.bias[channel]
@@ -39,7 +39,7 @@ def test_each_channel_is_normalised_as_the_paper_says(layer, training):
 
 
 def released_names() -> dict[str, tuple[int, ...]]:
-    """Names and shapes in the authors' resnet50_ibn_a-d9d0bb7b.pth, written from its definition."""
+    """Names and shapes in the authors' resnet50_ibn_a-d9d0bb7b.pth, derived from its definition."""
     names: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)}
 
     def norm(name: str, channels: int, statistics: bool = True) -> None:
@@ -69,18 +69,16 @@ def released_names() -> dict[str, tuple[int, ...]]:
     return {**names, "fc.weight": (1000, 2048), "fc.bias": (1000,)}
 
 
-def test_the_entries_are_those_of_the_authors_release():
+def test_ibn_has_tensors_of_the_authors_release():
     with torch.device("meta"):
         model, plain = build_model("resnet50_ibn_a"), build_model("resnet50")
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     assert own == released_names()
     assert sum(isinstance(module, IBN) for module in model.modules()) == 13
-    assert (
-        len(own) == len(plain.state_dict()) + 13 * 2
-    )  # an IN has two entries beside the BN's five
+    assert len(own) == len(plain.state_dict()) + 13 * 2  # the IN has two entries, the BN five
 
 
-def test_a_file_of_its_weights_loads_and_torchvision_has_none(tmp_path):
+def test_ibn_loads_weights_from_file_only(tmp_path):
     state = build_model("resnet18_ibn_a").state_dict()
     torch.save(state, tmp_path / "ibn.pth")
     backbone = TorchvisionBackbone("resnet18_ibn_a", weights=str(tmp_path / "ibn.pth"))
@@ -91,7 +89,7 @@ def test_a_file_of_its_weights_loads_and_torchvision_has_none(tmp_path):
         backbone.init_weights()
 
 
-def test_only_a_resnet_has_an_ibn_net():
+def test_ibn_refuses_other_backbones_than_resnet():
     with pytest.raises(
         ModelError, match="'squeezenet1_1_ibn_a' is no classification model .* ResNets"
     ):

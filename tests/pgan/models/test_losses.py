@@ -11,7 +11,7 @@ from pgan.registry import MODELS
 
 
 def brute_force(features: list[list[float]], labels: list[int], margin: float) -> float:
-    """Over every anchor: the worst of all its triplets, since d(a,p) - d(a,n) is then largest."""
+    """For every anchor, the largest loss over all its triplets, by enumeration."""
     worst = []
     for a in range(len(labels)):
         triplets = [
@@ -25,7 +25,7 @@ def brute_force(features: list[list[float]], labels: list[int], margin: float) -
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_equals_the_enumeration_of_all_triplets(seed):
+def test_batch_hard_triplet_loss_equals_enumeration_of_triplets(seed):
     torch.manual_seed(seed)
     features = torch.randn(10, 3, requires_grad=True)
     labels = torch.randint(0, 4 + seed % 3, (10,))
@@ -37,14 +37,14 @@ def test_equals_the_enumeration_of_all_triplets(seed):
     assert features.grad.isfinite().all()
 
 
-def test_an_anchor_without_a_positive_is_left_out():
+def test_batch_hard_triplet_loss_skips_anchor_without_positive():
     features = torch.tensor([[0.0], [3.0], [1.0], [9.0]])
     # Anchors 0 and 1 only: 1 + 3 - 1 and 1 + 3 - 2.
     assert batch_hard_triplet_loss(features, torch.tensor([5, 5, 6, 7]), 1.0).item() == 2.5
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [4, 4, 4]])
-def test_no_triplet_gives_zero_with_zero_gradient(labels):
+def test_batch_hard_triplet_loss_without_triplets_is_zero(labels):
     features = torch.randn(3, 2, requires_grad=True)
     loss = batch_hard_triplet_loss(features, torch.tensor(labels))
     loss.backward()
@@ -52,7 +52,7 @@ def test_no_triplet_gives_zero_with_zero_gradient(labels):
     assert features.grad.eq(0).all()
 
 
-def test_equal_features_have_finite_gradients():
+def test_batch_hard_triplet_loss_of_equal_features_has_finite_gradient():
     features = torch.ones(4, 8, requires_grad=True)
     loss = batch_hard_triplet_loss(features, torch.tensor([0, 0, 1, 1]), 0.3)
     loss.backward()
@@ -61,26 +61,26 @@ def test_equal_features_have_finite_gradients():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_distances_are_float32_under_autocast(dtype):
-    # 300 squared is more than float16 holds.
+def test_euclidean_distances_are_float32_under_autocast(dtype):
+    # 300 squared overflows float16.
     features = torch.tensor([[300.0, 0], [0, 400.0]], dtype=dtype)
     with torch.autocast("cpu", dtype):
         distances = euclidean_distances(features)
     assert torch.equal(distances, torch.tensor([[0.0, 500.0], [500.0, 0.0]]))
 
 
-def test_small_distances_between_long_features_are_kept():
+def test_euclidean_distances_keep_small_distances_of_long_features():
     features = torch.full((2, 512), 100.0)
     features[1, 0] += 1e-3
     assert euclidean_distances(features)[0, 1].item() == pytest.approx(1e-3, rel=0.02)
 
 
-def test_a_loss_of_pytorch_metric_learning_is_its_own_by_name_and_weight():
+def test_metric_learning_loss_selects_loss_by_name_and_weight():
     features = F.normalize(torch.randn(6, 4))
     labels = torch.tensor([0, 0, 1, 1, 2, 2])
     config = {"name": "ContrastiveLoss", "pos_margin": 0.1, "neg_margin": 0.9, "weight": 3.0}
     loss = MODELS.build({"type": "MetricLearningLoss", **config})(features, labels)
-    # Hadsell et al., 2006, each side averaged over its pairs that have a loss.
+    # Hadsell et al., 2006; positive and negative pairs are each averaged over the pairs with a loss.
     pairs = list(itertools.combinations(range(6), 2))
     distances = {(a, b): (features[a] - features[b]).norm().item() for a, b in pairs}
     near = [max(0, d - 0.1) for (a, b), d in distances.items() if labels[a] == labels[b]]
@@ -92,8 +92,8 @@ def test_a_loss_of_pytorch_metric_learning_is_its_own_by_name_and_weight():
 @pytest.mark.parametrize(
     "name", ["CircleLoss", "ContrastiveLoss", "LiftedStructureLoss", "InstanceLoss"]
 )
-def test_a_loss_brings_the_images_of_a_vehicle_together(name):
-    """In batches of any order: InstanceLoss by itself takes image k for one of the k-th label."""
+def test_metric_learning_loss_moves_images_of_vehicle_together(name):
+    """Batches may have any order, although InstanceLoss expects image k to be of the k-th label."""
     features = torch.randn(12, 16, requires_grad=True)
     labels = torch.tensor([5, 5, 5, 9, 9, 9, 0, 0, 0, 3, 3, 3])
     loss, optimizer = MetricLearningLoss(name), torch.optim.Adam([features], lr=0.05)
@@ -114,6 +114,6 @@ def test_a_loss_brings_the_images_of_a_vehicle_together(name):
         ({"name": "CircleLoss", "gama": 1}, "CircleLoss of pytorch-metric-learning.*gama"),
     ],
 )
-def test_an_unknown_loss_or_option_is_named(config, message):
+def test_metric_learning_loss_names_unknown_loss_or_option(config, message):
     with pytest.raises(ModelError, match=message):
         MetricLearningLoss(**config)

@@ -10,9 +10,9 @@ def features() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS.values())
-def test_a_map_keeps_its_shape_and_every_weight_is_trained(attention, features):
+def test_attention_keeps_shape_and_trains_every_weight(attention, features):
     module = attention(32, reduction=2)
-    # A spatial transformer starts as the identity, where its first layer has no gradient yet.
+    # A spatial transformer starts as the identity, so its first layer has no gradient at first.
     module.apply(lambda m: [torch.nn.init.normal_(p, std=0.1) for p in m.parameters(recurse=False)])
     out = module(features)
     assert out.shape == features.shape
@@ -20,7 +20,7 @@ def test_a_map_keeps_its_shape_and_every_weight_is_trained(attention, features):
     assert all(p.grad.abs().sum() > 0 for p in module.parameters())
 
 
-def test_cbam_is_equation_1(features):
+def test_cbam_equals_equation_1(features):
     module = CBAM(32, reduction=4, kernel_size=3)
     first, second = module.mlp[0].weight[..., 0, 0], module.mlp[2].weight[..., 0, 0]
     kernel = module.conv.weight[0]
@@ -44,20 +44,20 @@ def test_cbam_is_equation_1(features):
                 torch.testing.assert_close(out[:, y, x], expected)
 
 
-def test_squeeze_and_excitation_weighs_channels_alike_in_all_cells(features):
+def test_channel_attention_weights_are_equal_in_all_cells(features):
     ratio = ATTENTIONS["se"](32)(features) / features
     torch.testing.assert_close(ratio, ratio[:, :, :1, :1].expand_as(ratio))
     assert 0 < ratio.min() < ratio.max() < 1
 
 
-def test_a_spatial_transformer_starts_as_the_identity_and_can_shift(features):
+def test_spatial_transformer_starts_as_identity_and_can_shift(features):
     module = SpatialTransformer(32)
     torch.testing.assert_close(module(features), features, rtol=1e-4, atol=1e-5)
-    module.locate[-1].bias.data[2] = 2 / 8  # a cell of the width to the right
+    module.locate[-1].bias.data[2] = 2 / 8  # shifts by one cell to the right
     torch.testing.assert_close(module(features)[..., :-1], features[..., 1:], rtol=1e-4, atol=1e-5)
 
 
-def test_bilinear_attention_has_one_weight_a_cell(features):
+def test_bilinear_attention_has_one_weight_per_cell(features):
     module = BilinearAttention(32, reduction=4)
     ratio = module(features) / features
     torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
@@ -68,5 +68,5 @@ def test_bilinear_attention_has_one_weight_a_cell(features):
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS.values())
-def test_few_channels_are_enough(attention):
+def test_attention_accepts_few_channels(attention):
     assert attention(3)(torch.rand(1, 3, 4, 4)).shape == (1, 3, 4, 4)

@@ -18,7 +18,7 @@ B, D, C, H, W = 3, 6, 24, 7, 5
 
 
 def random_masks() -> torch.Tensor:
-    """Random masks: one absent part in image 0, none present in image 1, all alike in image 2."""
+    """Random masks: one absent part in image 0, only absent parts in image 1, equal masks in image 2."""
     masks = torch.rand(B, D, H, W) < 0.3
     masks[0, 2] = False
     masks[1] = False
@@ -34,7 +34,7 @@ def gradients(output: torch.Tensor, features: torch.Tensor, attention: PartAtten
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_equals_the_equations_as_they_are_written(seed, layout):
+def test_part_attention_equals_equations_as_written(seed, layout):
     torch.manual_seed(seed)
     attention = PartAttention(C, hidden_channels=16)
     for parameter in attention.parameters():
@@ -52,7 +52,7 @@ def test_equals_the_equations_as_they_are_written(seed, layout):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_absent_parts_have_no_weight_and_no_part_changes_nothing():
+def test_part_attention_gives_absent_parts_zero_weight():
     attention, masks = PartAttention(C, 16), random_masks()
     features = torch.randn(B, C, H, W)
     for weights in (attention(features, masks), UniformAttention()(features, masks)):
@@ -60,11 +60,11 @@ def test_absent_parts_have_no_weight_and_no_part_changes_nothing():
         assert weights[0, 2] == 0
         torch.testing.assert_close(weights.sum(1), torch.tensor([1.0, 0.0, 1.0]))
         assert torch.equal(guide_features(features, masks, weights)[1], features[1])
-        # Parts with one and the same mask are one and the same to the attention.
+        # Parts with the same mask get the same weight.
         torch.testing.assert_close(weights[2], torch.full((D,), 1 / D))
 
 
-def test_an_absent_part_does_not_change_the_others():
+def test_part_attention_ignores_absent_part():
     attention, features = PartAttention(C, 16), torch.randn(B, C, H, W)
     masks = random_masks()
     padded = torch.cat([masks, torch.zeros(B, 4, H, W, dtype=torch.bool)], 1)
@@ -75,7 +75,7 @@ def test_an_absent_part_does_not_change_the_others():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_autocast_gives_finite_numbers_near_those_of_float32(dtype):
+def test_part_attention_under_autocast_is_close_to_float32(dtype):
     attention = PartAttention(C, 16)
     features = (100 * torch.randn(B, C, H, W).relu()).to(dtype).requires_grad_()
     masks = random_masks()
@@ -90,7 +90,7 @@ def test_autocast_gives_finite_numbers_near_those_of_float32(dtype):
         assert gradient.isfinite().all()
 
 
-def test_pooling_does_not_overflow_in_float16():
+def test_masked_average_pool_does_not_overflow_in_float16():
     features = torch.full((1, 4, 56, 56), 1000.0, dtype=torch.float16)
     masks = torch.ones(1, 1, 56, 56, dtype=torch.bool)
     with torch.autocast("cpu", torch.float16):
@@ -98,7 +98,7 @@ def test_pooling_does_not_overflow_in_float16():
     torch.testing.assert_close(pooled, torch.full((1, 1, 4), 1000.0))
 
 
-def test_gradients_are_finite_and_zero_without_any_part():
+def test_part_attention_gradients_without_parts_are_finite_and_zero():
     attention = PartAttention(C, 16)
     features = torch.randn(2, C, H, W, requires_grad=True)
     masks = torch.zeros(2, D, H, W, dtype=torch.bool)
@@ -108,14 +108,14 @@ def test_gradients_are_finite_and_zero_without_any_part():
     assert all(gradient.eq(0).all() for gradient in others)
 
 
-def test_softmax_over_present_is_sure_of_itself_with_huge_logits():
+def test_softmax_over_present_handles_huge_logits():
     logits = torch.tensor([[3e38, -3e38, 3e38], [-3e38, 5.0, 0.0]])
     present = torch.tensor([[True, True, False], [True, False, False]])
     expected = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     assert torch.equal(softmax_over_present(logits, present), expected)
 
 
-def test_temperature_sharpens():
+def test_part_attention_temperature_concentrates_weights():
     features, masks = torch.randn(1, C, H, W), torch.rand(1, D, H, W) < 0.5
     attention = PartAttention(C, 16, temperature=1)
     mild = attention(features, masks)
@@ -124,7 +124,7 @@ def test_temperature_sharpens():
 
 
 class Largest(TorchDispatchMode):
-    """Records how large tensors get, and how many dimensions they have."""
+    """Record the size and the number of dimensions of the largest tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def test_the_tensor_of_masked_maps_is_never_made():
+def test_part_attention_never_materialises_masked_maps():
     attention, masks = PartAttention(C, 16), random_masks()
     features = torch.randn(B, C, H, W, requires_grad=True)
     with Largest() as ours:
@@ -150,7 +150,7 @@ def test_the_tensor_of_masked_maps_is_never_made():
     assert (literal.ndim, literal.numel) == (5, B * D * C * H * W)
 
 
-def test_grid_attends_to_every_cell():
+def test_part_attention_on_grid_attends_to_every_cell():
     features = torch.randn(B, C, H, W)
     masks = grid_masks((H, W)).expand(B, -1, -1, -1)
     torch.testing.assert_close(
@@ -160,7 +160,7 @@ def test_grid_attends_to_every_cell():
     assert torch.equal(combine_masks(masks, weights), weights.view(B, 1, H, W))
 
 
-def test_weight_norm_is_that_of_torch_over_the_whole_tensor():
+def test_weight_norm_linear_equals_torch_weight_norm():
     ours = WeightNormLinear(6, 4)
     theirs = torch.nn.utils.parametrizations.weight_norm(
         torch.nn.Linear(6, 4, bias=False), dim=None

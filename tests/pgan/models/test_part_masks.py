@@ -8,7 +8,7 @@ from pgan.models.part_masks import grid_masks, masks_on_map, part_masks
 
 
 def quarter_boxes(count: int, height: int, width: int) -> torch.Tensor:
-    """Boxes with exact binary coordinates, some of them empty or inside out."""
+    """Boxes with exact binary coordinates, some of them empty or with swapped corners."""
     x = torch.randint(0, 4 * width + 1, (count, 2)) / 4
     y = torch.randint(0, 4 * height + 1, (count, 2)) / 4
     boxes = torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], -1)
@@ -19,7 +19,7 @@ def quarter_boxes(count: int, height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("image", "cells"), [((64, 96), (4, 6)), ((50, 30), (7, 7)), ((8, 8), (16, 3))]
 )
-def test_a_cell_is_set_iff_the_box_overlaps_it(image, cells):
+def test_part_masks_sets_cell_iff_box_overlaps_it(image, cells):
     boxes = quarter_boxes(60, *image)
     masks = part_masks(boxes, image, cells)
     assert masks.dtype == torch.bool
@@ -37,7 +37,7 @@ def test_a_cell_is_set_iff_the_box_overlaps_it(image, cells):
                 assert mask[row, col] == overlap, (box, row, col)
 
 
-def test_masks_of_flipped_boxes_are_flipped_masks():
+def test_part_masks_of_flipped_boxes_are_flipped():
     boxes = quarter_boxes(100, 64, 64)
     flipped = boxes.clone()
     flipped[:, 0], flipped[:, 2] = 64 - boxes[:, 2], 64 - boxes[:, 0]
@@ -46,7 +46,7 @@ def test_masks_of_flipped_boxes_are_flipped_masks():
     assert torch.equal(part_masks(flipped, (64, 64), (14, 14)), expected)
 
 
-def test_a_tiny_box_covers_a_cell_at_any_size_and_leading_dimensions_are_kept():
+def test_part_masks_covers_tiny_box_and_keeps_leading_dimensions():
     boxes = torch.tensor([[[223.9, 223.9, 224, 224], [0, 0, 0.01, 0.01]]]).expand(3, -1, -1)
     for size in (1, 7, 14, 56, 500):
         masks = part_masks(boxes, (224, 224), (size, size))
@@ -56,14 +56,14 @@ def test_a_tiny_box_covers_a_cell_at_any_size_and_leading_dimensions_are_kept():
         assert masks[:, 1, 0, 0].all()
 
 
-def test_grid_makes_every_cell_a_part():
+def test_grid_masks_makes_every_cell_a_part():
     masks = grid_masks((2, 3))
     assert masks.shape == (6, 2, 3)
     for part, mask in enumerate(masks):
         assert mask.nonzero().tolist() == [[part // 3, part % 3]]
 
 
-def test_masks_without_boxes_serve_their_own_size_only():
+def test_masks_on_map_refuses_masks_of_another_size():
     masks = torch.rand(2, 3, 14, 14) < 0.5
     assert masks_on_map(masks, (224, 224), (14, 14)) is masks
     with pytest.raises(

@@ -11,23 +11,23 @@ def maps():
 
 
 @pytest.mark.parametrize("p", [1.0, 2.5, 3.0, 6.0])
-def test_gem_is_the_equation(maps, p):
+def test_gem_equals_equation(maps, p):
     literal = (maps.double() ** p).sum((2, 3)).div(24) ** (1 / p)
     torch.testing.assert_close(GeM(p)(maps).double(), literal, rtol=1e-5, atol=1e-6)
 
 
-def test_gem_goes_from_the_mean_to_the_maximum(maps):
+def test_gem_ranges_from_mean_to_maximum(maps):
     torch.testing.assert_close(GeM(1.0)(maps), build_pooling("average")(maps))
     torch.testing.assert_close(GeM(1e4)(maps), maps.amax((2, 3)), rtol=1e-3, atol=0)
 
 
-def test_values_below_eps_count_as_eps(maps):
+def test_gem_clamps_values_to_eps(maps):
     torch.testing.assert_close(GeM(eps=0.5)(maps - 2), GeM()((maps - 2).clamp(min=0.5)))
 
 
 @pytest.mark.parametrize("p", [3.0, 40.0])
 @pytest.mark.parametrize("value", [0.0, 100.0])
-def test_dead_and_large_maps_have_a_value_and_a_gradient(p, value):
+def test_gem_of_zero_and_large_maps_is_finite(p, value):
     pool, maps = GeM(p), torch.full((1, 2, 3, 3), value, requires_grad=True)
     pooled = pool(maps)
     pooled.sum().backward()
@@ -37,14 +37,14 @@ def test_dead_and_large_maps_have_a_value_and_a_gradient(p, value):
 
 
 @pytest.mark.parametrize("name", ["average", "gem"])
-def test_half_precision_is_pooled_in_float32(maps, name):
+def test_gem_pools_half_precision_in_float32(maps, name):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         pooled = build_pooling(name)(maps.bfloat16())
     assert pooled.dtype == torch.float32
     torch.testing.assert_close(pooled, build_pooling(name)(maps.bfloat16().float()))
 
 
-def test_the_exponent_is_learned(maps):
+def test_gem_learns_exponent(maps):
     pool = GeM()
     pool(maps).sum().backward()
     p = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
@@ -53,7 +53,7 @@ def test_the_exponent_is_learned(maps):
 
 
 @pytest.mark.parametrize("name", ["Baseline", "PGAN", "SSRNet", "StrongBaseline"])
-def test_every_model_takes_either_and_learns_the_exponent(build, batch, name):
+def test_every_model_accepts_either_pooling(build, batch, name):
     assert not any("pooling" in key for key in build(name).state_dict())
     model = build(name, pooling="gem")
     losses = model(*batch(), mode="loss")
@@ -65,6 +65,6 @@ def test_every_model_takes_either_and_learns_the_exponent(build, batch, name):
         build(name, pooling="max")
 
 
-def test_an_unknown_pooling_names_those_there_are():
+def test_build_pooling_refuses_unknown_name():
     with pytest.raises(ModelError, match="model.pooling='max': use one of average, gem"):
         build_pooling("max")

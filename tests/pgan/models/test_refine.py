@@ -49,7 +49,7 @@ def test_gem_replaces_the_average_and_adds_its_exponent():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_map_that_may_be_overwritten_gives_the_same_feature_and_gradient(training):
+def test_refine_with_overwrite_gives_same_feature_and_gradient(training):
     block = trained(overwrite=True).train(training)
     kept = Refine(16, 8).train(training)
     kept.load_state_dict(block.state_dict())
@@ -64,7 +64,7 @@ def test_a_map_that_may_be_overwritten_gives_the_same_feature_and_gradient(train
         torch.testing.assert_close(block(x.clone()), kept(x))
 
 
-def test_at_test_a_map_is_left_alone_unless_it_may_be_overwritten():
+def test_refine_in_eval_mode_keeps_map_unless_overwrite():
     x = torch.randn(2, 16, 5, 4)
     before = x.clone()
     with torch.no_grad():
@@ -73,12 +73,12 @@ def test_at_test_a_map_is_left_alone_unless_it_may_be_overwritten():
 
 
 @pytest.mark.parametrize("channels", [0, 2, 30])
-def test_refine_refuses_channels_it_cannot_divide(channels):
+def test_refine_refuses_channels_not_divisible_by_four(channels):
     with pytest.raises(ValueError, match=f"multiple of 4 channels, not {channels}"):
         Refine(16, channels)
 
 
-def test_the_neck_keeps_a_bias_of_zero():
+def test_bnneck_keeps_zero_bias():
     neck = BNNeck(6)
     optimizer = torch.optim.SGD([p for p in neck.parameters() if p.requires_grad], lr=1.0)
     neck(torch.randn(5, 6)).square().mul(torch.arange(6)).sum().backward()
@@ -87,13 +87,13 @@ def test_the_neck_keeps_a_bias_of_zero():
     assert not neck.weight.eq(1).all()
 
 
-def test_the_classifier_starts_small_and_has_no_bias():
+def test_classifier_starts_small_without_bias():
     classifier = Classifier([512], 400)
     assert classifier.bias is None
     assert classifier.weight.std().item() == pytest.approx(0.001, rel=0.02)
 
 
-def test_branches_side_by_side_are_each_normalised_and_classified_on_their_own():
+def test_neck_and_classifier_treat_branches_separately():
     dims, feature = (5, 3), torch.randn(6, 8)
     classifier, neck = Classifier(dims, 4), BNNeck(8)
     logits = classifier(neck(feature))
@@ -102,6 +102,6 @@ def test_branches_side_by_side_are_each_normalised_and_classified_on_their_own()
         torch.testing.assert_close(own, BNNeck(branch.shape[1])(branch) @ weight.T)
 
 
-def test_pooling_a_half_precision_map_is_exact():
+def test_global_average_pool_of_half_precision_map_is_exact():
     features = torch.full((1, 2, 100, 100), 3.0, dtype=torch.float16)
     assert torch.equal(global_average_pool(features), torch.full((1, 2), 3.0))

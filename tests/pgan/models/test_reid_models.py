@@ -23,7 +23,7 @@ MODELS_AND_ATTENTIONS = [
 ]
 
 
-def test_losses_are_those_of_the_equations(build, batch):
+def test_losses_equal_equations(build, batch):
     inputs, samples = batch()
     weights = {"loss_id": 3.0, "loss_part": 0.5}
     model = build(
@@ -52,7 +52,7 @@ def test_losses_are_those_of_the_equations(build, batch):
 
 
 @pytest.mark.parametrize(("name", "off"), [(n, loss) for n, ls in LOSSES.items() for loss in ls])
-def test_a_loss_of_weight_zero_is_off_and_nothing_is_left_untrained(build, batch, name, off):
+def test_zero_weight_disables_loss_and_its_layers(build, batch, name, off):
     model = build(name, loss_weights={off: 0})
     losses = model(*batch(), mode="loss")
     assert {key for key in losses if key.startswith("loss")} == set(LOSSES[name]) - {off}
@@ -68,7 +68,7 @@ RESNET = {"type": "TorchvisionBackbone", "name": "resnet18", "out": "layer3"}
 @pytest.mark.parametrize(
     ("name", "changes"), [*MODELS_AND_ATTENTIONS, ("PGAN", {"backbone": RESNET})]
 )
-def test_a_short_training_fits_eight_images(build, batch, fit, name, changes):
+def test_short_training_fits_eight_images(build, batch, fit, name, changes):
     model, (inputs, samples) = build(name, **changes), batch()
     totals, losses = fit(model, inputs, samples)
     assert totals[-1] < 0.6 * totals[0]
@@ -76,7 +76,7 @@ def test_a_short_training_fits_eight_images(build, batch, fit, name, changes):
 
 
 @pytest.mark.parametrize(("name", "changes"), MODELS_AND_ATTENTIONS)
-def test_features_are_of_unit_length_and_do_not_depend_on_the_batch(build, batch, name, changes):
+def test_predict_gives_unit_features_independent_of_batch(build, batch, name, changes):
     model, (inputs, samples) = build(name, **changes), batch()
     model(inputs, samples, mode="loss")
     model.eval()
@@ -90,7 +90,7 @@ def test_features_are_of_unit_length_and_do_not_depend_on_the_batch(build, batch
     assert together[0].feature.untyped_storage().nbytes() == 32 * 4
 
 
-def test_part_weights_come_with_the_prediction(build, batch):
+def test_predict_adds_part_weights(build, batch):
     inputs, samples = batch()
     samples[1].part_boxes = torch.zeros(5, 4)
     learned = build("PGAN").eval()(inputs, samples, mode="predict")
@@ -105,7 +105,7 @@ def test_part_weights_come_with_the_prediction(build, batch):
     assert grid[0].part_weights.shape == (64,)
 
 
-def test_boxes_matter_to_pgan_and_not_to_the_baseline(build, batch):
+def test_boxes_change_feature_of_pgan_only(build, batch):
     inputs, samples = batch()
     moved = [ReIDSample(part_boxes=s.part_boxes + 8) for s in samples]
     for name, same in (("PGAN", False), ("Baseline", True)):
@@ -113,7 +113,7 @@ def test_boxes_matter_to_pgan_and_not_to_the_baseline(build, batch):
         assert torch.equal(model(inputs, samples), model(inputs, moved)) is same
 
 
-def test_testing_skips_the_branches_that_only_losses_look_at(build, batch):
+def test_predict_skips_branches_of_losses(build, batch):
     model = build("PGAN").eval()
     calls = []
     for name in ("refine_part", "refine_global", "classifier"):
@@ -124,8 +124,8 @@ def test_testing_skips_the_branches_that_only_losses_look_at(build, batch):
     assert sorted(calls) == ["classifier", "refine_global", "refine_part"]
 
 
-def test_concatenated_features_are_the_three_branches_of_equal_weight(build, batch):
-    """Section IV-D: the same weights, tested on fusion, global and part feature side by side."""
+def test_pgan_concat_weights_three_branches_equally(build, batch):
+    """Section IV-D: the same weights, tested on the concatenation of fusion, global and part feature."""
     inputs, samples = batch()
     plain, wide = build("PGAN").eval(), build("PGAN", test_feature="concat").eval()
     wide.load_state_dict(plain.state_dict(), strict=True)
@@ -148,7 +148,7 @@ def test_concatenated_features_are_the_three_branches_of_equal_weight(build, bat
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_training_under_autocast_is_finite(build, batch, dtype):
+def test_loss_under_autocast_is_finite(build, batch, dtype):
     model, (inputs, samples) = build("PGAN"), batch()
     samples[3].part_boxes = torch.zeros(5, 4)
     with torch.autocast("cpu", dtype):
@@ -160,7 +160,7 @@ def test_training_under_autocast_is_finite(build, batch, dtype):
         assert model.eval()(inputs, samples).dtype == torch.float32
 
 
-def test_channels_last_changes_the_speed_only(build, batch):
+def test_channels_last_keeps_features(build, batch):
     inputs, samples = batch()
     plain, fast = build("PGAN").eval(), build("PGAN", channels_last=True).eval()
     fast.load_state_dict(plain.state_dict())
@@ -169,7 +169,7 @@ def test_channels_last_changes_the_speed_only(build, batch):
     torch.testing.assert_close(fast(inputs, samples), plain(inputs, samples), rtol=1e-4, atol=1e-5)
 
 
-def test_stride_and_backbone_are_the_configs_choice(build, batch):
+def test_config_selects_stride_and_backbone(build, batch):
     for backbone in (
         {"type": "TorchvisionBackbone", "name": "resnet18", "last_stride": 2},
         {"type": "TinyBackbone"},
@@ -178,7 +178,7 @@ def test_stride_and_backbone_are_the_configs_choice(build, batch):
         assert build("PGAN", backbone=backbone, feature_dim=64)(*batch()).shape == (8, 64)
 
 
-def test_a_checkpoint_with_another_number_of_vehicles_loads_for_testing(build):
+def test_load_state_dict_accepts_another_number_of_vehicles(build):
     trained = build("PGAN", num_vehicles=9).state_dict()
     other, none = build("PGAN", num_vehicles=4), build("PGAN", num_vehicles=None)
     own = other.classifier.weight.clone()
@@ -211,12 +211,12 @@ def test_a_checkpoint_with_another_number_of_vehicles_loads_for_testing(build):
         ("PGAN", {"feature_dim": 20}, "multiple of 4 channels, not 10"),
     ],
 )
-def test_a_config_that_makes_no_sense_is_refused(build, name, changes, message):
+def test_build_refuses_invalid_config(build, name, changes, message):
     with pytest.raises(ValueError, match=message):
         build(name, **changes)
 
 
-def test_samples_that_lack_something_are_refused(build, batch):
+def test_forward_refuses_incomplete_samples(build, batch):
     inputs, samples = batch()
     model = build("PGAN")
     with pytest.raises(ModelError, match=r"needs model.num_vehicles"):
@@ -235,7 +235,7 @@ def test_samples_that_lack_something_are_refused(build, batch):
         model(inputs, samples)
 
 
-def test_a_deep_copy_is_a_model_of_its_own(build, batch):
+def test_deepcopy_is_independent(build, batch):
     inputs, samples = batch()
     model = build("PGAN").eval()
     twin = copy.deepcopy(model)

@@ -17,7 +17,7 @@ TL, TR, BL, BR, MIDDLE, GLOBAL, TOKEN = range(7)
     ("height", "width", "scale", "size"),
     [(16, 16, 2 / 3, (10, 10)), (9, 6, 2 / 3, (6, 4)), (12, 8, 1.0, (12, 8)), (4, 5, 0.5, (2, 2))],
 )
-def test_regions_are_four_corners_and_the_middle(height, width, scale, size):
+def test_region_slices_are_four_corners_and_middle(height, width, scale, size):
     h, w = size
     corners = [(y, x) for y in (0, height - h) for x in (0, width - w)]
     expected = [*corners, ((height - h) // 2, (width - w) // 2)]
@@ -26,11 +26,11 @@ def test_regions_are_four_corners_and_the_middle(height, width, scale, size):
     assert {(y.stop - y.start, x.stop - x.start) for y, x in slices} == {size}
 
 
-def test_a_region_has_a_cell_on_the_smallest_map():
+def test_region_slices_have_a_cell_on_smallest_map():
     assert region_slices(1, 1, 0.5) == [(slice(0, 1), slice(0, 1))] * 5
 
 
-def test_pooling_averages_the_cells_of_each_region():
+def test_pool_regions_averages_cells_of_each_region():
     features = torch.randn(3, 4, 7, 5)
     pooled = pool_regions(features, 0.6)  # 4 x 3 cells
     for n, (top, left) in enumerate([(0, 0), (0, 2), (3, 0), (3, 2), (1, 1)]):
@@ -52,12 +52,12 @@ BETWEEN_REGIONS = {
 }
 
 
-def test_the_token_joins_the_global_node_and_the_regions_which_never_meet_directly():
+def test_adjacency_connects_global_node_and_regions_by_token():
     to_token = {frozenset((node, TOKEN)) for node in range(6)}
     assert joined() == BETWEEN_REGIONS | to_token
 
 
-def test_graphs_without_a_node():
+def test_adjacency_without_token_or_global_node():
     to_sixth = {frozenset((node, 5)) for node in range(5)}
     assert joined(with_global=False) == BETWEEN_REGIONS | to_sixth
     assert joined(with_token=False) == BETWEEN_REGIONS | to_sixth
@@ -66,7 +66,7 @@ def test_graphs_without_a_node():
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize(("with_global", "with_token"), [(1, 1), (0, 1), (1, 0), (0, 0)])
-def test_the_graph_is_equation_4_node_by_node(depth, with_global, with_token):
+def test_region_graph_equals_equation_4(depth, with_global, with_token):
     graph = RegionGraph(
         6, 5, 4, depth, scale=0.5, with_global=bool(with_global), with_token=bool(with_token)
     )
@@ -87,17 +87,17 @@ def test_the_graph_is_equation_4_node_by_node(depth, with_global, with_token):
         torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_each_row_of_the_propagation_is_a_mean():
+def test_propagation_rows_are_means():
     spread = propagation(adjacency())
     torch.testing.assert_close(spread.sum(1), torch.ones(7))
     torch.testing.assert_close(spread[GLOBAL], torch.tensor([0, 0, 0, 0, 0, 0.5, 0.5]))
 
 
-def test_the_graph_writes_no_constants_into_a_checkpoint():
+def test_region_graph_state_dict_has_no_constants():
     assert sorted(RegionGraph(6).state_dict()) == ["layers.0.weight", "layers.1.weight", "token"]
 
 
-def test_stripes_see_their_own_rows_only():
+def test_stripes_depend_only_on_their_rows():
     stripes = Stripes(3, stripes=3, stripe_channels=2).eval()
     features = torch.randn(2, 3, 6, 4)
     before = stripes(features, features.mean((2, 3)))

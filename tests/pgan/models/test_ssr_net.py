@@ -1,4 +1,4 @@
-"""SSR-Net: its loss and feature from the equations, its parts on and off."""
+"""SSR-Net: loss and feature against the equations, and its variants."""
 
 import copy
 import io
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pgan.models import ModelError
 from pgan.models.losses import batch_hard_triplet_loss
 
-C, TOKEN = 24, 12  # of the tiny backbone, and of the tiny graph
+C, TOKEN = 24, 12  # channels of the tiny backbone and of the tiny graph
 MARGIN = [{"type": "BatchHardTripletLoss", "margin": 0.5}]
 VARIANTS = [
     {},
@@ -27,7 +27,7 @@ VARIANTS = [
 ]
 
 
-def test_the_loss_is_equation_7(build, batch):
+def test_loss_equals_equation_7(build, batch):
     inputs, samples = batch()
     beta = {f"loss_{branch}": 0.7 for branch in ("global", "relation", "attention")}
     model = build("SSRNet", loss_weights=beta, metric_losses=MARGIN)
@@ -45,7 +45,7 @@ def test_the_loss_is_equation_7(build, batch):
     }
     expected = {"loss_id": 0}
     for branch, feature in features.items():
-        normalised = F.batch_norm(feature, None, None, training=True)  # fresh: scale 1, bias 0
+        normalised = F.batch_norm(feature, None, None, training=True)  # initial scale 1 and bias 0
         start, end = columns[branch]
         logits = normalised @ model.classifier.weight[:, start:end].T
         expected["loss_id"] = expected["loss_id"] + F.cross_entropy(logits, labels)
@@ -54,7 +54,7 @@ def test_the_loss_is_equation_7(build, batch):
     torch.testing.assert_close(losses, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_the_feature_is_the_three_branches_side_by_side(build, batch):
+def test_feature_is_concatenation_of_three_branches(build, batch):
     inputs, samples = batch()
     model = build("SSRNet").eval()
     attended = model.attention(model.backbone(inputs)[-1])
@@ -66,7 +66,7 @@ def test_the_feature_is_the_three_branches_side_by_side(build, batch):
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_a_variant_trains_all_it_has_and_tests_image_by_image(build, batch, fit, changes):
+def test_variant_trains_all_weights_and_embeds_images_independently(build, batch, fit, changes):
     graph = {"out_channels": TOKEN, "hidden_channels": 8, **changes.get("graph", {})}
     model, (inputs, samples) = build("SSRNet", **{**changes, "graph": graph}), batch()
     totals, _ = fit(model, inputs, samples)
@@ -80,7 +80,7 @@ def test_a_variant_trains_all_it_has_and_tests_image_by_image(build, batch, fit,
     torch.testing.assert_close(together.norm(dim=1), torch.ones(8))
 
 
-def test_branches_keep_their_order_whatever_the_configs(build, batch):
+def test_branch_order_does_not_depend_on_config(build, batch):
     one = build("SSRNet", branches=["attention", "global", "relation"])
     other = build("SSRNet")
     other.load_state_dict(one.state_dict())
@@ -88,12 +88,12 @@ def test_branches_keep_their_order_whatever_the_configs(build, batch):
     assert torch.equal(one.eval()(inputs), other.eval()(inputs))
 
 
-def test_stripes_are_classified_each_on_its_own(build):
+def test_pcb_stripes_have_separate_classifiers(build):
     model = build("SSRNet", parts="pcb", stripes=4, stripe_channels=8)
     assert model.classifier.dims == [C, 8, 8, 8, 8, C]
 
 
-def test_without_metric_losses_the_cross_entropy_is_left_alone(build, batch):
+def test_loss_without_metric_losses_is_cross_entropy_only(build, batch):
     off = [{**MARGIN[0], "weight": 0.0}]
     for metric_losses in ([], off):
         losses = build("SSRNet", metric_losses=metric_losses)(*batch(), mode="loss")
@@ -103,7 +103,7 @@ def test_without_metric_losses_the_cross_entropy_is_left_alone(build, batch):
 @pytest.mark.parametrize(
     "name", ["CircleLoss", "ContrastiveLoss", "LiftedStructureLoss", "InstanceLoss"]
 )
-def test_losses_of_the_paper_are_added_up_on_each_branch(build, batch, name):
+def test_loss_sums_metric_losses_on_each_branch(build, batch, name):
     model, (inputs, samples) = build("SSRNet", metric_losses=MARGIN), batch()
     both = [*MARGIN, {"type": "MetricLearningLoss", "name": name, "weight": 0.5}]
     wider = build("SSRNet", metric_losses=both)
@@ -118,7 +118,7 @@ def test_losses_of_the_paper_are_added_up_on_each_branch(build, batch, name):
     assert "loss_id" not in losses[2]
 
 
-def test_a_checkpoint_brings_the_same_features_back(build, batch):
+def test_checkpoint_restores_features(build, batch):
     inputs, samples = batch()
     model = build("SSRNet")
     model(inputs, samples, mode="loss")
@@ -131,7 +131,7 @@ def test_a_checkpoint_brings_the_same_features_back(build, batch):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_training_under_autocast_is_finite(build, batch, dtype):
+def test_loss_under_autocast_is_finite(build, batch, dtype):
     model, (inputs, samples) = build("SSRNet"), batch()
     with torch.autocast("cpu", dtype):
         losses = model(inputs, samples, mode="loss")
@@ -157,6 +157,6 @@ def test_training_under_autocast_is_finite(build, batch, dtype):
         ),
     ],
 )
-def test_a_config_that_makes_no_sense_is_refused(build, changes, message):
+def test_build_refuses_invalid_config(build, changes, message):
     with pytest.raises(ModelError, match=message):
         build("SSRNet", **changes)

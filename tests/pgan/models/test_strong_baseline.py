@@ -14,7 +14,7 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
-def test_losses_and_feature_are_those_of_figure_3b(build, batch, changes):
+def test_losses_and_feature_follow_figure_3b(build, batch, changes):
     inputs, samples = batch()
     model = build("StrongBaseline", label_smoothing=0.1, **changes)
     losses = model(inputs, samples, mode="loss")
@@ -41,7 +41,7 @@ def test_losses_and_feature_are_those_of_figure_3b(build, batch, changes):
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
-def test_nothing_is_left_untrained(build, batch, changes):
+def test_loss_trains_every_weight(build, batch, changes):
     model = build("StrongBaseline", **changes)
     losses = model(*batch(), mode="loss")
     (losses["loss_id"] + losses["loss_global"]).backward()
@@ -51,7 +51,7 @@ def test_nothing_is_left_untrained(build, batch, changes):
     assert ("reduction.weight" in trained) == (changes["feature_dim"] is not None)
 
 
-def test_autocast_leaves_the_feature_in_float32(build, batch):
+def test_feature_under_autocast_is_float32(build, batch):
     model = build("StrongBaseline", feature_dim=10)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model.attend(*batch()).feature.dtype == torch.float32
@@ -64,6 +64,6 @@ def test_autocast_leaves_the_feature_in_float32(build, batch):
         ({"pooling": "max"}, "model.pooling='max': use one of average, gem"),
     ],
 )
-def test_what_cannot_be_built_is_refused(build, changes, message):
+def test_build_refuses_invalid_config(build, changes, message):
     with pytest.raises(ModelError, match=message):
         build("StrongBaseline", **changes)

@@ -1,4 +1,4 @@
-"""VGG-M as its paper describes it, and as a backbone."""
+"""VGG-M against its paper, and as a backbone of PGAN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pgan.registry import MODELS
 from pgan.structures import ReIDSample
 
 
-def test_layers_are_those_of_the_paper() -> None:
+def test_vggm_layers_match_paper() -> None:
     model = VGGM()
     described = [
         (c.out_channels, c.kernel_size[0], c.stride[0], c.padding[0])
@@ -24,7 +24,7 @@ def test_layers_are_those_of_the_paper() -> None:
     assert model(torch.zeros(1, 3, 224, 224)).shape == (1, model.out_channels, 13, 13)
 
 
-def test_normalisation_is_krizhevskys() -> None:
+def test_vggm_norm_equals_krizhevsky_formula() -> None:
     # From the formula: a_i / (2 + 1e-4 * sum of a_j^2 over the 5 channels around i) ^ 0.75.
     x = 100 * torch.randn(2, 9, 3, 3)
     expected = torch.empty_like(x)
@@ -34,7 +34,7 @@ def test_normalisation_is_krizhevskys() -> None:
     torch.testing.assert_close(VGGM().norm1(x), expected)
 
 
-def test_pgan_trains_on_it_from_weights_of_a_file(tmp_path: Path) -> None:
+def test_pgan_trains_vggm_from_weights_file(tmp_path: Path) -> None:
     torch.save(VGGM().state_dict(), tmp_path / "vggm.pth")
     init = {"type": "Pretrained", "checkpoint": str(tmp_path / "vggm.pth")}
     backbone = {"type": "VGGM", "init_cfg": init}
@@ -51,6 +51,6 @@ def test_pgan_trains_on_it_from_weights_of_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(224, 224), (96, 64)])
-def test_maps_are_a_sixteenth_of_the_image_or_so(size: tuple[int, int]) -> None:
+def test_vggm_map_is_about_a_sixteenth_of_image(size: tuple[int, int]) -> None:
     shape = VGGM()(torch.zeros(1, 3, *size)).shape[2:]
     assert all(length / 16 - 2 <= cells <= length / 16 for cells, length in zip(shape, size))
