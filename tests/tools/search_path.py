@@ -10,13 +10,8 @@ import inspect
 import json
 import runpy
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType, ModuleType
-from typing import Any
-
-# Both import statements and import_module call its _find_and_load.
-_bootstrap: Any = sys.modules["_frozen_importlib"]
+from types import FrameType
 
 
 class PathCounter:
@@ -35,32 +30,14 @@ class PathCounter:
         self.files: set[str] = set()
         self.changes = 0
         self._room = ""
-        self._load: Callable[..., ModuleType] = _bootstrap._find_and_load
-
-    def start(self) -> None:
-        """Count calls from now on, except those that imports make."""
-        _bootstrap._find_and_load = self._load_uncounted
-        sys.setprofile(self)
-
-    def stop(self) -> None:
-        """Count no more calls."""
-        sys.setprofile(None)
-        _bootstrap._find_and_load = self._load
-
-    def _load_uncounted(self, *args: Any, **kwargs: Any) -> ModuleType:
-        # Counting slows down the import of torch to many times its duration.
-        counting = sys.getprofile() is self
-        sys.setprofile(None)
-        try:
-            return self._load(*args, **kwargs)
-        finally:
-            if counting:
-                sys.setprofile(self)
+        self._imports = 0
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        """Count a call."""
+        """Count a call, unless it is made by an import."""
         code = frame.f_code
-        if event != "call" or not code.co_flags & inspect.CO_OPTIMIZED:
+        if code.co_name == "_find_and_load" and "importlib" in code.co_filename:
+            self._imports += {"call": 1, "return": -1}.get(event, 0)
+        if event != "call" or self._imports or not code.co_flags & inspect.CO_OPTIMIZED:
             return
         file = code.co_filename.removeprefix(self.root)
         if not file.startswith(("detector/", "pgan/", "tools/")):
@@ -74,10 +51,10 @@ class PathCounter:
 if __name__ == "__main__":
     counter = PathCounter(Path(sys.argv[1]))
     sys.argv = sys.argv[2:]
-    counter.start()
+    sys.setprofile(counter)
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as error:
         status = error.code
-    counter.stop()
+    sys.setprofile(None)
     print(json.dumps([status, sorted(counter.files), counter.changes, sorted(sys.modules)]))
